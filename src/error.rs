@@ -1,0 +1,99 @@
+//! What can go wrong, and the stable code each fault has for clients.
+use std::{borrow::Cow, sync::Arc};
+
+/// The stable `extensions.code` of an error; clients may branch on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Code {
+    /// The document is not GraphQL.
+    GraphqlParseFailed,
+    /// The document is not valid against the schema.
+    GraphqlValidationFailed,
+    /// The document, its operation or its variables do not fit together, or the HTTP request is malformed.
+    BadRequest,
+    /// An argument or a variable has a value that the field cannot take.
+    BadUserInput,
+    /// What a write names does not exist, or not for this viewer.
+    NotFound,
+    /// The write contradicts what is stored.
+    Conflict,
+    /// No valid credentials.
+    Unauthenticated,
+    /// Valid credentials that do not allow this.
+    Forbidden,
+    /// A limit on size, depth, breadth or cost.
+    LimitExceeded,
+    /// More SQL statements than `MAX_SQL_PER_REQUEST` allows.
+    SqlBudgetExceeded,
+    /// The time for the request or for a statement is over.
+    Timeout,
+    /// The server has as much to do as it can.
+    Overloaded,
+    /// The database does not answer.
+    Unavailable,
+    /// A fault of the server; the id in the response is in the log.
+    Internal,
+}
+
+impl Code {
+    /// The code as clients see it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Code::GraphqlParseFailed => "GRAPHQL_PARSE_FAILED",
+            Code::GraphqlValidationFailed => "GRAPHQL_VALIDATION_FAILED",
+            Code::BadRequest => "BAD_REQUEST",
+            Code::BadUserInput => "BAD_USER_INPUT",
+            Code::NotFound => "NOT_FOUND",
+            Code::Conflict => "CONFLICT",
+            Code::Unauthenticated => "UNAUTHENTICATED",
+            Code::Forbidden => "FORBIDDEN",
+            Code::LimitExceeded => "LIMIT_EXCEEDED",
+            Code::SqlBudgetExceeded => "SQL_BUDGET_EXCEEDED",
+            Code::Timeout => "TIMEOUT",
+            Code::Overloaded => "OVERLOADED",
+            Code::Unavailable => "UNAVAILABLE",
+            Code::Internal => "INTERNAL",
+        }
+    }
+}
+
+/// A fault, cheap to clone because one failed statement fails every field that asked for it.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct Error {
+    /// What kind of fault it is.
+    pub code: Code,
+    /// What clients read; never an internal detail.
+    pub message: Cow<'static, str>,
+    /// The cause, for the log alone.
+    #[source]
+    pub source: Option<Arc<dyn std::error::Error + Send + Sync>>,
+}
+
+impl Error {
+    /// A fault with a message for clients.
+    pub fn new(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
+        Self { code, message: message.into(), source: None }
+    }
+
+    /// A value that the caller has to change.
+    pub fn bad_user_input(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(Code::BadUserInput, message)
+    }
+
+    /// A fault of the server, with the cause for the log.
+    pub fn internal(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        let source: Box<dyn std::error::Error + Send + Sync> = source.into();
+        Self { code: Code::Internal, message: "internal error".into(), source: Some(Arc::from(source)) }
+    }
+
+    /// The same fault with its cause, for the log.
+    #[must_use]
+    pub fn caused_by(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        let source: Box<dyn std::error::Error + Send + Sync> = source.into();
+        self.source = Some(Arc::from(source));
+        self
+    }
+}
+
+/// A result with the crate's fault.
+pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -1,0 +1,37 @@
+//! A GraphQL server for catalogues of artifacts grouped in collections, whose number of SQL statements is a property
+//! of the query, never of the data or of timing.
+//!
+//! The rooms, in the order in which a request passes through them:
+
+/// Commands: `serve`, `migrate`, `import`, `export`, … one file each.
+pub mod cli;
+
+/// Settings: flags over environment over `gatherum.toml` over defaults. Nothing else reads the environment.
+pub mod config;
+
+/// Puts a server together from settings and runs it until it is told to stop.
+pub mod app;
+
+/// HTTP: connections, GraphQL over HTTP, GraphiQL, health.
+pub mod http;
+
+/// The catalogue: one folder per type of the schema, with its fields, its relationships and their SQL.
+pub mod catalog;
+
+/// What every type of the schema shares: declaration, guard, execution, connections, cursors, ids.
+pub mod graphql;
+
+/// Batched loading: what one round of an execution asks for leaves as one statement per relationship.
+pub mod dataloader;
+
+/// The only door to SQLite and PostgreSQL: pools, statements, journal, migrations.
+pub mod db;
+
+/// Import and export.
+pub mod transfer;
+
+/// Log lines and how they are written.
+pub mod telemetry;
+
+/// What can go wrong, and the stable code each fault has for clients.
+pub mod error;

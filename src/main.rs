@@ -1,0 +1,6 @@
+//! The `gatherum` command.
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    gatherum::cli::run(std::env::args_os())
+}
