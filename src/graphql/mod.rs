@@ -82,3 +82,13 @@ pub struct Batch {
     /// How long it took.
     pub time: Duration,
 }
+
+/// Executes GraphQL requests. HTTP knows this and nothing else of what stands behind it.
+#[async_trait::async_trait]
+pub trait Execute: Send + Sync {
+    /// Answers one request. Dropping the future drops its statements.
+    async fn execute(&self, request: Request) -> Response;
+
+    /// The schema in the schema definition language.
+    fn sdl(&self) -> &str;
+}
