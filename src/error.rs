@@ -86,6 +86,30 @@ impl Error {
         Self { code: Code::Internal, message: "internal error".into(), source: Some(Arc::from(source)) }
     }
 
+    /// A panic in `place`, with what it said for the log.
+    pub fn panicked(place: &'static str, panic: &(dyn std::any::Any + Send)) -> Self {
+        let said = panic
+            .downcast_ref::<&str>()
+            .map(ToString::to_string)
+            .or_else(|| panic.downcast_ref::<String>().cloned())
+            .unwrap_or_default();
+        Self::internal(format!("panic in {place}: {said}"))
+    }
+
+    /// The chain of causes, for the log.
+    pub fn causes(&self) -> String {
+        let mut text = String::new();
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            if !text.is_empty() {
+                text.push_str(": ");
+            }
+            text.push_str(&error.to_string());
+            cause = error.source();
+        }
+        text
+    }
+
     /// The same fault with its cause, for the log.
     #[must_use]
     pub fn caused_by(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {

@@ -1,1 +1,40 @@
-//! catalog
+//! The catalogue: one folder per type of the schema.
+//!
+//! A folder holds the type with its fields, the relationships that start there with their SQL, and the lists of it.
+//! Types may name each other, since the schema's graph has cycles; nothing else may.
+pub mod artifact;
+pub mod collection;
+pub mod filter;
+pub mod group;
+pub mod node;
+pub mod tag;
+pub mod version;
+mod visibility;
+
+use crate::{
+    fields,
+    graphql::object::{Fields, Object},
+};
+
+pub use visibility::Visibility;
+
+/// The root of all that can be read.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Query;
+
+impl Object for Query {
+    fn name() -> String {
+        "Query".to_owned()
+    }
+
+    fn declare(fields: &mut Fields<'_, '_, Self>) {
+        fields! { fields;
+            /// All that can be read.
+            type;
+        }
+        node::declare_root(fields);
+        artifact::declare_root(fields);
+        collection::declare_root(fields);
+        tag::declare_root(fields);
+    }
+}

@@ -1,1 +1,234 @@
-//! db
+//! The only door to SQLite and PostgreSQL.
+//!
+//! There is no trait with two implementations and no generic parameter for the database: [`Db`] is one of two pools, a
+//! statement is one [`Sql`] text with its parameters, and a [`Record`] reads its columns alike from both.
+mod config;
+mod fault;
+pub mod migrate;
+mod postgres;
+mod record;
+mod sql;
+mod sqlite;
+mod time;
+mod transaction;
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::TryStreamExt;
+use sqlx::{AssertSqlSafe, PgPool, postgres::PgArguments, sqlite::SqliteArguments};
+
+pub use config::{Config, Synchronous};
+pub use record::{Column, Record, Row};
+pub use sql::{Arg, Dialect, Sql};
+pub use time::Time;
+pub use transaction::Transaction;
+
+use crate::error::{Code, Error, Result};
+
+/// A database: cheap to clone, closed with [`Db::close`].
+#[derive(Clone)]
+pub struct Db {
+    pools: Arc<Pools>,
+    statement_timeout: Duration,
+}
+
+enum Pools {
+    Sqlite(sqlite::Sqlite),
+    Postgres { primary: PgPool, replica: Option<PgPool> },
+}
+
+/// Reads a row.
+pub trait Read<T>: Fn(&mut Row<'_>) -> sqlx::Result<T> {}
+impl<T, F: Fn(&mut Row<'_>) -> sqlx::Result<T>> Read<T> for F {}
+
+/// How much of a pool is in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// Connections that are open.
+    pub size: u32,
+    /// Connections that a statement is using.
+    pub in_use: u32,
+    /// Connections there may be at most.
+    pub max: u32,
+}
+
+impl Db {
+    /// Opens the database that `config.url` names; a SQLite file is made where there is none. Does not migrate.
+    ///
+    /// # Errors
+    /// The URL names neither database, the file cannot be opened, the server does not answer, or a version is too old.
+    pub async fn open(config: &Config) -> anyhow::Result<Self> {
+        let pools = if config.url.starts_with("sqlite:") {
+            anyhow::ensure!(config.replica_url.is_none(), "DATABASE_REPLICA_URL goes with PostgreSQL alone: unset it");
+            Pools::Sqlite(sqlite::Sqlite::open(&sqlite::path(&config.url)?, config).await?)
+        } else if config.url.starts_with("postgres:") || config.url.starts_with("postgresql:") {
+            let primary = postgres::open(&config.url, config).await?;
+            let replica = match &config.replica_url {
+                Some(url) => Some(postgres::open(url, config).await?),
+                None => None,
+            };
+            Pools::Postgres { primary, replica }
+        } else {
+            anyhow::bail!("DATABASE_URL must begin with sqlite:// or postgres://")
+        };
+        Ok(Self { pools: Arc::new(pools), statement_timeout: config.statement_timeout })
+    }
+
+    /// Which database it is.
+    pub fn dialect(&self) -> Dialect {
+        match &*self.pools {
+            Pools::Sqlite(_) => Dialect::Sqlite,
+            Pools::Postgres { .. } => Dialect::Postgres,
+        }
+    }
+
+    /// An empty statement for this database.
+    pub fn sql(&self) -> Sql {
+        Sql::new(self.dialect())
+    }
+
+    /// Runs a statement that reads, and returns its rows. `name` says which one it is in errors and logs.
+    ///
+    /// Dropping the future stops the statement.
+    ///
+    /// # Errors
+    /// `UNAVAILABLE` without a connection in time, `TIMEOUT` past the statement's limit, else `INTERNAL`.
+    pub async fn fetch<T: Record>(&self, name: &'static str, sql: Sql) -> Result<Vec<T>> {
+        self.fetch_with(name, sql, T::read).await
+    }
+
+    /// As [`Db::fetch`], with rows read by `read`.
+    ///
+    /// # Errors
+    /// As [`Db::fetch`].
+    pub async fn fetch_with<T>(&self, name: &'static str, sql: Sql, read: impl Read<T>) -> Result<Vec<T>> {
+        let work = async {
+            match &*self.pools {
+                Pools::Sqlite(pool) => fetch_sqlite(pool, sql, read).await,
+                Pools::Postgres { primary, replica } => {
+                    fetch_postgres(replica.as_ref().unwrap_or(primary), sql, read).await
+                }
+            }
+        };
+        match tokio::time::timeout(self.statement_timeout, work).await {
+            Ok(rows) => rows.map_err(|source| fault::fault(name, source)),
+            Err(_) => Err(fault::timed_out(name)),
+        }
+    }
+
+    /// Begins a transaction that writes. On SQLite it waits for its turn; nothing else writes until it ends.
+    ///
+    /// # Errors
+    /// `UNAVAILABLE` without a connection in time.
+    pub async fn begin(&self) -> Result<Transaction> {
+        match &*self.pools {
+            Pools::Sqlite(pool) => Transaction::sqlite(pool.writer().await).await,
+            Pools::Postgres { primary, .. } => Transaction::postgres(primary.begin().await),
+        }
+    }
+
+    /// Whether the database answers.
+    ///
+    /// # Errors
+    /// As [`Db::fetch`].
+    pub async fn ping(&self) -> Result<()> {
+        let mut sql = self.sql();
+        sql.push("select cast(1 as bigint)");
+        match self.fetch::<i64>("ping", sql).await?.as_slice() {
+            [1] => Ok(()),
+            _ => Err(Error::new(Code::Unavailable, "the database does not answer")),
+        }
+    }
+
+    /// How much of the pool is in use.
+    pub fn usage(&self) -> Usage {
+        match &*self.pools {
+            Pools::Sqlite(pool) => {
+                let (size, in_use, max) = pool.usage();
+                Usage { size, in_use, max }
+            }
+            Pools::Postgres { primary, .. } => {
+                let idle = u32::try_from(primary.num_idle()).unwrap_or(u32::MAX);
+                let size = primary.size();
+                Usage { size, in_use: size.saturating_sub(idle), max: primary.options().get_max_connections() }
+            }
+        }
+    }
+
+    /// Closes every connection after what runs has ended.
+    pub async fn close(&self) {
+        match &*self.pools {
+            Pools::Sqlite(pool) => pool.close().await,
+            Pools::Postgres { primary, replica } => {
+                primary.close().await;
+                if let Some(replica) = replica {
+                    replica.close().await;
+                }
+            }
+        }
+    }
+}
+
+async fn fetch_sqlite<T>(pool: &sqlite::Sqlite, sql: Sql, read: impl Read<T>) -> sqlx::Result<Vec<T>> {
+    let (text, args) = sql.into_parts();
+    let mut lent = pool.reader().await?;
+    let query = sqlx::query_with(AssertSqlSafe(text), sqlite_arguments(args)?);
+    let mut rows = Vec::new();
+    {
+        let mut stream = query.fetch(lent.connection());
+        while let Some(row) = stream.try_next().await? {
+            rows.push(read(&mut Row::sqlite(&row))?);
+        }
+    }
+    lent.give_back();
+    Ok(rows)
+}
+
+async fn fetch_postgres<T>(pool: &PgPool, sql: Sql, read: impl Read<T>) -> sqlx::Result<Vec<T>> {
+    let (text, args) = sql.into_parts();
+    let mut lent = postgres::Lent::new(pool.acquire().await?);
+    let query = sqlx::query_with(AssertSqlSafe(text), postgres_arguments(args)?);
+    let mut rows = Vec::new();
+    {
+        let mut stream = query.fetch(lent.connection());
+        while let Some(row) = stream.try_next().await? {
+            rows.push(read(&mut Row::postgres(&row))?);
+        }
+    }
+    lent.give_back();
+    Ok(rows)
+}
+
+fn sqlite_arguments(args: Vec<Arg>) -> sqlx::Result<SqliteArguments> {
+    use sqlx::Arguments;
+    let mut arguments = SqliteArguments::default();
+    for arg in args {
+        match arg {
+            Arg::Ids(ids) => arguments.add(sql::hex_array(&ids)),
+            Arg::Texts(texts) => arguments.add(serde_json::Value::from(texts).to_string()),
+            Arg::Id(id) => arguments.add(id),
+            Arg::Int(value) => arguments.add(value),
+            Arg::Text(text) => arguments.add(text),
+            Arg::Time(time) => arguments.add(time),
+        }
+        .map_err(sqlx::Error::Encode)?;
+    }
+    Ok(arguments)
+}
+
+fn postgres_arguments(args: Vec<Arg>) -> sqlx::Result<PgArguments> {
+    use sqlx::Arguments;
+    let mut arguments = PgArguments::default();
+    for arg in args {
+        match arg {
+            Arg::Ids(ids) => arguments.add(ids),
+            Arg::Texts(texts) => arguments.add(texts),
+            Arg::Id(id) => arguments.add(id),
+            Arg::Int(value) => arguments.add(value),
+            Arg::Text(text) => arguments.add(text),
+            Arg::Time(time) => arguments.add(time),
+        }
+        .map_err(sqlx::Error::Encode)?;
+    }
+    Ok(arguments)
+}

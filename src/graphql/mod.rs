@@ -4,9 +4,53 @@ use std::time::Duration;
 use async_graphql::Variables;
 use bytes::Bytes;
 
-use crate::error::Code;
+use crate::{dataloader::Rounds, error::Code};
 
+mod column;
+pub mod connection;
+mod cursor;
+mod engine;
+mod execute;
 pub mod guard;
+pub mod id;
+mod json;
+pub mod list;
+pub mod object;
+pub mod scalar;
+
+pub use column::{Column, Mixed, Output};
+pub use cursor::{SortType, SortValue};
+pub use engine::Engine;
+pub use execute::{Node, Origin};
+pub use json::Leaf;
+
+/// What the fields of one request are resolved with.
+pub struct Context {
+    /// Its loads.
+    pub rounds: Rounds,
+    /// What holds for all requests.
+    pub settings: Settings,
+}
+
+/// What holds for all requests.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Edges of a page where neither `first` nor `last` is given.
+    pub page_size_default: u32,
+    /// Edges of a page at most.
+    pub page_size_max: u32,
+    /// How the artifacts of a collection are counted.
+    pub counts: CountStrategy,
+}
+
+/// How the artifacts of a collection are counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CountStrategy {
+    /// By reading the memberships, each time.
+    Live,
+    /// From a table that triggers keep.
+    Maintained,
+}
 
 /// One GraphQL request, read from HTTP and not yet looked at.
 #[derive(Debug, Default)]
@@ -62,12 +106,46 @@ pub struct Report {
     pub rows: u64,
     /// Time during which at least one statement ran.
     pub db: Duration,
+    /// Time from the text of the request to the text of the response.
+    pub total: Duration,
     /// Answers that a cache gave.
     pub cache_hits: u64,
     /// Answers that a cache was asked for and did not have.
     pub cache_misses: u64,
     /// The statements, in the order of their rounds and, within one, by name.
     pub batches: Vec<Batch>,
+}
+
+impl Report {
+    /// The report as `extensions.gatherum` shows it, times in milliseconds.
+    pub fn to_json(&self) -> serde_json::Value {
+        serde_json::json!({
+            "statements": self.statements,
+            "rounds": self.rounds,
+            "rows": self.rows,
+            "dbMs": milliseconds(self.db),
+            "totalMs": milliseconds(self.total),
+            "cacheHits": self.cache_hits,
+            "cacheMisses": self.cache_misses,
+            "batches": self.batches.iter().map(Batch::to_json).collect::<Vec<_>>(),
+        })
+    }
+}
+
+impl Batch {
+    fn to_json(&self) -> serde_json::Value {
+        serde_json::json!({
+            "relation": self.relation,
+            "keys": self.keys,
+            "rows": self.rows,
+            "ms": milliseconds(self.time),
+        })
+    }
+}
+
+/// Milliseconds with three decimals.
+fn milliseconds(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1e6).round() / 1e3
 }
 
 /// One statement of a request.

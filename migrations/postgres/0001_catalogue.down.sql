@@ -1,0 +1,28 @@
+-- Removes the catalogue and all that is in it.
+drop table artifact_search;
+drop table collection_search;
+drop table tag_search;
+drop table collection_counts;
+drop table group_artifacts;
+drop table groups;
+drop table collection_artifacts;
+drop table collections;
+drop table artifact_tags;
+drop table tags;
+drop table artifact_versions;
+drop table artifacts;
+drop table users;
+drop function search_query(text, text);
+drop function search_words(text, text);
+drop function search_fold(text);
+drop function artifact_search_refresh(uuid[]);
+drop function artifacts_search_write();
+drop function artifacts_search_update();
+drop function artifact_tags_search_insert();
+drop function artifact_tags_search_delete();
+drop function tags_search_update();
+drop function collections_search_write();
+drop function tags_tag_search_write();
+drop function collection_artifacts_count_insert();
+drop function collection_artifacts_count_delete();
+drop function collection_artifacts_count_update();

@@ -1,0 +1,591 @@
+//! Lists of artifacts: all, those of a collection, of a group, of a tag.
+use async_graphql::{Enum, InputObject};
+use uuid::Uuid;
+
+use super::{Artifact, ArtifactConditions, ArtifactFilter};
+use crate::{
+    catalog::filter::OrderDirection,
+    dataloader::{Relation, Root},
+    db::{Record, Row, Sql, Time},
+    error::Result,
+    fields,
+    graphql::{
+        SortType,
+        connection::{Connected, Connection, Edge, Names, PageArguments},
+        list::{List, Order, Parent, begin_groups, count_members},
+        object::{Fields, NoArguments, Object},
+    },
+};
+
+const ARTIFACTS: Names = Names { connection: "ArtifactConnection", edge: "ArtifactEdge", nodes: "artifacts" };
+
+/// What artifacts are sorted by.
+#[derive(Enum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ArtifactOrderField {
+    /// When it was made.
+    CreatedAt,
+    /// When it was last changed.
+    UpdatedAt,
+    /// Its name, by code point.
+    Name,
+    /// Its type, then its name.
+    Type,
+}
+
+/// How artifacts are sorted.
+#[derive(InputObject, Clone, Debug, PartialEq, Eq)]
+pub struct ArtifactOrder {
+    /// By what.
+    field: ArtifactOrderField,
+    /// Which way.
+    direction: OrderDirection,
+}
+
+/// Arguments of `Query.artifacts`.
+#[derive(InputObject)]
+pub struct ArtifactsArguments {
+    #[graphql(flatten)]
+    page: PageArguments,
+    /// Which artifacts; all where it is absent.
+    filter: Option<ArtifactFilter>,
+    /// How they are sorted; the newest first where it is absent, or by rank where there is a search.
+    order_by: Option<ArtifactOrder>,
+}
+
+impl AsRef<PageArguments> for ArtifactsArguments {
+    fn as_ref(&self) -> &PageArguments {
+        &self.page
+    }
+}
+
+impl ArtifactsArguments {
+    /// The list they ask for.
+    ///
+    /// # Errors
+    /// That of [`ArtifactConditions::parse`].
+    pub fn list(&self) -> Result<AllArtifacts> {
+        let conditions = ArtifactConditions::parse(self.filter.clone())?;
+        Ok(AllArtifacts { order: order(self.order_by.as_ref(), conditions.has_search()), conditions })
+    }
+}
+
+/// The column that stands for the rank of a search.
+const RANK: &str = "rank";
+
+fn order(given: Option<&ArtifactOrder>, is_search: bool) -> Order {
+    let (name, columns): (_, &'static [_]) = match given.map(|order| order.field) {
+        None if is_search => ("RANK", &[(RANK, SortType::Int), ("a.name", SortType::Text), ("a.id", SortType::Id)]),
+        None | Some(ArtifactOrderField::CreatedAt) => {
+            ("CREATED_AT", &[("a.created_at", SortType::Time), ("a.id", SortType::Id)])
+        }
+        Some(ArtifactOrderField::UpdatedAt) => {
+            ("UPDATED_AT", &[("a.updated_at", SortType::Time), ("a.id", SortType::Id)])
+        }
+        Some(ArtifactOrderField::Name) => ("NAME", &[("a.name", SortType::Text), ("a.id", SortType::Id)]),
+        Some(ArtifactOrderField::Type) => {
+            ("TYPE", &[("a.type", SortType::Text), ("a.name", SortType::Text), ("a.id", SortType::Id)])
+        }
+    };
+    let descending = given.map_or(!is_search, |order| order.direction == OrderDirection::Desc);
+    Order { name, columns, descending }
+}
+
+/// All artifacts that meet a filter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AllArtifacts {
+    conditions: ArtifactConditions,
+    order: Order,
+}
+
+impl List for AllArtifacts {
+    type Parent = Root;
+    type Row = Artifact;
+    const NAME: &'static str = "Query.artifacts";
+    const TOTAL_NAME: &'static str = "Query.artifacts.totalCount";
+    const COLUMNS: &'static str = super::COLUMNS;
+    const FROM: &'static str = "artifacts a";
+    const PARENT: &'static str = "true";
+    const ROW: &'static str = "a.row";
+
+    fn order(&self) -> Order {
+        self.order
+    }
+
+    fn write_order_column(&self, column: &'static str, sql: &mut Sql) {
+        if column == RANK {
+            self.conditions.write_rank(sql);
+        } else {
+            sql.push(column);
+        }
+    }
+
+    fn filter(&self, sql: &mut Sql) {
+        self.conditions.write("a.type", sql);
+    }
+}
+
+impl Connected for AllArtifacts {
+    type Node = Artifact;
+    const TYPES: Names = ARTIFACTS;
+
+    fn node(row: &Artifact) -> Artifact {
+        row.clone()
+    }
+
+    fn declare_connection(fields: &mut Fields<'_, '_, Connection<Self>>) {
+        declare_facets(fields);
+    }
+}
+
+/// The artifacts of a tag, the newest first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ArtifactsOfTag;
+
+impl List for ArtifactsOfTag {
+    type Parent = Uuid;
+    type Row = Artifact;
+    const NAME: &'static str = "Tag.artifacts";
+    const TOTAL_NAME: &'static str = "Tag.artifacts.totalCount";
+    const COLUMNS: &'static str = super::COLUMNS;
+    const FROM: &'static str = "artifact_tags m join artifacts a on a.id = m.artifact_id";
+    const PARENT: &'static str = "m.tag_id";
+    const ROW: &'static str = "m.rowid";
+
+    fn order(&self) -> Order {
+        const COLUMNS: &[(&str, SortType)] =
+            &[("m.artifact_created_at", SortType::Time), ("m.artifact_id", SortType::Id)];
+        Order { name: "CREATED_AT", columns: COLUMNS, descending: true }
+    }
+
+    fn filter(&self, _sql: &mut Sql) {}
+}
+
+impl Connected for ArtifactsOfTag {
+    type Node = Artifact;
+    const TYPES: Names = ARTIFACTS;
+
+    fn node(row: &Artifact) -> Artifact {
+        row.clone()
+    }
+
+    fn declare_connection(fields: &mut Fields<'_, '_, Connection<Self>>) {
+        declare_facets(fields);
+    }
+}
+
+/// An artifact as a member of a collection.
+#[derive(Clone, Debug)]
+pub struct Member {
+    collection_id: Uuid,
+    status: Option<String>,
+    note: Option<String>,
+    added_at: Time,
+    artifact: Artifact,
+}
+
+impl Record for Member {
+    fn read(row: &mut Row<'_>) -> sqlx::Result<Self> {
+        Ok(Self {
+            collection_id: row.next()?,
+            status: row.next_or_null()?,
+            note: row.next_or_null()?,
+            added_at: row.next()?,
+            artifact: Artifact::read(row)?,
+        })
+    }
+}
+
+/// What the artifacts of a collection are sorted by.
+#[derive(Enum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CollectionArtifactOrderField {
+    /// Their place in the collection.
+    Position,
+    /// When they came into the collection.
+    AddedAt,
+    /// Their name, by code point.
+    Name,
+}
+
+/// How the artifacts of a collection are sorted.
+#[derive(InputObject, Clone, Debug, PartialEq, Eq)]
+pub struct CollectionArtifactOrder {
+    /// By what.
+    field: CollectionArtifactOrderField,
+    /// Which way.
+    direction: OrderDirection,
+}
+
+/// Arguments of `Collection.artifacts`.
+#[derive(InputObject)]
+pub struct CollectionArtifactsArguments {
+    #[graphql(flatten)]
+    page: PageArguments,
+    /// Which of its artifacts; all where it is absent.
+    filter: Option<ArtifactFilter>,
+    /// How they are sorted; by their place in the collection where it is absent.
+    order_by: Option<CollectionArtifactOrder>,
+}
+
+impl AsRef<PageArguments> for CollectionArtifactsArguments {
+    fn as_ref(&self) -> &PageArguments {
+        &self.page
+    }
+}
+
+/// The artifacts of a collection that meet a filter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ArtifactsOfCollection {
+    conditions: ArtifactConditions,
+    order: Order,
+    counts: crate::graphql::CountStrategy,
+}
+
+impl ArtifactsOfCollection {
+    /// The list that the arguments ask for.
+    ///
+    /// # Errors
+    /// That of [`ArtifactConditions::parse`].
+    pub fn new(args: &CollectionArtifactsArguments, counts: crate::graphql::CountStrategy) -> Result<Self> {
+        let conditions = ArtifactConditions::parse(args.filter.clone())?;
+        let given = args.order_by.as_ref();
+        let (name, columns): (_, &'static [_]) = match given.map(|order| order.field) {
+            None | Some(CollectionArtifactOrderField::Position) => {
+                ("POSITION", &[("m.sort_key", SortType::Int), ("m.artifact_id", SortType::Id)])
+            }
+            Some(CollectionArtifactOrderField::AddedAt) => {
+                ("ADDED_AT", &[("m.added_at", SortType::Time), ("m.artifact_id", SortType::Id)])
+            }
+            Some(CollectionArtifactOrderField::Name) => {
+                ("NAME", &[("m.artifact_name", SortType::Text), ("m.artifact_id", SortType::Id)])
+            }
+        };
+        let descending = given.is_some_and(|order| order.direction == OrderDirection::Desc);
+        Ok(Self { conditions, order: Order { name, columns, descending }, counts })
+    }
+
+    /// Whether the place in this list is the place in the collection.
+    fn is_by_position(&self) -> bool {
+        self.conditions.is_empty() && self.order.name == "POSITION" && !self.order.descending
+    }
+}
+
+impl List for ArtifactsOfCollection {
+    type Parent = Uuid;
+    type Row = Member;
+    const NAME: &'static str = "Collection.artifacts";
+    const TOTAL_NAME: &'static str = "Collection.artifacts.totalCount";
+    const COLUMNS: &'static str = "m.collection_id, m.status, m.note, m.added_at, a.id, a.type, a.name, a.description, \
+                                   a.source, a.author, a.license, a.version, a.visibility, a.revision, a.created_at, \
+                                   a.updated_at";
+    const FROM: &'static str = "collection_artifacts m join artifacts a on a.id = m.artifact_id";
+    const PARENT: &'static str = "m.collection_id";
+    const ROW: &'static str = "m.rowid";
+
+    fn order(&self) -> Order {
+        self.order
+    }
+
+    fn filter(&self, sql: &mut Sql) {
+        self.conditions.write("m.artifact_type", sql);
+    }
+
+    /// Where the filter is about types alone, or there is none, the kept counts have the answer.
+    fn total(&self, keys: &[Uuid], sql: &mut Sql) {
+        let types = self.conditions.types_alone();
+        if self.counts == crate::graphql::CountStrategy::Maintained && (types.is_some() || self.conditions.is_empty()) {
+            crate::catalog::collection::kept_counts(keys, types, sql);
+        } else {
+            count_members(self, keys, sql);
+        }
+    }
+}
+
+impl Connected for ArtifactsOfCollection {
+    type Node = Artifact;
+    const TYPES: Names = Names {
+        connection: "CollectionArtifactConnection",
+        edge: "CollectionArtifactEdge",
+        nodes: "the artifacts of a collection",
+    };
+
+    fn node(row: &Member) -> Artifact {
+        row.artifact.clone()
+    }
+
+    fn declare_edge(fields: &mut Fields<'_, '_, Edge<Self>>) {
+        fields! { fields;
+            type;
+            /// Zero-based place in the collection, whatever filter and order the list has.
+            position => column::<NoArguments, _>(|edges, _, node| Box::pin(async move {
+                // At the start of the list in its own order, the places are those of the page.
+                let known = edges.iter().map(|edge| edge.list().is_by_position().then(|| edge.place_from_start())?);
+                if let Some(places) = known.map(|place| Some(place? as i64)).collect::<Option<Vec<i64>>>() {
+                    return Ok(places);
+                }
+                let keys = edges.iter().map(|edge| (edge.row().collection_id, edge.row().artifact.id())).collect();
+                node.context().rounds.load(PlaceInCollection, keys).await
+            }));
+            /// Free state of the artifact in this collection, such as `shortlisted`.
+            status => value(|edge: &Edge<Self>| edge.row().status.clone());
+            /// A note on the artifact in this collection.
+            note => value(|edge: &Edge<Self>| edge.row().note.clone());
+            /// When it came into the collection.
+            addedAt => value(|edge: &Edge<Self>| edge.row().added_at);
+        }
+    }
+
+    fn declare_connection(fields: &mut Fields<'_, '_, Connection<Self>>) {
+        declare_facets(fields);
+    }
+}
+
+/// The place of a member among all members of its collection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct PlaceInCollection;
+
+impl Relation for PlaceInCollection {
+    type Key = (Uuid, Uuid);
+    type Row = i64;
+    type Value = i64;
+    const NAME: &'static str = "CollectionArtifactEdge.position";
+
+    fn statement(&self, keys: &[(Uuid, Uuid)], sql: &mut Sql) {
+        sql.push("select keys.a, keys.b, (select count(*) from collection_artifacts b where b.collection_id = keys.a and (b.sort_key, b.artifact_id) < (m.sort_key, m.artifact_id)) from ")
+            .id_pair_table(keys)
+            .push(" as keys join collection_artifacts m on m.collection_id = keys.a and m.artifact_id = keys.b");
+    }
+
+    fn read(&self, row: &mut Row<'_>) -> sqlx::Result<i64> {
+        row.next()
+    }
+}
+
+/// An artifact as a member of a group.
+#[derive(Clone, Debug)]
+pub struct GroupMember {
+    group_id: Uuid,
+    added_at: Time,
+    artifact: Artifact,
+}
+
+impl Record for GroupMember {
+    fn read(row: &mut Row<'_>) -> sqlx::Result<Self> {
+        Ok(Self { group_id: row.next()?, added_at: row.next()?, artifact: Artifact::read(row)? })
+    }
+}
+
+/// The artifacts of a group, in its order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ArtifactsOfGroup;
+
+impl List for ArtifactsOfGroup {
+    type Parent = Uuid;
+    type Row = GroupMember;
+    const NAME: &'static str = "Group.artifacts";
+    const TOTAL_NAME: &'static str = "Group.artifacts.totalCount";
+    const COLUMNS: &'static str = "m.group_id, m.added_at, a.id, a.type, a.name, a.description, a.source, a.author, \
+                                   a.license, a.version, a.visibility, a.revision, a.created_at, a.updated_at";
+    const FROM: &'static str = "group_artifacts m join artifacts a on a.id = m.artifact_id";
+    const PARENT: &'static str = "m.group_id";
+    const ROW: &'static str = "m.rowid";
+
+    fn order(&self) -> Order {
+        const COLUMNS: &[(&str, SortType)] = &[("m.sort_key", SortType::Int), ("m.artifact_id", SortType::Id)];
+        Order { name: "POSITION", columns: COLUMNS, descending: false }
+    }
+
+    fn filter(&self, _sql: &mut Sql) {}
+}
+
+impl Connected for ArtifactsOfGroup {
+    type Node = Artifact;
+    const TYPES: Names =
+        Names { connection: "GroupArtifactConnection", edge: "GroupArtifactEdge", nodes: "the artifacts of a group" };
+
+    fn node(row: &GroupMember) -> Artifact {
+        row.artifact.clone()
+    }
+
+    fn declare_edge(fields: &mut Fields<'_, '_, Edge<Self>>) {
+        fields! { fields;
+            type;
+            /// Zero-based place in the group.
+            position => column::<NoArguments, _>(|edges, _, node| Box::pin(async move {
+                let known = edges.iter().map(|edge| edge.place_from_start().map(|place| place as i64));
+                if let Some(places) = known.collect::<Option<Vec<i64>>>() {
+                    return Ok(places);
+                }
+                let keys = edges.iter().map(|edge| (edge.row().group_id, edge.row().artifact.id())).collect();
+                node.context().rounds.load(PlaceInGroup, keys).await
+            }));
+            /// When it came into the group.
+            addedAt => value(|edge: &Edge<Self>| edge.row().added_at);
+        }
+    }
+}
+
+/// The place of a member among all members of its group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct PlaceInGroup;
+
+impl Relation for PlaceInGroup {
+    type Key = (Uuid, Uuid);
+    type Row = i64;
+    type Value = i64;
+    const NAME: &'static str = "GroupArtifactEdge.position";
+
+    fn statement(&self, keys: &[(Uuid, Uuid)], sql: &mut Sql) {
+        sql.push("select keys.a, keys.b, (select count(*) from group_artifacts b where b.group_id = keys.a and (b.sort_key, b.artifact_id) < (m.sort_key, m.artifact_id)) from ")
+            .id_pair_table(keys)
+            .push(" as keys join group_artifacts m on m.group_id = keys.a and m.artifact_id = keys.b");
+    }
+
+    fn read(&self, row: &mut Row<'_>) -> sqlx::Result<i64> {
+        row.next()
+    }
+}
+
+/// Counts over a whole filtered list, for each of its parents.
+#[derive(Clone)]
+struct Facets<L: Connected> {
+    list: L,
+    parent: L::Parent,
+}
+
+fn declare_facets<L: Connected>(fields: &mut Fields<'_, '_, Connection<L>>) {
+    fields! { fields;
+        type;
+        /// Counts over all that meet the filter, not over the page.
+        facets => compute::<NoArguments, _>(|page, _, _| Ok(Facets { list: page.list().clone(), parent: page.parent() }));
+    }
+}
+
+impl<L: Connected> Object for Facets<L> {
+    fn name() -> String {
+        "ArtifactFacets".to_owned()
+    }
+
+    fn declare(fields: &mut Fields<'_, '_, Self>) {
+        fields! { fields;
+            /// How the artifacts of a filtered list are spread over types and tags.
+            type;
+            /// How many there are of each type, the most frequent first.
+            types => load::<NoArguments, _, _>(
+                |facets| facets.parent.clone(),
+                |facets, _, _| Ok(TypeFacets(facets.list.clone())),
+                |counts| counts,
+            );
+            /// How many there are with each tag, by slug, the most frequent first.
+            tags => load::<TagFacetsArguments, _, _>(
+                |facets| facets.parent.clone(),
+                |facets, args, _| args.relation(&facets.list),
+                |counts| counts,
+            );
+        }
+    }
+}
+
+/// How many facets.
+#[derive(InputObject)]
+struct TagFacetsArguments {
+    /// Tags at most, from 0 to 1,000.
+    #[graphql(default = 50)]
+    first: i64,
+}
+
+impl TagFacetsArguments {
+    const MAX: i64 = 1_000;
+
+    fn relation<L: List>(&self, list: &L) -> Result<TagFacets<L>> {
+        if !(0..=Self::MAX).contains(&self.first) {
+            let message = format!("`first` is {}, it can be from 0 to {}", self.first, Self::MAX);
+            return Err(crate::error::Error::bad_user_input(message));
+        }
+        Ok(TagFacets { list: list.clone(), first: self.first })
+    }
+}
+
+/// A value and how many artifacts have it.
+#[derive(Clone, Debug)]
+pub struct FacetCount {
+    value: String,
+    count: i64,
+}
+
+impl Object for FacetCount {
+    fn name() -> String {
+        "FacetCount".to_owned()
+    }
+
+    fn declare(fields: &mut Fields<'_, '_, Self>) {
+        fields! { fields;
+            /// A value and how many artifacts of the list have it.
+            type;
+            /// A type, or the slug of a tag.
+            value => leaf(|facet| &facet.value);
+            /// How many artifacts have it.
+            artifactCount => leaf(|facet| &facet.count);
+        }
+    }
+}
+
+impl Record for FacetCount {
+    fn read(row: &mut Row<'_>) -> sqlx::Result<Self> {
+        Ok(Self { value: row.next()?, count: row.next()? })
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct TypeFacets<L>(L);
+
+impl<L: List> Relation for TypeFacets<L> {
+    type Key = L::Parent;
+    type Row = FacetCount;
+    type Value = Vec<FacetCount>;
+    const NAME: &'static str = "ArtifactFacets.types";
+
+    fn statement(&self, keys: &[L::Parent], sql: &mut Sql) {
+        begin_groups::<L>(keys, "a.type, count(*)", sql);
+        self.0.filter(sql);
+        sql.push(if L::Parent::IS_ROOT { " group by a.type" } else { " group by keys.id, a.type" });
+        sql.push(" order by count(*) desc, a.type");
+    }
+
+    fn read(&self, row: &mut Row<'_>) -> sqlx::Result<FacetCount> {
+        Record::read(row)
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct TagFacets<L> {
+    list: L,
+    first: i64,
+}
+
+impl<L: List> Relation for TagFacets<L> {
+    type Key = L::Parent;
+    type Row = FacetCount;
+    type Value = Vec<FacetCount>;
+    const NAME: &'static str = "ArtifactFacets.tags";
+
+    /// The window runs over one row for each tag, after the artifacts are counted.
+    fn statement(&self, keys: &[L::Parent], sql: &mut Sql) {
+        let is_root = L::Parent::IS_ROOT;
+        sql.push(if is_root { "select slug, n from (select " } else { "select id, slug, n from (select id, " });
+        sql.push("slug, n, row_number() over (");
+        sql.push(if is_root { "" } else { "partition by id " });
+        sql.push("order by n desc, slug) as place from (select ");
+        sql.push(if is_root { "" } else { "listed.id, " });
+        sql.push("t.slug, count(*) as n from (");
+        begin_groups::<L>(keys, "a.id as artifact_id", sql);
+        self.list.filter(sql);
+        sql.push(") listed join artifact_tags l on l.artifact_id = listed.artifact_id join tags t on t.id = l.tag_id");
+        sql.push(if is_root { " group by t.slug" } else { " group by listed.id, t.slug" });
+        sql.push(") counted) placed where place <= ").int(self.first);
+        sql.push(if is_root { " order by place" } else { " order by id, place" });
+    }
+
+    fn read(&self, row: &mut Row<'_>) -> sqlx::Result<FacetCount> {
+        Record::read(row)
+    }
+}

@@ -1,0 +1,167 @@
+//! Collections of artifacts.
+mod lists;
+mod relations;
+
+use std::sync::Arc;
+
+use async_graphql::{ID, InputObject};
+use uuid::Uuid;
+
+use crate::{
+    catalog::{
+        Query, Visibility,
+        artifact::{ArtifactsOfCollection, CollectionArtifactsArguments},
+        filter::{PlainArguments, no_nul},
+        group::GroupsOfCollection,
+    },
+    dataloader::Root,
+    db::{Record, Row, Time},
+    error::Result,
+    fields,
+    graphql::{
+        id::{self, GlobalId},
+        object::{Fields, NoArguments, Object},
+    },
+};
+
+use lists::AllCollectionsArguments;
+pub use lists::{CollectionsArguments, CollectionsOfArtifact};
+use relations::{ArtifactCount, GroupCount};
+pub use relations::{CollectionById, kept_counts};
+
+/// Prefix of the ids of collections.
+pub const PREFIX: &str = "collection";
+
+/// Columns of [`Collection`], of the table under the alias `c`.
+pub const COLUMNS: &str =
+    "c.id, c.name, c.description, c.kind, c.color, c.visibility, c.revision, c.created_at, c.updated_at";
+
+/// A collection.
+#[derive(Clone, Debug)]
+pub struct Collection(Arc<Stored>);
+
+#[derive(Debug)]
+struct Stored {
+    id: Uuid,
+    name: String,
+    description: Option<String>,
+    kind: Option<String>,
+    color: Option<String>,
+    visibility: Visibility,
+    revision: i64,
+    created_at: Time,
+    updated_at: Time,
+}
+
+impl Record for Collection {
+    fn read(row: &mut Row<'_>) -> sqlx::Result<Self> {
+        Ok(Self(Arc::new(Stored {
+            id: row.next()?,
+            name: row.next()?,
+            description: row.next_or_null()?,
+            kind: row.next_or_null()?,
+            color: row.next_or_null()?,
+            visibility: Visibility::read(row)?,
+            revision: row.next()?,
+            created_at: row.next()?,
+            updated_at: row.next()?,
+        })))
+    }
+}
+
+impl Collection {
+    /// The id within the database.
+    pub fn id(&self) -> Uuid {
+        self.0.id
+    }
+}
+
+impl Object for Collection {
+    fn name() -> String {
+        "Collection".to_owned()
+    }
+
+    fn declare(fields: &mut Fields<'_, '_, Self>) {
+        fields! { fields;
+            /// Artifacts that belong together, in an order. Who can see a collection sees its artifacts.
+            type: "Node";
+            /// Opaque, the same for ever, unique among all objects.
+            id => value(|collection: &Collection| GlobalId { prefix: PREFIX, id: collection.0.id });
+            /// What it is called; unique for its owner.
+            name => leaf(|collection| &collection.0.name);
+            /// What it is for.
+            description => leaf(|collection| &collection.0.description);
+            /// Free classification, such as `context`.
+            kind => leaf(|collection| &collection.0.kind);
+            /// Its colour, as `#rrggbb`.
+            color => leaf(|collection| &collection.0.color);
+            /// Who may see it.
+            visibility => leaf(|collection| &collection.0.visibility);
+            /// How many artifacts it holds, of one type where `type` is given.
+            artifactCount => load::<ArtifactCountArguments, _, _>(
+                Collection::id,
+                |_, args, context| {
+                    args.of_type.as_deref().map_or(Ok(()), no_nul)?;
+                    Ok(ArtifactCount { strategy: context.settings.counts, of_type: args.of_type.clone() })
+                },
+                |count| count,
+            );
+            /// The artifacts it holds, in its order unless another is given.
+            artifacts => connection::<CollectionArtifactsArguments, _>(
+                Collection::id,
+                |args, context| ArtifactsOfCollection::new(args, context.settings.counts),
+            );
+            /// How many groups it has.
+            groupCount => load::<NoArguments, _, _>(Collection::id, |_, _, _| Ok(GroupCount), |count| count);
+            /// Its groups, in their order.
+            groups => connection::<PlainArguments, _>(Collection::id, |_, _| Ok(GroupsOfCollection));
+            /// Counts its changes, from 1. A write that expects another revision is refused.
+            revision => leaf(|collection| &collection.0.revision);
+            /// When it was made.
+            createdAt => leaf(|collection| &collection.0.created_at);
+            /// When it was last changed.
+            updatedAt => leaf(|collection| &collection.0.updated_at);
+        }
+    }
+}
+
+/// Declares the root fields about collections.
+pub fn declare_root(fields: &mut Fields<'_, '_, Query>) {
+    fields! { fields;
+        type;
+        /// The collection with this id; null where there is none.
+        collection => column::<ById, _>(|parents, args, node| {
+            let count = parents.len();
+            Box::pin(async move {
+                let id = id::parse(PREFIX, &args.id)?;
+                node.context().rounds.load(CollectionById, vec![id; count]).await
+            })
+        });
+        /// Collections, by name unless another order is given.
+        collections => connection::<AllCollectionsArguments, _>(|_| Root, |args, _| args.list());
+    }
+}
+
+/// An object by its id.
+#[derive(InputObject)]
+#[graphql(name = "CollectionArguments")]
+struct ById {
+    /// The id, as this server gave it.
+    id: ID,
+}
+
+/// Which artifacts are counted.
+#[derive(InputObject)]
+struct ArtifactCountArguments {
+    /// Only those of this type; all where it is absent.
+    #[graphql(name = "type")]
+    of_type: Option<String>,
+}
+
+/// The one collection of a required relationship.
+///
+/// # Errors
+/// `INTERNAL` where it is missing, which a foreign key prevents.
+pub fn required(collection: Option<Collection>) -> Result<Collection> {
+    collection.ok_or_else(|| crate::error::Error::internal("a group refers to a collection that is not there"))
+}

@@ -1,0 +1,127 @@
+//! Every object by its id.
+use async_graphql::{ID, InputObject};
+use uuid::Uuid;
+
+use crate::{
+    abstract_output,
+    catalog::{
+        Query,
+        artifact::{self, Artifact, ArtifactById},
+        collection::{self, Collection, CollectionById},
+        group::{self, Group, GroupById},
+        tag::{self, Tag, TagById},
+        version::{self, Version, VersionById},
+    },
+    dataloader::Relation,
+    error::{Error, Result},
+    fields,
+    graphql::{
+        Context,
+        id::{self, GlobalId},
+        object::{About, Declaring, Fields},
+    },
+};
+
+abstract_output! {
+    /// Any object that has an id.
+    pub enum AnyNode as "Node" by declare_interface {
+        Artifact(Artifact),
+        Collection(Collection),
+        Group(Group),
+        Tag(Tag),
+        Version(Version),
+    }
+}
+
+/// The prefixes of all ids.
+const PREFIXES: [&str; 5] = [artifact::PREFIX, collection::PREFIX, group::PREFIX, tag::PREFIX, version::PREFIX];
+
+fn declare_interface(declaring: &mut Declaring<'_>) {
+    let id = About { name: "id", docs: &["Opaque, the same for ever, unique among all objects."] };
+    declaring.interface("Node", &["An object that has an id and can be read by it."], &[(id, "ID!")]);
+}
+
+/// Declares the root fields that lead to any object.
+pub fn declare_root(fields: &mut Fields<'_, '_, Query>) {
+    fields! { fields;
+        type;
+        /// The object with this id; null where there is none.
+        node => column::<NodeArguments, _>(|parents, args, node| {
+            let count = parents.len();
+            Box::pin(async move {
+                let id = id::parse_any(&PREFIXES, &args.id)?;
+                let mut nodes = load(node.context(), vec![Ok(id); count]).await;
+                nodes.drain(..).collect::<Result<Vec<_>>>()
+            })
+        });
+        /// The objects with these ids, in their order; null where there is none. An id that is none is an error of its
+        /// own place.
+        nodes => column::<NodesArguments, _>(|parents, args, node| {
+            let count = parents.len();
+            Box::pin(async move {
+                let max = node.context().settings.page_size_max as usize;
+                if args.ids.len() > max {
+                    let message = format!("`ids` has {} ids, at most {max} can be read at once", args.ids.len());
+                    return Err(Error::bad_user_input(message));
+                }
+                let ids: Vec<_> = args.ids.iter().map(|id| id::parse_any(&PREFIXES, id)).collect();
+                let mut lists = Vec::with_capacity(count);
+                for _ in 0..count {
+                    lists.push(load(node.context(), ids.clone()).await);
+                }
+                Ok(lists)
+            })
+        });
+    }
+}
+
+#[derive(InputObject)]
+struct NodeArguments {
+    /// The id, as this server gave it.
+    id: ID,
+}
+
+#[derive(InputObject)]
+struct NodesArguments {
+    /// The ids, as this server gave them; at most 100.
+    ids: Vec<ID>,
+}
+
+/// The objects of these ids, in their order: one statement for each type, all in one round.
+async fn load(context: &Context, ids: Vec<Result<GlobalId>>) -> Vec<Result<Option<AnyNode>>> {
+    let mut nodes: Vec<Result<Option<AnyNode>>> = Vec::new();
+    nodes.extend(ids.iter().map(|id| id.clone().map(|_| None)));
+    let of = |prefix: &str| -> Vec<(usize, Uuid)> {
+        let all = ids.iter().enumerate();
+        all.filter_map(|(place, id)| id.as_ref().ok().filter(|id| id.prefix == prefix).map(|id| (place, id.id)))
+            .collect()
+    };
+    let found = futures_util::join!(
+        load_type(context, ArtifactById, of(artifact::PREFIX), AnyNode::Artifact),
+        load_type(context, CollectionById, of(collection::PREFIX), AnyNode::Collection),
+        load_type(context, GroupById, of(group::PREFIX), AnyNode::Group),
+        load_type(context, TagById, of(tag::PREFIX), AnyNode::Tag),
+        load_type(context, VersionById, of(version::PREFIX), AnyNode::Version),
+    );
+    for (place, node) in [found.0, found.1, found.2, found.3, found.4].into_iter().flatten() {
+        nodes[place] = node;
+    }
+    nodes
+}
+
+async fn load_type<T, R: Relation<Key = Uuid, Value = Option<T>>>(
+    context: &Context,
+    relation: R,
+    places: Vec<(usize, Uuid)>,
+    node: fn(T) -> AnyNode,
+) -> Vec<(usize, Result<Option<AnyNode>>)>
+where
+    Option<T>: crate::dataloader::FromRows<R::Row>,
+{
+    let keys = places.iter().map(|(_, id)| *id).collect();
+    let places = places.into_iter().map(|(place, _)| place);
+    match context.rounds.load(relation, keys).await {
+        Ok(found) => places.zip(found.into_iter().map(|object| Ok(object.map(node)))).collect(),
+        Err(error) => places.map(|place| (place, Err(error.clone()))).collect(),
+    }
+}

@@ -1,0 +1,137 @@
+//! Tags.
+mod relations;
+
+use std::sync::Arc;
+
+use async_graphql::InputObject;
+use uuid::Uuid;
+
+use crate::{
+    catalog::{
+        Query,
+        artifact::ArtifactsOfTag,
+        filter::{PlainArguments, Search, no_nul},
+    },
+    dataloader::Root,
+    db::{Record, Row},
+    error::Result,
+    fields,
+    graphql::{
+        connection::PageArguments,
+        id::GlobalId,
+        object::{Fields, NoArguments, Object},
+    },
+};
+
+pub use relations::{AllTags, TagById, TagsOfArtifact};
+use relations::{ArtifactCount, TagBySlug};
+
+/// Prefix of the ids of tags.
+pub const PREFIX: &str = "tag";
+
+/// Columns of [`Tag`], of the table under the alias `t`.
+pub const COLUMNS: &str = "t.id, t.name, t.slug, t.color";
+
+/// A tag.
+#[derive(Clone, Debug)]
+pub struct Tag(Arc<Stored>);
+
+#[derive(Debug)]
+struct Stored {
+    id: Uuid,
+    name: String,
+    slug: String,
+    color: Option<String>,
+}
+
+impl Record for Tag {
+    fn read(row: &mut Row<'_>) -> sqlx::Result<Self> {
+        Ok(Self(Arc::new(Stored { id: row.next()?, name: row.next()?, slug: row.next()?, color: row.next_or_null()? })))
+    }
+}
+
+impl Tag {
+    /// The id within the database.
+    pub fn id(&self) -> Uuid {
+        self.0.id
+    }
+}
+
+impl Object for Tag {
+    fn name() -> String {
+        "Tag".to_owned()
+    }
+
+    fn declare(fields: &mut Fields<'_, '_, Self>) {
+        fields! { fields;
+            /// A word that artifacts have in common.
+            type: "Node";
+            /// Opaque, the same for ever, unique among all objects.
+            id => value(|tag: &Tag| GlobalId { prefix: PREFIX, id: tag.0.id });
+            /// What it is called.
+            name => leaf(|tag| &tag.0.name);
+            /// The lower-case word that filters and `Query.tag` know it by; unique.
+            slug => leaf(|tag| &tag.0.slug);
+            /// Its colour, as `#rrggbb`.
+            color => leaf(|tag| &tag.0.color);
+            /// How many artifacts have it.
+            artifactCount => load::<NoArguments, _, _>(Tag::id, |_, _, _| Ok(ArtifactCount), |count| count);
+            /// The artifacts that have it, the newest first.
+            artifacts => connection::<PlainArguments, _>(Tag::id, |_, _| Ok(ArtifactsOfTag));
+        }
+    }
+}
+
+/// Declares the root fields about tags.
+pub fn declare_root(fields: &mut Fields<'_, '_, Query>) {
+    fields! { fields;
+        type;
+        /// The tag with this slug; null where there is none.
+        tag => column::<BySlug, _>(|parents, args, node| {
+            let count = parents.len();
+            Box::pin(async move {
+                no_nul(&args.slug)?;
+                node.context().rounds.load(TagBySlug, vec![args.slug; count]).await
+            })
+        });
+        /// Tags, by name.
+        tags => connection::<TagsArguments, _>(|_| Root, |args, _| args.list());
+    }
+}
+
+/// A tag by its slug.
+#[derive(InputObject)]
+#[graphql(name = "TagArguments")]
+struct BySlug {
+    /// The slug, in lower case.
+    slug: String,
+}
+
+/// Which tags: those that meet every condition given.
+#[derive(InputObject, Clone, Debug, Default)]
+pub struct TagFilter {
+    /// Words of name or slug, each as the beginning of a word.
+    pub search: Option<String>,
+}
+
+/// Arguments of `Query.tags`.
+#[derive(InputObject)]
+struct TagsArguments {
+    #[graphql(flatten)]
+    page: PageArguments,
+    /// Which tags; all where it is absent.
+    filter: Option<TagFilter>,
+}
+
+impl AsRef<PageArguments> for TagsArguments {
+    fn as_ref(&self) -> &PageArguments {
+        &self.page
+    }
+}
+
+impl TagsArguments {
+    fn list(&self) -> Result<AllTags> {
+        let search = self.filter.as_ref().and_then(|filter| filter.search.as_deref());
+        Ok(AllTags { search: Search::parse(search)? })
+    }
+}

@@ -1,0 +1,64 @@
+//! Relationships that lead to versions.
+use uuid::Uuid;
+
+use super::{COLUMNS, Version};
+use crate::{
+    dataloader::Relation,
+    db::{Record, Row, Sql},
+    graphql::{
+        SortType,
+        connection::{Connected, Names},
+        list::{List, Order},
+    },
+};
+
+/// Versions by their ids.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VersionById;
+
+impl Relation for VersionById {
+    type Key = Uuid;
+    type Row = Version;
+    type Value = Option<Version>;
+    const NAME: &'static str = "Query.node(ArtifactVersion)";
+
+    fn statement(&self, keys: &[Uuid], sql: &mut Sql) {
+        sql.push("select v.id, ").push(COLUMNS).push(" from artifact_versions v where v.id").in_ids(keys);
+    }
+
+    fn read(&self, row: &mut Row<'_>) -> sqlx::Result<Version> {
+        Record::read(row)
+    }
+}
+
+/// The versions of an artifact, the newest first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VersionsOfArtifact;
+
+impl List for VersionsOfArtifact {
+    type Parent = Uuid;
+    type Row = Version;
+    const NAME: &'static str = "Artifact.versions";
+    const TOTAL_NAME: &'static str = "Artifact.versions.totalCount";
+    const COLUMNS: &'static str = COLUMNS;
+    const FROM: &'static str = "artifact_versions v";
+    const PARENT: &'static str = "v.artifact_id";
+    const ROW: &'static str = "v.rowid";
+
+    fn order(&self) -> Order {
+        const COLUMNS: &[(&str, SortType)] = &[("v.created_at", SortType::Time), ("v.id", SortType::Id)];
+        Order { name: "CREATED_AT", columns: COLUMNS, descending: true }
+    }
+
+    fn filter(&self, _sql: &mut Sql) {}
+}
+
+impl Connected for VersionsOfArtifact {
+    type Node = Version;
+    const TYPES: Names =
+        Names { connection: "ArtifactVersionConnection", edge: "ArtifactVersionEdge", nodes: "versions" };
+
+    fn node(row: &Version) -> Version {
+        row.clone()
+    }
+}

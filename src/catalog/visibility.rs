@@ -1,0 +1,50 @@
+//! Who may see an object.
+use async_graphql::{Enum, InputType, registry::Registry};
+
+use crate::{
+    db::{Record, Row},
+    graphql::Leaf,
+};
+
+/// Who may see an object.
+#[derive(Enum, Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Visibility {
+    /// Its owner.
+    Private,
+    /// Whoever knows its id or a link to it; it is in no list and no search.
+    Unlisted,
+    /// Everyone.
+    Public,
+}
+
+impl Visibility {
+    /// The word that both the database and the schema have for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Private => "PRIVATE",
+            Self::Unlisted => "UNLISTED",
+            Self::Public => "PUBLIC",
+        }
+    }
+
+    /// The visibility that has this word.
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Private, Self::Unlisted, Self::Public].into_iter().find(|visibility| visibility.as_str() == word)
+    }
+}
+
+impl Record for Visibility {
+    /// A word that is unknown hides the object.
+    fn read(row: &mut Row<'_>) -> sqlx::Result<Self> {
+        Ok(Self::parse(&row.next::<String>()?).unwrap_or(Self::Private))
+    }
+}
+
+impl Leaf for Visibility {
+    fn type_ref(registry: &mut Registry) -> String {
+        <Self as InputType>::create_type_info(registry)
+    }
+    fn write(&self, json: &mut Vec<u8>) {
+        self.as_str().write(json);
+    }
+}

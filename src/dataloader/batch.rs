@@ -1,0 +1,170 @@
+//! The keys that one statement will answer, and those who wait for them.
+use std::{
+    any::Any,
+    collections::HashMap,
+    panic::AssertUnwindSafe,
+    time::{Duration, Instant},
+};
+
+use futures_util::{
+    FutureExt,
+    future::{BoxFuture, join_all},
+};
+use tokio::sync::oneshot;
+
+use super::{FromRows, Relation, rounds::Statement};
+use crate::{
+    db::{Db, Record, Row},
+    error::{Error, Result},
+};
+
+/// What an ask is answered with: a value for each of its keys, in their order.
+pub(super) type Answer<R> = Result<Vec<<R as Relation>::Value>>;
+
+/// A batch whose relation is not known to the round that runs it.
+pub(super) trait Due: Send {
+    fn relation(&self) -> &'static str;
+    /// How many statements it will take: one, unless there are more keys than one may have.
+    fn statements(&self, keys_max: usize) -> usize;
+    /// Runs the statements. What was answered is kept until [`Due::deliver`].
+    fn run<'a>(&'a mut self, db: &'a Db, keys_max: usize) -> BoxFuture<'a, Vec<Statement>>;
+    /// Answers everyone.
+    fn deliver(self: Box<Self>);
+    /// Answers everyone with `error`.
+    fn fail(self: Box<Self>, error: Error);
+    fn as_any(&mut self) -> &mut dyn Any;
+}
+
+/// The keys asked of one relation in one round.
+pub(super) struct Batch<R: Relation> {
+    pub(super) relation: R,
+    keys: Vec<R::Key>,
+    places: HashMap<R::Key, usize>,
+    asks: Vec<Ask<R>>,
+    answers: Result<Vec<R::Value>>,
+}
+
+struct Ask<R: Relation> {
+    places: Vec<usize>,
+    sender: oneshot::Sender<Answer<R>>,
+}
+
+impl<R: Relation> Batch<R> {
+    pub(super) fn new(relation: R) -> Self {
+        Self { relation, keys: Vec::new(), places: HashMap::new(), asks: Vec::new(), answers: Ok(Vec::new()) }
+    }
+
+    /// Adds keys; the receiver is answered at the end of the round.
+    pub(super) fn ask(&mut self, keys: Vec<R::Key>) -> oneshot::Receiver<Answer<R>> {
+        let places = keys.into_iter().map(|key| self.place(key)).collect();
+        let (sender, receiver) = oneshot::channel();
+        self.asks.push(Ask { places, sender });
+        receiver
+    }
+
+    fn place(&mut self, key: R::Key) -> usize {
+        if let Some(place) = self.places.get(&key) {
+            return *place;
+        }
+        let place = self.keys.len();
+        self.keys.push(key.clone());
+        self.places.insert(key, place);
+        place
+    }
+
+    /// Whether any value is asked for more than once, so that it must be cloned.
+    fn is_shared(&self) -> bool {
+        self.asks.iter().map(|ask| ask.places.len()).sum::<usize>() > self.keys.len()
+    }
+}
+
+impl<R: Relation> Due for Batch<R> {
+    fn relation(&self) -> &'static str {
+        R::NAME
+    }
+
+    fn statements(&self, keys_max: usize) -> usize {
+        self.keys.len().div_ceil(keys_max)
+    }
+
+    fn run<'a>(&'a mut self, db: &'a Db, keys_max: usize) -> BoxFuture<'a, Vec<Statement>> {
+        Box::pin(async move {
+            let chunks = self.keys.chunks(keys_max).map(|keys| guarded::<R>(fetch(db, &self.relation, keys)));
+            let mut statements = Vec::new();
+            let mut values: Result<Vec<R::Value>> = Ok(vec![R::Value::default(); self.keys.len()]);
+            for (keys, fetched) in self.keys.chunks(keys_max).zip(join_all(chunks).await) {
+                let rows = fetched.rows;
+                statements.push(Statement {
+                    relation: R::NAME,
+                    keys: keys.len(),
+                    rows: rows.as_ref().map_or(0, Vec::len),
+                    time: fetched.time,
+                });
+                match (&mut values, rows) {
+                    (Ok(values), Ok(rows)) => {
+                        for (key, row) in rows {
+                            if let Some(place) = self.places.get(&key) {
+                                values[*place].push(row);
+                            }
+                        }
+                    }
+                    (Ok(_), Err(error)) => values = Err(error),
+                    (Err(_), _) => {}
+                }
+            }
+            self.answers = values;
+            statements
+        })
+    }
+
+    fn deliver(self: Box<Self>) {
+        let shared = self.is_shared();
+        let mut values = match self.answers {
+            Ok(values) => values,
+            Err(error) => return fail(self.asks, &error),
+        };
+        for ask in self.asks {
+            let answer = ask.places.into_iter().map(|place| match shared {
+                true => values[place].clone(),
+                false => std::mem::take(&mut values[place]),
+            });
+            // Whoever went away does not need the answer.
+            let _ = ask.sender.send(Ok(answer.collect()));
+        }
+    }
+
+    fn fail(self: Box<Self>, error: Error) {
+        fail(self.asks, &error);
+    }
+
+    fn as_any(&mut self) -> &mut dyn Any {
+        self
+    }
+}
+
+fn fail<R: Relation>(asks: Vec<Ask<R>>, error: &Error) {
+    for ask in asks {
+        let _ = ask.sender.send(Err(error.clone()));
+    }
+}
+
+struct Fetched<R: Relation> {
+    rows: Result<Vec<(R::Key, R::Row)>>,
+    time: Duration,
+}
+
+async fn fetch<R: Relation>(db: &Db, relation: &R, keys: &[R::Key]) -> Result<Vec<(R::Key, R::Row)>> {
+    let mut sql = db.sql();
+    relation.statement(keys, &mut sql);
+    db.fetch_with(R::NAME, sql, |row: &mut Row<'_>| Ok((R::Key::read(row)?, relation.read(row)?))).await
+}
+
+/// Times the work, and turns a panic in it into a fault of those who asked.
+async fn guarded<R: Relation>(work: impl Future<Output = Result<Vec<(R::Key, R::Row)>>>) -> Fetched<R> {
+    let start = Instant::now();
+    let rows = match AssertUnwindSafe(work).catch_unwind().await {
+        Ok(rows) => rows,
+        Err(panic) => Err(Error::panicked(R::NAME, &*panic)),
+    };
+    Fetched { rows, time: start.elapsed() }
+}

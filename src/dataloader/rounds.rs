@@ -1,0 +1,214 @@
+//! When a batch leaves: when the execution can make no progress without it.
+use std::{
+    future::poll_fn,
+    pin::{Pin, pin},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{self, Poll, Wake, Waker},
+    time::{Duration, Instant},
+};
+
+use futures_util::future::join_all;
+
+use super::{
+    Relation,
+    batch::{Batch, Due},
+};
+use crate::{
+    db::Db,
+    error::{Code, Error, Result},
+};
+
+/// What one request may load.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Distinct keys in one statement. Above it a batch takes several, which the report shows.
+    pub keys_max: usize,
+    /// SQL statements in one request; `None` does not limit them.
+    pub statements_max: Option<u32>,
+}
+
+/// What was loaded so far.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// Times that the execution waited for the database.
+    pub rounds: u32,
+    /// Time during which it did.
+    pub time: Duration,
+    /// The statements, in the order of their rounds and, within one, by relation.
+    pub statements: Vec<Statement>,
+}
+
+/// One statement that was run.
+#[derive(Clone, Debug)]
+pub struct Statement {
+    /// The relationship that was loaded.
+    pub relation: &'static str,
+    /// Distinct keys it answered.
+    pub keys: usize,
+    /// Rows it yielded.
+    pub rows: usize,
+    /// How long it took.
+    pub time: Duration,
+}
+
+/// The loads of one request.
+pub struct Rounds {
+    db: Db,
+    limits: Limits,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    due: Vec<Box<dyn Due>>,
+    report: Report,
+    exceeded: bool,
+}
+
+impl Rounds {
+    /// Loads from `db`.
+    pub fn new(db: Db, limits: Limits) -> Self {
+        Self { db, limits, state: Mutex::default() }
+    }
+
+    /// What each of `keys` leads to, in their order, at the end of the next round. No keys need no round.
+    ///
+    /// # Errors
+    /// That of the statement; everyone who asked it has the same.
+    pub async fn load<R: Relation>(&self, relation: R, keys: Vec<R::Key>) -> Result<Vec<R::Value>> {
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
+        let receiver = self.batch(relation, keys);
+        receiver.await.unwrap_or_else(|_| Err(Error::internal("a round ended without an answer")))
+    }
+
+    fn batch<R: Relation>(
+        &self,
+        relation: R,
+        keys: Vec<R::Key>,
+    ) -> tokio::sync::oneshot::Receiver<Result<Vec<R::Value>>> {
+        let mut state = self.state();
+        for due in &mut state.due {
+            if let Some(batch) = due.as_any().downcast_mut::<Batch<R>>()
+                && batch.relation == relation
+            {
+                return batch.ask(keys);
+            }
+        }
+        let mut batch = Batch::new(relation);
+        let receiver = batch.ask(keys);
+        state.due.push(Box::new(batch));
+        receiver
+    }
+
+    /// Runs `work`, and a round each time it waits for what it asked.
+    pub async fn drive<F: Future>(&self, work: F) -> F::Output {
+        let mut work = pin!(work);
+        let turn = Arc::new(Turn::default());
+        loop {
+            match self.until_idle(work.as_mut(), &turn).await {
+                Some(output) => return output,
+                None => self.round().await,
+            }
+        }
+    }
+
+    /// The output of `work`, or nothing once it waits and batches are due.
+    async fn until_idle<F: Future>(&self, mut work: Pin<&mut F>, turn: &Arc<Turn>) -> Option<F::Output> {
+        let waker = Waker::from(turn.clone());
+        poll_fn(|context| {
+            turn.begin(context.waker());
+            if let Poll::Ready(output) = work.as_mut().poll(&mut task::Context::from_waker(&waker)) {
+                return Poll::Ready(Some(output));
+            }
+            // Work that woke itself can go on, after the runtime had its turn.
+            if !turn.was_woken() && !self.state().due.is_empty() { Poll::Ready(None) } else { Poll::Pending }
+        })
+        .await
+    }
+
+    /// Runs what is due, and answers everyone together: answers one by one would split the next round.
+    async fn round(&self) {
+        let mut due = std::mem::take(&mut self.state().due);
+        due.sort_by_key(|batch| batch.relation());
+        if let Err(error) = self.allow(&due) {
+            due.into_iter().for_each(|batch| batch.fail(error.clone()));
+            return;
+        }
+        let start = Instant::now();
+        let statements = join_all(due.iter_mut().map(|batch| batch.run(&self.db, self.limits.keys_max))).await;
+        {
+            let mut state = self.state();
+            state.report.rounds += 1;
+            state.report.time += start.elapsed();
+            state.report.statements.extend(statements.into_iter().flatten());
+        }
+        due.into_iter().for_each(Due::deliver);
+    }
+
+    fn allow(&self, due: &[Box<dyn Due>]) -> Result<()> {
+        let Some(max) = self.limits.statements_max else { return Ok(()) };
+        let mut state = self.state();
+        let next: usize = due.iter().map(|batch| batch.statements(self.limits.keys_max)).sum();
+        if state.report.statements.len() + next <= max as usize {
+            return Ok(());
+        }
+        state.exceeded = true;
+        Err(Error::new(
+            Code::SqlBudgetExceeded,
+            format!("the request needs more than {max} SQL statements: ask for fewer relationships at once"),
+        ))
+    }
+
+    /// Whether the request was refused for the number of its statements.
+    pub fn exceeded(&self) -> bool {
+        self.state().exceeded
+    }
+
+    /// What was loaded so far.
+    pub fn report(&self) -> Report {
+        self.state().report.clone()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Tells whether the work woke itself, that is, can go on.
+#[derive(Default)]
+struct Turn {
+    woken: AtomicBool,
+    outer: Mutex<Option<Waker>>,
+}
+
+impl Turn {
+    fn begin(&self, outer: &Waker) {
+        let mut kept = self.outer.lock().unwrap_or_else(PoisonError::into_inner);
+        if !kept.as_ref().is_some_and(|kept| kept.will_wake(outer)) {
+            *kept = Some(outer.clone());
+        }
+        self.woken.store(false, Ordering::Release);
+    }
+
+    fn was_woken(&self) -> bool {
+        self.woken.load(Ordering::Acquire)
+    }
+}
+
+impl Wake for Turn {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.woken.store(true, Ordering::Release);
+        if let Some(outer) = &*self.outer.lock().unwrap_or_else(PoisonError::into_inner) {
+            outer.wake_by_ref();
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! Reversible migrations, applied by one process at a time on both databases.
+use std::{
+    collections::HashSet,
+    fs::{File, OpenOptions},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result, bail};
+use sqlx::{
+    SqlSafeStr,
+    migrate::{Migrate, MigrateError, Migration, MigrationType, Migrator},
+};
+
+use super::{Db, Dialect, Pools};
+
+/// Number and name of each migration, and its texts for both databases. A released one is never edited.
+macro_rules! migrations {
+    ($($version:literal $name:literal),* $(,)?) => {
+        &[$(Texts {
+            version: $version,
+            name: $name,
+            sqlite: (
+                include_str!(concat!("../../migrations/sqlite/", $name, ".up.sql")),
+                include_str!(concat!("../../migrations/sqlite/", $name, ".down.sql")),
+            ),
+            postgres: (
+                include_str!(concat!("../../migrations/postgres/", $name, ".up.sql")),
+                include_str!(concat!("../../migrations/postgres/", $name, ".down.sql")),
+            ),
+        }),*]
+    };
+}
+
+const MIGRATIONS: &[Texts] = migrations![1 "0001_catalogue"];
+
+/// The table in which each database keeps what was applied.
+const TABLE: &str = "_sqlx_migrations";
+
+struct Texts {
+    version: i64,
+    name: &'static str,
+    sqlite: (&'static str, &'static str),
+    postgres: (&'static str, &'static str),
+}
+
+/// A migration and whether the database has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// Its number.
+    pub version: i64,
+    /// Its name.
+    pub name: &'static str,
+    /// Whether it was applied.
+    pub applied: bool,
+}
+
+/// Applies what is pending and returns the names of what was applied. A second process waits and then finds nothing to do.
+///
+/// # Errors
+/// The database has migrations that this release does not know (a newer one was here), an applied one differs, or a
+/// statement fails; each migration is one transaction.
+pub async fn up(db: &Db) -> Result<Vec<&'static str>> {
+    let lock = Lock::take(db).await?;
+    let before = applied(db).await?;
+    run(db, Direction::Up).await?;
+    drop(lock);
+    Ok(MIGRATIONS.iter().filter(|texts| !before.contains(&texts.version)).map(|texts| texts.name).collect())
+}
+
+/// Takes back the last `count` migrations and returns their names, the newest first.
+///
+/// # Errors
+/// As [`up`].
+pub async fn down(db: &Db, count: usize) -> Result<Vec<&'static str>> {
+    let lock = Lock::take(db).await?;
+    let before = applied(db).await?;
+    let mut newest: Vec<&Texts> = MIGRATIONS.iter().filter(|texts| before.contains(&texts.version)).collect();
+    newest.reverse();
+    let target = newest.get(count).map_or(0, |texts| texts.version);
+    if !newest.is_empty() {
+        run(db, Direction::DownTo(target)).await?;
+    }
+    drop(lock);
+    Ok(newest.iter().take(count).map(|texts| texts.name).collect())
+}
+
+/// Every migration of this release, in order.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn status(db: &Db) -> Result<Vec<Status>> {
+    let applied = applied(db).await?;
+    Ok(MIGRATIONS
+        .iter()
+        .map(|texts| Status { version: texts.version, name: texts.name, applied: applied.contains(&texts.version) })
+        .collect())
+}
+
+#[derive(Clone, Copy)]
+enum Direction {
+    Up,
+    DownTo(i64),
+}
+
+async fn run(db: &Db, direction: Direction) -> Result<()> {
+    let mut migrator = migrator(db.dialect());
+    let outcome = match &*db.pools {
+        Pools::Sqlite(pool) => {
+            migrator.set_locking(false);
+            let mut writer = pool.writer().await?;
+            let connection = writer.as_mut().context("the writing connection is gone")?;
+            direct(&migrator, connection, direction).await
+        }
+        Pools::Postgres { primary, .. } => {
+            let mut connection = primary.acquire().await?;
+            sqlx::query("set statement_timeout = 0").execute(&mut *connection).await?;
+            let outcome = direct(&migrator, &mut *connection, direction).await;
+            // The session's settings are not those of the pool any more.
+            drop(connection.detach());
+            outcome
+        }
+    };
+    match outcome {
+        Ok(()) => Ok(()),
+        Err(MigrateError::VersionMissing(version)) => bail!(
+            "the database has migration {version}, which this release does not know: run the newer release, or go back with its `gatherum migrate down`"
+        ),
+        Err(MigrateError::VersionMismatch(version)) => {
+            bail!("migration {version} was applied with another text: restore it, or load a backup")
+        }
+        Err(MigrateError::Dirty(version)) => bail!("migration {version} was broken off: load a backup"),
+        Err(error) => Err(error).context("cannot migrate"),
+    }
+}
+
+async fn direct<C: Migrate>(migrator: &Migrator, connection: &mut C, direction: Direction) -> Result<(), MigrateError> {
+    match direction {
+        Direction::Up => migrator.run_direct(None, connection, false).await,
+        Direction::DownTo(target) => undo(migrator, connection, target).await,
+    }
+}
+
+/// What `Migrator::undo` does, for a borrowed connection.
+async fn undo<C: Migrate>(migrator: &Migrator, connection: &mut C, target: i64) -> Result<(), MigrateError> {
+    if migrator.locking {
+        connection.lock().await?;
+    }
+    connection.ensure_migrations_table(TABLE).await?;
+    let applied: HashSet<i64> =
+        connection.list_applied_migrations(TABLE).await?.into_iter().map(|migration| migration.version).collect();
+    let newest_first = migrator.iter().rev().filter(|migration| migration.migration_type.is_down_migration());
+    for migration in newest_first.filter(|migration| migration.version > target && applied.contains(&migration.version))
+    {
+        connection.revert(TABLE, migration).await?;
+    }
+    if migrator.locking {
+        connection.unlock().await?;
+    }
+    Ok(())
+}
+
+fn migrator(dialect: Dialect) -> Migrator {
+    let mut migrations = Vec::new();
+    for texts in MIGRATIONS {
+        let (up, down) = match dialect {
+            Dialect::Sqlite => texts.sqlite,
+            Dialect::Postgres => texts.postgres,
+        };
+        for (kind, text) in [(MigrationType::ReversibleUp, up), (MigrationType::ReversibleDown, down)] {
+            migrations.push(Migration::new(texts.version, texts.name.into(), kind, text.into_sql_str(), false));
+        }
+    }
+    Migrator::with_migrations(migrations)
+}
+
+async fn applied(db: &Db) -> Result<HashSet<i64>> {
+    let migrations = match &*db.pools {
+        Pools::Sqlite(pool) => {
+            let mut writer = pool.writer().await?;
+            let connection = writer.as_mut().context("the writing connection is gone")?;
+            connection.ensure_migrations_table(TABLE).await?;
+            connection.list_applied_migrations(TABLE).await?
+        }
+        Pools::Postgres { primary, .. } => {
+            let mut connection = primary.acquire().await?;
+            connection.ensure_migrations_table(TABLE).await?;
+            connection.list_applied_migrations(TABLE).await?
+        }
+    };
+    Ok(migrations.into_iter().map(|migration| migration.version).collect())
+}
+
+/// One process migrates a SQLite file at a time: sqlx locks PostgreSQL for that, and does nothing for SQLite.
+struct Lock(#[expect(dead_code, reason = "held until dropped")] Option<File>);
+
+impl Lock {
+    async fn take(db: &Db) -> Result<Self> {
+        let Pools::Sqlite(pool) = &*db.pools else { return Ok(Self(None)) };
+        let path = lock_path(pool.path());
+        let file = tokio::task::spawn_blocking(move || {
+            let mut options = OpenOptions::new();
+            options.write(true).create(true).truncate(false);
+            #[cfg(unix)]
+            std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+            let file = options.open(&path).with_context(|| format!("cannot open {}", path.display()))?;
+            file.lock().with_context(|| format!("cannot lock {}", path.display()))?;
+            anyhow::Ok(file)
+        })
+        .await??;
+        Ok(Self(Some(file)))
+    }
+}
+
+fn lock_path(database: &Path) -> PathBuf {
+    let mut name = database.as_os_str().to_owned();
+    name.push(".lock");
+    PathBuf::from(name)
+}

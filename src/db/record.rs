@@ -1,0 +1,90 @@
+//! Rows, read alike from both databases.
+use sqlx::{Decode, Postgres, Row as _, Sqlite, Type, postgres::PgRow, sqlite::SqliteRow};
+
+/// A row of either database, read column by column from the left.
+pub struct Row<'r> {
+    row: Inner<'r>,
+    column: usize,
+}
+
+enum Inner<'r> {
+    Sqlite(&'r SqliteRow),
+    Postgres(&'r PgRow),
+}
+
+/// What a column can hold: a type that both databases know.
+pub trait Column: for<'r> Decode<'r, Sqlite> + Type<Sqlite> + for<'r> Decode<'r, Postgres> + Type<Postgres> {}
+
+impl<T> Column for T where T: for<'r> Decode<'r, Sqlite> + Type<Sqlite> + for<'r> Decode<'r, Postgres> + Type<Postgres> {}
+
+/// What a row holds. Columns are read in the order in which the statement lists them.
+pub trait Record: Sized + Send + 'static {
+    /// Reads the record's columns.
+    ///
+    /// # Errors
+    /// A column that is missing or of another type.
+    fn read(row: &mut Row<'_>) -> sqlx::Result<Self>;
+}
+
+impl<'r> Row<'r> {
+    pub(super) fn sqlite(row: &'r SqliteRow) -> Self {
+        Self { row: Inner::Sqlite(row), column: 0 }
+    }
+
+    pub(super) fn postgres(row: &'r PgRow) -> Self {
+        Self { row: Inner::Postgres(row), column: 0 }
+    }
+
+    /// The next column.
+    ///
+    /// # Errors
+    /// There is none, or it is of another type.
+    pub fn next<T: Column>(&mut self) -> sqlx::Result<T> {
+        self.column += 1;
+        match self.row {
+            Inner::Sqlite(row) => row.try_get(self.column - 1),
+            Inner::Postgres(row) => row.try_get(self.column - 1),
+        }
+    }
+
+    /// The next column, which may be null.
+    ///
+    /// # Errors
+    /// There is none, or it is of another type.
+    pub fn next_or_null<T: Column>(&mut self) -> sqlx::Result<Option<T>> {
+        self.column += 1;
+        match self.row {
+            Inner::Sqlite(row) => row.try_get(self.column - 1),
+            Inner::Postgres(row) => row.try_get(self.column - 1),
+        }
+    }
+}
+
+macro_rules! column_records {
+    ($($type:ty),*) => {$(
+        impl Record for $type {
+            fn read(row: &mut Row<'_>) -> sqlx::Result<Self> {
+                row.next()
+            }
+        }
+    )*};
+}
+column_records!(i64, String, uuid::Uuid, super::Time, bool);
+
+impl Record for Option<String> {
+    fn read(row: &mut Row<'_>) -> sqlx::Result<Self> {
+        row.next_or_null()
+    }
+}
+
+impl<A: Record, B: Record> Record for (A, B) {
+    fn read(row: &mut Row<'_>) -> sqlx::Result<Self> {
+        Ok((A::read(row)?, B::read(row)?))
+    }
+}
+
+impl<A: Record, B: Record, C: Record> Record for (A, B, C) {
+    fn read(row: &mut Row<'_>) -> sqlx::Result<Self> {
+        Ok((A::read(row)?, B::read(row)?, C::read(row)?))
+    }
+}

@@ -1,0 +1,163 @@
+//! SQL text and its parameters, put together for one of the two databases.
+use uuid::Uuid;
+
+use super::Time;
+
+/// Which database a text is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// SQLite, embedded.
+    Sqlite,
+    /// PostgreSQL.
+    Postgres,
+}
+
+/// A value bound to a statement.
+#[derive(Clone, Debug)]
+pub enum Arg {
+    /// Many ids, as one parameter.
+    Ids(Vec<Uuid>),
+    /// Many texts, as one parameter.
+    Texts(Vec<String>),
+    /// One id.
+    Id(Uuid),
+    /// One whole number.
+    Int(i64),
+    /// One text, or null.
+    Text(Option<String>),
+    /// One point in time.
+    Time(Time),
+}
+
+/// A statement in the making. Text comes from the program alone, every value is a parameter, and a list is **one**
+/// parameter, so the text of a statement does not depend on how many values there are.
+#[derive(Clone, Debug)]
+pub struct Sql {
+    dialect: Dialect,
+    text: String,
+    args: Vec<Arg>,
+}
+
+impl Sql {
+    /// An empty statement for `dialect`.
+    pub fn new(dialect: Dialect) -> Self {
+        Self { dialect, text: String::with_capacity(512), args: Vec::new() }
+    }
+
+    /// Appends text.
+    pub fn push(&mut self, text: &'static str) -> &mut Self {
+        self.text.push_str(text);
+        self
+    }
+
+    /// Appends the text for the database at hand: a named exception from the rule that both read the same.
+    pub fn either(&mut self, sqlite: &'static str, postgres: &'static str) -> &mut Self {
+        self.push(match self.dialect {
+            Dialect::Sqlite => sqlite,
+            Dialect::Postgres => postgres,
+        })
+    }
+
+    /// Appends a parameter.
+    pub fn bind(&mut self, arg: Arg) -> &mut Self {
+        use std::fmt::Write;
+        self.args.push(arg);
+        write!(self.text, "${}", self.args.len()).expect("writing to a string does not fail");
+        self
+    }
+
+    /// Appends a parameter that is a whole number.
+    pub fn int(&mut self, value: i64) -> &mut Self {
+        self.bind(Arg::Int(value))
+    }
+
+    /// Appends a table of ids with the one column `id`; the caller names it.
+    pub fn id_table(&mut self, ids: &[Uuid]) -> &mut Self {
+        self.either("(select unhex(value) as id from json_each(", "(select unnest(");
+        self.bind(Arg::Ids(ids.to_vec()));
+        self.either("))", "::uuid[]) as id)")
+    }
+
+    /// Appends a table of pairs of ids with the columns `a` and `b`; the caller names it.
+    pub fn id_pair_table(&mut self, pairs: &[(Uuid, Uuid)]) -> &mut Self {
+        let (first, second) = pairs.iter().copied().unzip();
+        self.either("(select unhex(x.value) as a, unhex(y.value) as b from json_each(", "(select unnest(");
+        self.bind(Arg::Ids(first));
+        self.either(") x join json_each(", "::uuid[]) as a, unnest(");
+        self.bind(Arg::Ids(second));
+        self.either(") y on y.key = x.key)", "::uuid[]) as b)")
+    }
+
+    /// Appends a condition on the expression before it: one of `ids`.
+    pub fn in_ids(&mut self, ids: &[Uuid]) -> &mut Self {
+        self.either(" in (select unhex(value) from json_each(", " = any(");
+        self.bind(Arg::Ids(ids.to_vec()));
+        self.either("))", ")")
+    }
+
+    /// Appends a condition on the expression before it: one of `texts`. One text is compared, so that an index which
+    /// goes on with another column stays sorted by it.
+    pub fn in_texts(&mut self, texts: &[String]) -> &mut Self {
+        if let [text] = texts {
+            return self.push(" = ").bind(Arg::Text(Some(text.clone())));
+        }
+        self.either(" in (select value from json_each(", " = any(");
+        self.bind(Arg::Texts(texts.to_vec()));
+        self.either("))", ")")
+    }
+
+    /// The database this text is for.
+    pub fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
+    /// The text so far.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The text and its parameters.
+    pub fn into_parts(self) -> (String, Vec<Arg>) {
+        (self.text, self.args)
+    }
+}
+
+/// Ids as the JSON array of hexadecimal texts that SQLite reads with `json_each` and `unhex`.
+pub(super) fn hex_array(ids: &[Uuid]) -> String {
+    let mut text = String::with_capacity(2 + ids.len() * 35);
+    let mut buffer = Uuid::encode_buffer();
+    text.push('[');
+    for (index, id) in ids.iter().enumerate() {
+        if index > 0 {
+            text.push(',');
+        }
+        text.push('"');
+        text.push_str(id.simple().encode_lower(&mut buffer));
+        text.push('"');
+    }
+    text.push(']');
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_does_not_depend_on_how_many_values_a_list_has() {
+        let text = |count: usize| {
+            let mut sql = Sql::new(Dialect::Sqlite);
+            sql.push("select 1 from artifacts a where a.id").in_ids(&vec![Uuid::nil(); count]).push(" limit ").int(3);
+            sql.text().to_owned()
+        };
+
+        assert_eq!(text(1), text(10_000));
+        assert!(text(1).ends_with("json_each($1)) limit $2"));
+    }
+
+    #[test]
+    fn ids_are_an_array_of_hexadecimal_texts() {
+        assert_eq!(hex_array(&[]), "[]");
+        assert_eq!(hex_array(&[Uuid::from_u128(1)]), r#"["00000000000000000000000000000001"]"#);
+    }
+}

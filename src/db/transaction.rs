@@ -1,0 +1,130 @@
+//! Transactions that write.
+use futures_util::TryStreamExt;
+use sqlx::{AssertSqlSafe, Postgres, SqliteConnection};
+
+use super::{Arg, Dialect, Record, Row, Sql, fault::fault, sqlite::Writer};
+use crate::error::Result;
+
+/// A transaction that writes. Dropped without [`Transaction::commit`], nothing of it is kept.
+pub struct Transaction {
+    inner: Inner,
+}
+
+enum Inner {
+    Sqlite(Writing),
+    Postgres(sqlx::Transaction<'static, Postgres>),
+}
+
+/// The writing connection inside `begin immediate`. Dropped before its end, it is closed, which rolls back.
+struct Writing {
+    writer: Writer,
+    ended: bool,
+}
+
+impl Writing {
+    fn connection(&mut self) -> &mut SqliteConnection {
+        self.writer.as_mut().expect("the writer is there while a transaction holds it")
+    }
+}
+
+impl Drop for Writing {
+    fn drop(&mut self) {
+        if !self.ended {
+            *self.writer = None;
+        }
+    }
+}
+
+impl Transaction {
+    pub(super) async fn sqlite(writer: sqlx::Result<Writer>) -> Result<Self> {
+        let writer = writer.map_err(|source| fault("begin", source))?;
+        let mut writing = Writing { writer, ended: false };
+        sqlx::query("begin immediate").execute(writing.connection()).await.map_err(|source| fault("begin", source))?;
+        Ok(Self { inner: Inner::Sqlite(writing) })
+    }
+
+    pub(super) fn postgres(transaction: sqlx::Result<sqlx::Transaction<'static, Postgres>>) -> Result<Self> {
+        let transaction = transaction.map_err(|source| fault("begin", source))?;
+        Ok(Self { inner: Inner::Postgres(transaction) })
+    }
+
+    /// Which database it writes to.
+    pub fn dialect(&self) -> Dialect {
+        match &self.inner {
+            Inner::Sqlite(_) => Dialect::Sqlite,
+            Inner::Postgres(_) => Dialect::Postgres,
+        }
+    }
+
+    /// An empty statement for this database.
+    pub fn sql(&self) -> Sql {
+        Sql::new(self.dialect())
+    }
+
+    /// Runs a statement and returns its rows.
+    ///
+    /// # Errors
+    /// As [`super::Db::fetch`]; the transaction can then only be dropped.
+    pub async fn fetch<T: Record>(&mut self, name: &'static str, sql: Sql) -> Result<Vec<T>> {
+        self.rows(sql).await.map_err(|source| fault(name, source))
+    }
+
+    /// Runs a statement and returns how many rows it wrote.
+    ///
+    /// # Errors
+    /// As [`super::Db::fetch`]; the transaction can then only be dropped.
+    pub async fn execute(&mut self, name: &'static str, sql: Sql) -> Result<u64> {
+        self.write(sql).await.map_err(|source| fault(name, source))
+    }
+
+    /// Keeps what was written. On return it is durable.
+    ///
+    /// # Errors
+    /// As [`super::Db::fetch`]; then nothing was kept.
+    pub async fn commit(self) -> Result<()> {
+        match self.inner {
+            Inner::Sqlite(mut writing) => {
+                sqlx::query("commit").execute(writing.connection()).await.map_err(|source| fault("commit", source))?;
+                writing.ended = true;
+            }
+            Inner::Postgres(transaction) => transaction.commit().await.map_err(|source| fault("commit", source))?,
+        }
+        Ok(())
+    }
+
+    async fn rows<T: Record>(&mut self, sql: Sql) -> sqlx::Result<Vec<T>> {
+        let (text, args): (String, Vec<Arg>) = sql.into_parts();
+        let mut rows = Vec::new();
+        match &mut self.inner {
+            Inner::Sqlite(writing) => {
+                let query = sqlx::query_with(AssertSqlSafe(text), super::sqlite_arguments(args)?);
+                let mut stream = query.fetch(writing.connection());
+                while let Some(row) = stream.try_next().await? {
+                    rows.push(T::read(&mut Row::sqlite(&row))?);
+                }
+            }
+            Inner::Postgres(transaction) => {
+                let query = sqlx::query_with(AssertSqlSafe(text), super::postgres_arguments(args)?);
+                let mut stream = query.fetch(&mut **transaction);
+                while let Some(row) = stream.try_next().await? {
+                    rows.push(T::read(&mut Row::postgres(&row))?);
+                }
+            }
+        }
+        Ok(rows)
+    }
+
+    async fn write(&mut self, sql: Sql) -> sqlx::Result<u64> {
+        let (text, args) = sql.into_parts();
+        match &mut self.inner {
+            Inner::Sqlite(writing) => {
+                let query = sqlx::query_with(AssertSqlSafe(text), super::sqlite_arguments(args)?);
+                Ok(query.execute(writing.connection()).await?.rows_affected())
+            }
+            Inner::Postgres(transaction) => {
+                let query = sqlx::query_with(AssertSqlSafe(text), super::postgres_arguments(args)?);
+                Ok(query.execute(&mut **transaction).await?.rows_affected())
+            }
+        }
+    }
+}

@@ -1,0 +1,300 @@
+//! The values of one field for all its parents, completed into JSON.
+use futures_util::future::BoxFuture;
+use serde_json::value::RawValue;
+
+use super::{
+    execute::{Node, Origin},
+    id::GlobalId,
+    json::Leaf,
+    object::{Declaring, Object},
+};
+use crate::{db::Time, error::Result};
+
+/// JSON of many values, one after the other.
+#[derive(Debug, Default)]
+pub struct Column {
+    pub(super) json: Vec<u8>,
+    pub(super) spans: Vec<Span>,
+}
+
+/// Where one value of a column is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Span {
+    /// From here to there.
+    At(usize, usize),
+    /// It is null.
+    Null,
+    /// It failed where it must not be null, so that the object or list around it becomes null. The error is recorded.
+    Failed,
+}
+
+/// What a field's values can be: leaves, objects, and lists and options of them.
+pub trait Output: Sized + Send + 'static {
+    /// Whether the schema allows null.
+    const NULLABLE: bool;
+
+    /// The type in the schema, declared with all that it leads to.
+    fn type_ref(declaring: &mut Declaring<'_>) -> String;
+
+    /// The values as JSON. `origins` says to which parent, and which place in a list, each belongs.
+    fn complete<'a>(values: Vec<Self>, origins: Vec<Origin>, node: Node<'a>) -> BoxFuture<'a, Column>;
+}
+
+impl Column {
+    pub(super) fn with_capacity(values: usize) -> Self {
+        Self { json: Vec::new(), spans: Vec::with_capacity(values) }
+    }
+
+    /// Appends what `write` writes as one value.
+    pub(super) fn write(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        let start = self.json.len();
+        write(&mut self.json);
+        self.spans.push(Span::At(start, self.json.len()));
+    }
+
+    pub(super) fn get(&self, index: usize) -> Value<'_> {
+        match self.spans.get(index) {
+            Some(Span::At(start, end)) => Value::Json(&self.json[*start..*end]),
+            Some(Span::Null) => Value::Json(b"null"),
+            Some(Span::Failed) | None => Value::Failed,
+        }
+    }
+
+    /// What failed becomes null.
+    fn nullable(mut self) -> Self {
+        for span in &mut self.spans {
+            if *span == Span::Failed {
+                *span = Span::Null;
+            }
+        }
+        self
+    }
+}
+
+/// One value of a column.
+pub(super) enum Value<'a> {
+    Json(&'a [u8]),
+    Failed,
+}
+
+macro_rules! leaf_outputs {
+    ($($type:ty),*) => {$(
+        impl Output for $type {
+            const NULLABLE: bool = false;
+            fn type_ref(declaring: &mut Declaring<'_>) -> String {
+                <Self as Leaf>::type_ref(declaring.registry())
+            }
+            fn complete<'a>(values: Vec<Self>, _origins: Vec<Origin>, _node: Node<'a>) -> BoxFuture<'a, Column> {
+                let mut column = Column::with_capacity(values.len());
+                for value in values {
+                    column.write(|json| value.write(json));
+                }
+                Box::pin(std::future::ready(column))
+            }
+        }
+    )*};
+}
+leaf_outputs!(bool, i64, String, GlobalId, Time, Box<RawValue>);
+
+impl<T: Object> Output for T {
+    const NULLABLE: bool = false;
+
+    fn type_ref(declaring: &mut Declaring<'_>) -> String {
+        declaring.object::<T>()
+    }
+
+    fn complete<'a>(values: Vec<Self>, origins: Vec<Origin>, node: Node<'a>) -> BoxFuture<'a, Column> {
+        Box::pin(async move { node.objects(&values, origins).await })
+    }
+}
+
+impl<T: Output> Output for Option<T> {
+    const NULLABLE: bool = true;
+
+    fn type_ref(declaring: &mut Declaring<'_>) -> String {
+        T::type_ref(declaring).trim_end_matches('!').to_owned()
+    }
+
+    fn complete<'a>(values: Vec<Self>, origins: Vec<Origin>, node: Node<'a>) -> BoxFuture<'a, Column> {
+        let is_there: Vec<bool> = values.iter().map(Option::is_some).collect();
+        let origins =
+            origins.into_iter().zip(&is_there).filter_map(|(origin, there)| there.then_some(origin)).collect();
+        Box::pin(async move {
+            let column = T::complete(values.into_iter().flatten().collect(), origins, node).await.nullable();
+            let mut spans = column.spans.into_iter();
+            let spans = is_there
+                .into_iter()
+                .map(|there| if there { spans.next().unwrap_or(Span::Null) } else { Span::Null })
+                .collect();
+            Column { json: column.json, spans }
+        })
+    }
+}
+
+impl<T: Output> Output for Vec<T> {
+    const NULLABLE: bool = false;
+
+    fn type_ref(declaring: &mut Declaring<'_>) -> String {
+        format!("[{}]!", T::type_ref(declaring))
+    }
+
+    fn complete<'a>(values: Vec<Self>, origins: Vec<Origin>, node: Node<'a>) -> BoxFuture<'a, Column> {
+        let lengths: Vec<usize> = values.iter().map(Vec::len).collect();
+        let items: Vec<T> = values.into_iter().flatten().collect();
+        let item_origins = origins
+            .iter()
+            .zip(&lengths)
+            .flat_map(|(origin, length)| (0..*length).map(|item| origin.item(item)))
+            .collect();
+        Box::pin(async move {
+            let items = T::complete(items, item_origins, node).await;
+            lists(&items, &lengths)
+        })
+    }
+}
+
+/// A value that may have failed on its own, while others of its column did not.
+impl<T: Output> Output for Result<T> {
+    const NULLABLE: bool = T::NULLABLE;
+
+    fn type_ref(declaring: &mut Declaring<'_>) -> String {
+        T::type_ref(declaring)
+    }
+
+    fn complete<'a>(values: Vec<Self>, origins: Vec<Origin>, node: Node<'a>) -> BoxFuture<'a, Column> {
+        let mut good = Vec::with_capacity(values.len());
+        let mut good_origins = Vec::with_capacity(values.len());
+        let mut is_good = Vec::with_capacity(values.len());
+        for (value, origin) in values.into_iter().zip(origins) {
+            is_good.push(value.is_ok());
+            match value {
+                Ok(value) => {
+                    good.push(value);
+                    good_origins.push(origin);
+                }
+                Err(error) => node.record(origin, &error),
+            }
+        }
+        Box::pin(async move {
+            let column = T::complete(good, good_origins, node).await;
+            let failed = if T::NULLABLE { Span::Null } else { Span::Failed };
+            let mut spans = column.spans.into_iter();
+            let spans =
+                is_good.into_iter().map(|good| if good { spans.next().unwrap_or(failed) } else { failed }).collect();
+            Column { json: column.json, spans }
+        })
+    }
+}
+
+/// Lists of consecutive items. A list with an item that failed has failed.
+fn lists(items: &Column, lengths: &[usize]) -> Column {
+    let mut column = Column::with_capacity(lengths.len());
+    column.json.reserve(items.json.len() + items.spans.len() + 2 * lengths.len());
+    let mut next = 0;
+    for length in lengths {
+        let range = next..next + length;
+        next = range.end;
+        if items.spans[range.clone()].contains(&Span::Failed) {
+            column.spans.push(Span::Failed);
+            continue;
+        }
+        column.write(|json| {
+            json.push(b'[');
+            for (place, item) in range.enumerate() {
+                if place > 0 {
+                    json.push(b',');
+                }
+                if let Value::Json(bytes) = items.get(item) {
+                    json.extend_from_slice(bytes);
+                }
+            }
+            json.push(b']');
+        });
+    }
+    column
+}
+
+/// Objects of several types as one column, each at its place.
+#[derive(Debug)]
+pub struct Mixed {
+    column: Column,
+}
+
+impl Mixed {
+    /// A column of `count` places.
+    pub fn new(count: usize) -> Self {
+        Self { column: Column { json: Vec::new(), spans: vec![Span::Failed; count] } }
+    }
+
+    /// Puts the values of one type at their places.
+    pub fn put(&mut self, places: &[usize], values: Column) {
+        let offset = self.column.json.len();
+        self.column.json.extend_from_slice(&values.json);
+        for (place, span) in places.iter().zip(values.spans) {
+            self.column.spans[*place] = match span {
+                Span::At(start, end) => Span::At(start + offset, end + offset),
+                other => other,
+            };
+        }
+    }
+
+    /// The column.
+    pub fn finish(self) -> Column {
+        self.column
+    }
+}
+
+/// An interface or a union: an enum with one variant for each of its objects.
+#[macro_export]
+macro_rules! abstract_output {
+    ($(#[$meta:meta])* $vis:vis enum $name:ident as $schema_name:literal by $declare:path { $($variant:ident($object:ty)),* $(,)? }) => {
+        $(#[$meta])*
+        #[derive(Clone)]
+        $vis enum $name {
+            $(
+                #[doc = concat!("An object of this type: `", stringify!($object), "`.")]
+                $variant($object),
+            )*
+        }
+
+        impl $crate::graphql::Output for $name {
+            const NULLABLE: bool = false;
+
+            fn type_ref(declaring: &mut $crate::graphql::object::Declaring<'_>) -> String {
+                if declaring.begin_abstract($schema_name) {
+                    $declare(declaring);
+                    $(declaring.object::<$object>();)*
+                }
+                concat!($schema_name, "!").to_owned()
+            }
+
+            #[allow(non_snake_case)]
+            fn complete<'a>(
+                values: Vec<Self>,
+                origins: Vec<$crate::graphql::Origin>,
+                node: $crate::graphql::Node<'a>,
+            ) -> futures_util::future::BoxFuture<'a, $crate::graphql::Column> {
+                $(let mut $variant: (Vec<usize>, Vec<$object>, Vec<$crate::graphql::Origin>) = Default::default();)*
+                let count = values.len();
+                for (place, (value, origin)) in values.into_iter().zip(origins).enumerate() {
+                    match value {
+                        $(Self::$variant(object) => {
+                            $variant.0.push(place);
+                            $variant.1.push(object);
+                            $variant.2.push(origin);
+                        })*
+                    }
+                }
+                Box::pin(async move {
+                    $(let $variant = ($variant.0, <$object as $crate::graphql::Output>::complete($variant.1, $variant.2, node));)*
+                    let columns = futures_util::future::join_all([$($variant.1),*]).await;
+                    let mut mixed = $crate::graphql::Mixed::new(count);
+                    for (places, column) in [$($variant.0),*].iter().zip(columns) {
+                        mixed.put(places, column);
+                    }
+                    mixed.finish()
+                })
+            }
+        }
+    };
+}

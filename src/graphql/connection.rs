@@ -1,0 +1,287 @@
+//! Connections, as the Relay specification has them: edges, nodes, page info and a total, for any [`List`].
+use std::sync::Arc;
+
+use async_graphql::InputObject;
+
+use super::{
+    Context, cursor,
+    list::{List, Page, Slice, Sorted, Total},
+    object::{About, Arguments, Fields, NoArguments, Object},
+};
+use crate::{
+    error::{Error, Result},
+    fields,
+};
+
+/// A list that has a connection in the schema.
+pub trait Connected: List {
+    /// The type of its nodes.
+    type Node: Object;
+    /// The names of connection and edge in the schema.
+    const TYPES: Names;
+
+    /// The node of a row.
+    fn node(row: &Self::Row) -> Self::Node;
+
+    /// Declares what the edge knows beside cursor and node.
+    fn declare_edge(_fields: &mut Fields<'_, '_, Edge<Self>>) {}
+
+    /// Declares what the connection knows beside edges, nodes, page info and total.
+    fn declare_connection(_fields: &mut Fields<'_, '_, Connection<Self>>) {}
+}
+
+/// Names of a connection's types and what they are about.
+#[derive(Clone, Copy, Debug)]
+pub struct Names {
+    /// Such as `ArtifactConnection`.
+    pub connection: &'static str,
+    /// Such as `ArtifactEdge`.
+    pub edge: &'static str,
+    /// What the nodes are, in the plural, for descriptions.
+    pub nodes: &'static str,
+}
+
+/// Which part of a list: `first` and `after`, or `last` and `before`.
+#[derive(InputObject, Clone, Debug, Default)]
+pub struct PageArguments {
+    /// Reads this many from the start, or after the cursor; 50 where neither `first` nor `last` is given, 100 at most.
+    first: Option<i64>,
+    /// Begins after the edge with this cursor.
+    after: Option<String>,
+    /// Reads this many from the end, or before the cursor; 100 at most. Not together with `first`.
+    last: Option<i64>,
+    /// Ends before the edge with this cursor.
+    before: Option<String>,
+}
+
+impl PageArguments {
+    /// Checks the arguments against the order of a list.
+    ///
+    /// # Errors
+    /// `BAD_USER_INPUT` where they do not fit together, are out of range, or a cursor is not of this list and order.
+    pub fn slice<L: List>(&self, list: &L, with_cursors: bool, context: &Context) -> Result<Slice> {
+        if self.first.is_some() && self.last.is_some() {
+            return Err(Error::bad_user_input("give `first` or `last`, not both"));
+        }
+        let backward = self.last.is_some() || (self.first.is_none() && self.before.is_some() && self.after.is_none());
+        let size = size("first", self.first, context)?.or(size("last", self.last, context)?);
+        let order = list.order();
+        let scope = scope(list);
+        let decode = |cursor: &Option<String>| match cursor {
+            Some(cursor) => cursor::decode(&scope, &order.types(), cursor).map(Some),
+            None => Ok(None),
+        };
+        let (after, before) = (decode(&self.after)?, decode(&self.before)?);
+        let (from, to) = if backward { (before, after) } else { (after, before) };
+        Ok(Slice { size: size.unwrap_or(context.settings.page_size_default), from, to, backward, with_cursors })
+    }
+}
+
+fn size(name: &str, given: Option<i64>, context: &Context) -> Result<Option<u32>> {
+    let max = context.settings.page_size_max;
+    match given {
+        None => Ok(None),
+        Some(size) if size < 0 => Err(Error::bad_user_input(format!("`{name}` must not be negative"))),
+        Some(size) => match u32::try_from(size) {
+            Ok(size) if size <= max => Ok(Some(size)),
+            _ => Err(Error::bad_user_input(format!("`{name}` is {size}, at most {max} can be read at once"))),
+        },
+    }
+}
+
+/// What a cursor of the list is bound to.
+fn scope<L: List>(list: &L) -> String {
+    let order = list.order();
+    format!("{} {} {}", L::NAME, order.name, if order.descending { "DESC" } else { "ASC" })
+}
+
+/// A page of one parent's list.
+#[derive(Clone)]
+pub struct Connection<L: Connected> {
+    list: Arc<L>,
+    parent: L::Parent,
+    slice: Arc<Slice>,
+    edges: Arc<[Edge<L>]>,
+    has_more: bool,
+}
+
+/// A node and where it stands in its list.
+#[derive(Clone)]
+pub struct Edge<L: Connected> {
+    sorted: Arc<Sorted<L::Row>>,
+    list: Arc<L>,
+    place: Option<usize>,
+}
+
+impl<L: Connected> Connection<L> {
+    fn new(list: &Arc<L>, parent: L::Parent, slice: &Arc<Slice>, mut rows: Vec<Sorted<L::Row>>) -> Self {
+        let size = slice.size as usize;
+        let has_more = rows.len() > size;
+        rows.truncate(size);
+        if slice.backward {
+            rows.reverse();
+        }
+        let is_from_start = !slice.backward && slice.from.is_none();
+        let edge = |(place, sorted)| Edge {
+            sorted: Arc::new(sorted),
+            list: list.clone(),
+            place: is_from_start.then_some(place),
+        };
+        let edges = rows.into_iter().enumerate().map(edge).collect();
+        Self { list: list.clone(), parent, slice: slice.clone(), edges, has_more }
+    }
+
+    /// The list, with its filter and order.
+    pub fn list(&self) -> &L {
+        &self.list
+    }
+
+    /// Whose list it is.
+    pub fn parent(&self) -> L::Parent {
+        self.parent.clone()
+    }
+}
+
+impl<L: Connected> Edge<L> {
+    /// What the row of the edge holds.
+    pub fn row(&self) -> &L::Row {
+        &self.sorted.row
+    }
+
+    /// The list, with its filter and order.
+    pub fn list(&self) -> &L {
+        &self.list
+    }
+
+    /// The zero-based place in the filtered and ordered list, where the page begins at the start of it.
+    pub fn place_from_start(&self) -> Option<usize> {
+        self.place
+    }
+
+    fn cursor(&self) -> String {
+        cursor::encode(&scope(&*self.list), &self.sorted.sort)
+    }
+}
+
+impl<L: Connected> Object for Connection<L> {
+    fn name() -> String {
+        L::TYPES.connection.to_owned()
+    }
+
+    fn declare(fields: &mut Fields<'_, '_, Self>) {
+        fields! { fields;
+            type;
+            /// The edges of the page, in the order of the list: a node each, and what belongs to its place.
+            edges => compute::<NoArguments, _>(|page, _, _| Ok(page.edges.to_vec()));
+            /// The nodes of the page, in the order of the list.
+            nodes => compute::<NoArguments, _>(|page, _, _| {
+                Ok(page.edges.iter().map(|edge| L::node(edge.row())).collect::<Vec<_>>())
+            });
+            /// Where the page stands in its list.
+            pageInfo => compute::<NoArguments, _>(|page, _, _| Ok(PageInfo::of(page)));
+            /// How many there are in all, with the filter and without the page; counted only where it is asked for.
+            totalCount => load::<NoArguments, _, _>(
+                |page| page.parent(),
+                |page, _, _| Ok(Total((*page.list).clone())),
+                |total| total,
+            );
+        }
+        fields.describe_as(format!("A page of {}.", L::TYPES.nodes));
+        L::declare_connection(fields);
+    }
+}
+
+impl<L: Connected> Object for Edge<L> {
+    fn name() -> String {
+        L::TYPES.edge.to_owned()
+    }
+
+    fn declare(fields: &mut Fields<'_, '_, Self>) {
+        fields! { fields;
+            type;
+            /// Where the edge stands: give it as `after` or `before` of the same list and order to go on from here. It
+            /// stays valid when edges come and go, this one too.
+            cursor => value(|edge: &Edge<L>| edge.cursor());
+            /// What stands there.
+            node => compute::<NoArguments, _>(|edge, _, _| Ok(L::node(edge.row())));
+        }
+        fields.describe_as(format!("One of {} and its place in the list.", L::TYPES.nodes));
+        L::declare_edge(fields);
+    }
+}
+
+/// Where a page stands in its list.
+#[derive(Clone, Debug)]
+struct PageInfo {
+    has_next: bool,
+    has_previous: bool,
+    start: Option<String>,
+    end: Option<String>,
+}
+
+impl PageInfo {
+    fn of<L: Connected>(page: &Connection<L>) -> Self {
+        let slice = &page.slice;
+        let came_from = slice.from.is_some();
+        let cursor = |edge: Option<&Edge<L>>| edge.filter(|_| slice.with_cursors).map(Edge::cursor);
+        Self {
+            has_next: if slice.backward { came_from } else { page.has_more },
+            has_previous: if slice.backward { page.has_more } else { came_from },
+            start: cursor(page.edges.first()),
+            end: cursor(page.edges.last()),
+        }
+    }
+}
+
+impl Object for PageInfo {
+    fn name() -> String {
+        "PageInfo".to_owned()
+    }
+
+    fn declare(fields: &mut Fields<'_, '_, Self>) {
+        fields! { fields;
+            /// Where a page stands in its list.
+            type;
+            /// Whether edges follow. Reading backwards it is true where `before` was given: that cursor's edge followed.
+            hasNextPage => leaf(|info| &info.has_next);
+            /// Whether edges precede. Reading forwards it is true where `after` was given: that cursor's edge preceded.
+            hasPreviousPage => leaf(|info| &info.has_previous);
+            /// The cursor of the first edge; null where there is none.
+            startCursor => leaf(|info| &info.start);
+            /// The cursor of the last edge; null where there is none.
+            endCursor => leaf(|info| &info.end);
+        }
+    }
+}
+
+impl<P: Object> Fields<'_, '_, P> {
+    /// A list that can be paged: the parents' pages are read by one statement.
+    pub fn connection<A: Arguments + AsRef<PageArguments>, L: Connected>(
+        &mut self,
+        about: About,
+        parent: impl Fn(&P) -> L::Parent + Send + Sync + 'static,
+        list: impl Fn(&A, &Context) -> Result<L> + Send + Sync + 'static,
+    ) {
+        self.column::<A, Connection<L>>(about, move |parents, args, node| {
+            let keys: Vec<L::Parent> = parents.iter().map(&parent).collect();
+            let list = list(&args, node.context());
+            Box::pin(async move {
+                let list = Arc::new(list?);
+                let with_cursors = CURSORS.iter().any(|path| node.selects(path));
+                let slice = Arc::new(args.as_ref().slice(&*list, with_cursors, node.context())?);
+                let page = Page { list: (*list).clone(), slice: (*slice).clone() };
+                let pages = node.context().rounds.load(page, keys.clone()).await?;
+                Ok(keys.into_iter().zip(pages).map(|(key, rows)| Connection::new(&list, key, &slice, rows)).collect())
+            })
+        });
+    }
+}
+
+/// Selections that need cursors; without them a page does not read what they are made of.
+const CURSORS: [&[&str]; 3] = [&["edges", "cursor"], &["pageInfo", "startCursor"], &["pageInfo", "endCursor"]];
+
+impl AsRef<PageArguments> for PageArguments {
+    fn as_ref(&self) -> &PageArguments {
+        self
+    }
+}

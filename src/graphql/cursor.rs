@@ -1,0 +1,179 @@
+//! Cursors: where a list goes on, opaque to clients, valid for the one list and order they came from.
+//!
+//! A cursor holds the sort keys of its edge and nothing else, so it survives inserts and deletes around it, and of the
+//! edge itself. Its first bytes bind it to the list and the order; a checksum tells typing errors from attempts.
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use uuid::Uuid;
+
+use crate::{
+    db::{Arg, Row, Time},
+    error::{Error, Result},
+};
+
+/// The longest cursor that is looked at, in characters: a name of 255 characters, four bytes each, and two ids.
+const LENGTH_MAX: usize = 2_048;
+
+/// What a column by which a list is sorted holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SortType {
+    /// A whole number.
+    Int,
+    /// A text.
+    Text,
+    /// A point in time.
+    Time,
+    /// An id.
+    Id,
+}
+
+/// The value of a column by which a list is sorted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SortValue {
+    /// A whole number.
+    Int(i64),
+    /// A text.
+    Text(String),
+    /// A point in time.
+    Time(Time),
+    /// An id.
+    Id(Uuid),
+}
+
+impl SortValue {
+    /// Reads the next column of a row.
+    ///
+    /// # Errors
+    /// The column is of another type.
+    pub fn read(kind: SortType, row: &mut Row<'_>) -> sqlx::Result<Self> {
+        Ok(match kind {
+            SortType::Int => Self::Int(row.next()?),
+            SortType::Text => Self::Text(row.next()?),
+            SortType::Time => Self::Time(row.next()?),
+            SortType::Id => Self::Id(row.next()?),
+        })
+    }
+
+    /// The value as a parameter.
+    pub fn arg(&self) -> Arg {
+        match self {
+            Self::Int(value) => Arg::Int(*value),
+            Self::Text(text) => Arg::Text(Some(text.clone())),
+            Self::Time(time) => Arg::Time(*time),
+            Self::Id(id) => Arg::Id(*id),
+        }
+    }
+}
+
+/// The cursor of an edge with these sort values, in the list and order that `scope` names.
+pub fn encode(scope: &str, values: &[SortValue]) -> String {
+    let mut bytes = hash(scope.as_bytes()).to_be_bytes().to_vec();
+    for value in values {
+        match value {
+            SortValue::Int(value) | SortValue::Time(Time(value)) => bytes.extend_from_slice(&value.to_be_bytes()),
+            SortValue::Id(id) => bytes.extend_from_slice(id.as_bytes()),
+            SortValue::Text(text) => {
+                let length = u16::try_from(text.len()).unwrap_or(u16::MAX);
+                bytes.extend_from_slice(&length.to_be_bytes());
+                bytes.extend_from_slice(&text.as_bytes()[..usize::from(length)]);
+            }
+        }
+    }
+    bytes.extend_from_slice(&hash(&bytes).to_be_bytes());
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+/// The sort values of `cursor`, of the types that the order has.
+///
+/// # Errors
+/// `BAD_USER_INPUT` for what is no cursor, or that of another list or order.
+pub fn decode(scope: &str, types: &[SortType], cursor: &str) -> Result<Vec<SortValue>> {
+    let bytes = Some(cursor)
+        .filter(|cursor| cursor.len() <= LENGTH_MAX)
+        .and_then(|cursor| URL_SAFE_NO_PAD.decode(cursor).ok())
+        .ok_or_else(malformed)?;
+    let (body, checksum) = bytes.split_last_chunk::<4>().ok_or_else(malformed)?;
+    if hash(body).to_be_bytes() != *checksum {
+        return Err(malformed());
+    }
+    let (list, mut rest) = body.split_first_chunk::<4>().ok_or_else(malformed)?;
+    if hash(scope.as_bytes()).to_be_bytes() != *list {
+        return Err(Error::bad_user_input("the cursor is of another list or order: use one that this list gave"));
+    }
+    let values = types.iter().map(|kind| take(*kind, &mut rest)).collect::<Option<Vec<_>>>();
+    values.filter(|_| rest.is_empty()).ok_or_else(malformed)
+}
+
+fn malformed() -> Error {
+    Error::bad_user_input("this is not a cursor: use one that this list gave")
+}
+
+fn take(kind: SortType, rest: &mut &[u8]) -> Option<SortValue> {
+    Some(match kind {
+        SortType::Int => SortValue::Int(i64::from_be_bytes(take_array(rest)?)),
+        SortType::Time => SortValue::Time(Time(i64::from_be_bytes(take_array(rest)?))),
+        SortType::Id => SortValue::Id(Uuid::from_bytes(take_array(rest)?)),
+        SortType::Text => {
+            let length = usize::from(u16::from_be_bytes(take_array(rest)?));
+            let (text, after) = rest.split_at_checked(length)?;
+            *rest = after;
+            let text = String::from_utf8(text.to_vec()).ok()?;
+            SortValue::Text(Some(text).filter(|text| !text.contains('\0'))?)
+        }
+    })
+}
+
+fn take_array<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
+    let (array, after) = rest.split_first_chunk::<N>()?;
+    *rest = after;
+    Some(*array)
+}
+
+/// FNV-1a, 32 bits: a checksum, not a secret. A forged cursor reads what its owner may read anyway.
+fn hash(bytes: &[u8]) -> u32 {
+    bytes.iter().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TYPES: [SortType; 4] = [SortType::Time, SortType::Text, SortType::Int, SortType::Id];
+
+    fn values() -> Vec<SortValue> {
+        vec![
+            SortValue::Time(Time(-5)),
+            SortValue::Text("naïve — \u{1f980}".to_owned()),
+            SortValue::Int(i64::MIN),
+            SortValue::Id(Uuid::from_u128(7)),
+        ]
+    }
+
+    #[test]
+    fn a_cursor_gives_back_its_values() {
+        let cursor = encode("Query.artifacts NAME ASC", &values());
+
+        assert_eq!(decode("Query.artifacts NAME ASC", &TYPES, &cursor).expect("a cursor"), values());
+    }
+
+    #[test]
+    fn a_cursor_of_another_list_or_order_is_refused() {
+        let cursor = encode("Query.artifacts NAME ASC", &values());
+
+        let error = decode("Query.artifacts NAME DESC", &TYPES, &cursor).expect_err("another order");
+
+        assert!(error.to_string().contains("another list or order"));
+    }
+
+    #[test]
+    fn what_is_not_a_cursor_is_refused() {
+        let good = encode("list", &values());
+        let long = "A".repeat(1 << 20);
+        let mut forged = vec!["", "x", "====", "AAAA", "AAAAAAAAAAAA", "%00", &long];
+        let cut: Vec<String> = (1..good.len()).map(|end| good[..end].to_owned()).collect();
+        forged.extend(cut.iter().map(String::as_str));
+
+        for cursor in forged {
+            assert!(decode("list", &TYPES, cursor).is_err(), "{cursor}");
+        }
+    }
+}

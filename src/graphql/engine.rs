@@ -1,0 +1,358 @@
+//! From the text of a request to the text of its response.
+use std::{collections::HashMap, marker::PhantomData, panic::AssertUnwindSafe, sync::Arc, time::Instant};
+
+use async_graphql::{
+    ContainerType, EmptyMutation, EmptySubscription, ObjectType, OutputType, Pos, Positioned, SDLExportOptions, Schema,
+    ServerError, ServerResult, Value,
+    extensions::{Extension, ExtensionContext, ExtensionFactory, NextExecute},
+    parser::types::{DocumentOperations, ExecutableDocument, Field, OperationDefinition, OperationType, Selection},
+    registry::Registry,
+};
+use futures_util::FutureExt;
+use tracing::{error, warn};
+use uuid::Uuid;
+
+use super::{
+    Batch, Context, Execute, Operation, Report, Request, Response, Settings,
+    execute::{ERRORS_MAX, Execution, FieldError, Segment, variables},
+    guard::{Guard, Limits, Refusal},
+    object::{Declaring, Object, Types},
+};
+use crate::{
+    dataloader::{self, Rounds},
+    db::Db,
+    error::{Code, Error, Result},
+};
+
+/// Executes requests against a schema whose root is `Q`.
+pub struct Engine<Q: Object> {
+    query: Q,
+    types: Types,
+    sdl: String,
+    guard: Guard,
+    validator: Schema<Root<Q>, EmptyMutation, EmptySubscription>,
+    introspector: Schema<Root<Q>, EmptyMutation, EmptySubscription>,
+    db: Db,
+    settings: Settings,
+    loading: dataloader::Limits,
+}
+
+impl<Q: Object> Engine<Q> {
+    /// Declares the schema below `query` and guards it with `limits`.
+    ///
+    /// # Errors
+    /// The guard cannot read the schema.
+    pub fn new(query: Q, db: Db, settings: Settings, limits: Limits, loading: dataloader::Limits) -> Result<Self> {
+        let mut registry = scratch();
+        let mut declaring = Declaring::new(&mut registry);
+        declaring.object::<Q>();
+        let types = declaring.finish();
+        let build = || Schema::build(Root::<Q>(PhantomData), EmptyMutation, EmptySubscription);
+        let introspector = build().finish();
+        let validator = build().extension(ValidateOnly).finish();
+        let sdl = introspector.sdl_with_options(SDLExportOptions::new().include_specified_by());
+        let guard = Guard::new(&sdl, limits)?;
+        Ok(Self { query, types, sdl, guard, validator, introspector, db, settings, loading })
+    }
+
+    async fn answer(&self, request: &Request) -> std::result::Result<Answer, Refused> {
+        let document = self.guard.parse(&request.query)?;
+        let name = request.operation_name.as_deref().filter(|name| !name.is_empty());
+        let operation = operation(&document, name)?;
+        let kind = kind(operation.node.ty);
+        let refuse = |errors: Vec<FieldError>| Refused { errors, operation: Some(kind) };
+        self.guard.check(&document, name, &request.variables).map_err(|refusal| refuse(vec![refusal.into()]))?;
+        if request.queries_only && kind != Operation::Query {
+            let message = "GET executes queries alone: send mutations and subscriptions by POST";
+            return Err(refuse(vec![plain(Error::new(Code::BadRequest, message))]));
+        }
+        self.validate(request, &document).await.map_err(refuse)?;
+        let values = variables(&operation.node, &request.variables).map_err(|error| refuse(vec![plain(error)]))?;
+        let elsewhere = self.introspect(request, &document, operation).await;
+        let limits = self.loading;
+        let context = Context { rounds: Rounds::new(self.db.clone(), limits), settings: self.settings };
+        let execution = Execution::new(&self.types, &context, &document.fragments, values, elsewhere);
+        let root = execution.root(self.query.clone(), &operation.node.selection_set.node);
+        let data = AssertUnwindSafe(context.rounds.drive(root)).catch_unwind().await;
+        let mut errors = execution.take_errors();
+        let data = data.unwrap_or_else(|panic| {
+            errors.push(plain(Error::panicked("the execution", &*panic)));
+            None
+        });
+        if context.rounds.exceeded() {
+            errors.retain(|error| error.error.code == Code::SqlBudgetExceeded);
+            errors.truncate(1);
+            return Err(refuse(errors));
+        }
+        Ok(Answer { data, errors, operation: kind, report: report(&context.rounds) })
+    }
+
+    async fn validate(
+        &self,
+        request: &Request,
+        document: &ExecutableDocument,
+    ) -> std::result::Result<(), Vec<FieldError>> {
+        let errors = self.validator.execute(stock_request(request, document)).await.errors;
+        if errors.is_empty() {
+            return Ok(());
+        }
+        Err(errors.into_iter().take(ERRORS_MAX).map(invalid).collect())
+    }
+
+    /// The introspection fields of the operation, by response key. async-graphql answers them, and null for all others.
+    async fn introspect(
+        &self,
+        request: &Request,
+        document: &ExecutableDocument,
+        operation: &Positioned<OperationDefinition>,
+    ) -> HashMap<String, Vec<u8>> {
+        if !introspects(document, &operation.node.selection_set.node.items) {
+            return HashMap::new();
+        }
+        let response = self.introspector.execute(stock_request(request, document)).await;
+        let Value::Object(fields) = response.data else { return HashMap::new() };
+        let json = |value: &Value| serde_json::to_vec(value).unwrap_or_else(|_| b"null".to_vec());
+        fields.iter().map(|(key, value)| (key.to_string(), json(value))).collect()
+    }
+}
+
+#[async_trait::async_trait]
+impl<Q: Object> Execute for Engine<Q> {
+    async fn execute(&self, request: Request) -> Response {
+        let start = Instant::now();
+        let answer = self.answer(&request).await;
+        let (data, errors, operation, mut report, executed) = match answer {
+            Ok(answer) => (Some(answer.data), answer.errors, Some(answer.operation), answer.report, true),
+            Err(refused) => (None, refused.errors, refused.operation, Report::default(), false),
+        };
+        report.total = start.elapsed();
+        let codes = errors.iter().map(|error| error.error.code).collect();
+        let extensions = request.wants_report.then(|| report.to_json());
+        let body = write(data, &errors, extensions).into();
+        Response { body, executed, codes, operation_name: request.operation_name, operation, report }
+    }
+
+    fn sdl(&self) -> &str {
+        &self.sdl
+    }
+}
+
+/// What an executed operation came to.
+struct Answer {
+    data: Option<Vec<u8>>,
+    errors: Vec<FieldError>,
+    operation: Operation,
+    report: Report,
+}
+
+/// A request that was not executed.
+struct Refused {
+    errors: Vec<FieldError>,
+    operation: Option<Operation>,
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        Self { errors: vec![refusal.into()], operation: None }
+    }
+}
+
+impl From<Refusal> for FieldError {
+    fn from(refusal: Refusal) -> Self {
+        Self { error: refusal.error, position: refusal.position.unwrap_or_default(), path: Vec::new() }
+    }
+}
+
+/// An error that belongs to no place.
+fn plain(error: Error) -> FieldError {
+    FieldError { error, position: Pos::default(), path: Vec::new() }
+}
+
+/// A validation error, its message cut to a size.
+fn invalid(error: ServerError) -> FieldError {
+    const MESSAGE_LENGTH_MAX: usize = 300;
+    let message: String = error.message.chars().take(MESSAGE_LENGTH_MAX).collect();
+    let position = error.locations.first().copied().unwrap_or_default();
+    FieldError { error: Error::new(Code::GraphqlValidationFailed, message), position, path: Vec::new() }
+}
+
+fn operation<'d>(
+    document: &'d ExecutableDocument,
+    name: Option<&str>,
+) -> std::result::Result<&'d Positioned<OperationDefinition>, Refused> {
+    let found = match (&document.operations, name) {
+        (DocumentOperations::Single(operation), None) => Some(operation),
+        (DocumentOperations::Multiple(operations), Some(name)) => operations.get(name),
+        (DocumentOperations::Multiple(operations), None) if operations.len() == 1 => operations.values().next(),
+        _ => None,
+    };
+    found.ok_or_else(|| {
+        let message = match name {
+            Some(name) => {
+                format!("the document has no operation named `{}`", name.chars().take(64).collect::<String>())
+            }
+            None => "the document has several operations: say which by `operationName`".to_owned(),
+        };
+        Refused { errors: vec![plain(Error::new(Code::BadRequest, message))], operation: None }
+    })
+}
+
+fn kind(ty: OperationType) -> Operation {
+    match ty {
+        OperationType::Query => Operation::Query,
+        OperationType::Mutation => Operation::Mutation,
+        OperationType::Subscription => Operation::Subscription,
+    }
+}
+
+/// Whether the root of the operation asks for introspection.
+fn introspects(document: &ExecutableDocument, items: &[Positioned<Selection>]) -> bool {
+    items.iter().any(|item| match &item.node {
+        Selection::Field(field) => matches!(field.node.name.node.as_str(), "__schema" | "__type"),
+        Selection::InlineFragment(fragment) => introspects(document, &fragment.node.selection_set.node.items),
+        Selection::FragmentSpread(spread) => document
+            .fragments
+            .get(&spread.node.fragment_name.node)
+            .is_some_and(|fragment| introspects(document, &fragment.node.selection_set.node.items)),
+    })
+}
+
+/// The request as async-graphql takes it, with the document as it was parsed.
+fn stock_request(request: &Request, document: &ExecutableDocument) -> async_graphql::Request {
+    let mut stock = async_graphql::Request::new("").variables(request.variables.clone());
+    if let Some(name) = &request.operation_name
+        && !name.is_empty()
+    {
+        stock = stock.operation_name(name);
+    }
+    stock.set_parsed_query(document.clone());
+    stock
+}
+
+fn report(rounds: &Rounds) -> Report {
+    let loaded = rounds.report();
+    let batch = |statement: &dataloader::Statement| Batch {
+        relation: statement.relation,
+        keys: u32::try_from(statement.keys).unwrap_or(u32::MAX),
+        rows: statement.rows as u64,
+        time: statement.time,
+    };
+    Report {
+        statements: u32::try_from(loaded.statements.len()).unwrap_or(u32::MAX),
+        rounds: loaded.rounds,
+        rows: loaded.statements.iter().map(|statement| statement.rows as u64).sum(),
+        db: loaded.time,
+        total: Default::default(),
+        cache_hits: 0,
+        cache_misses: 0,
+        batches: loaded.statements.iter().map(batch).collect(),
+    }
+}
+
+/// Writes the response: errors first, `data` only where the operation was executed.
+fn write(data: Option<Option<Vec<u8>>>, errors: &[FieldError], extensions: Option<serde_json::Value>) -> Vec<u8> {
+    let mut json = Vec::with_capacity(data.as_ref().and_then(Option::as_ref).map_or(0, Vec::len) + 64);
+    json.push(b'{');
+    if !errors.is_empty() {
+        let errors: Vec<serde_json::Value> = errors.iter().map(error_json).collect();
+        append(&mut json, "errors", &serde_json::to_vec(&errors).unwrap_or_default());
+    }
+    if let Some(data) = data {
+        append(&mut json, "data", data.as_deref().unwrap_or(b"null"));
+    }
+    if let Some(extensions) = extensions {
+        let extensions = serde_json::json!({ "gatherum": extensions });
+        append(&mut json, "extensions", &serde_json::to_vec(&extensions).unwrap_or_default());
+    }
+    json.push(b'}');
+    json
+}
+
+fn append(json: &mut Vec<u8>, key: &str, value: &[u8]) {
+    if json.len() > 1 {
+        json.push(b',');
+    }
+    json.extend_from_slice(format!("\"{key}\":").as_bytes());
+    json.extend_from_slice(value);
+}
+
+/// An error for the client. What is internal is logged here, once, under an id that the client sees too.
+fn error_json(error: &FieldError) -> serde_json::Value {
+    let mut json = serde_json::json!({ "message": error.error.message });
+    if error.position != Pos::default() {
+        json["locations"] = serde_json::json!([{ "line": error.position.line, "column": error.position.column }]);
+    }
+    if !error.path.is_empty() {
+        json["path"] = serde_json::to_value(&error.path).unwrap_or_default();
+    }
+    json["extensions"] = serde_json::json!({ "code": error.error.code.as_str() });
+    let path = || error.path.iter().map(Segment::to_string).collect::<Vec<_>>().join(".");
+    match error.error.code {
+        Code::Internal => {
+            let id = Uuid::now_v7().simple().to_string();
+            error!(id, path = path(), cause = error.error.causes(), "internal error");
+            json["extensions"]["id"] = id.into();
+        }
+        Code::Unavailable | Code::Timeout => {
+            warn!(path = path(), cause = error.error.causes(), "database failed a field");
+        }
+        _ => {}
+    }
+    json
+}
+
+/// The root of the schema as async-graphql knows it: types for parsing, validation and introspection. Its fields are
+/// resolved by [`super::execute`], so none of them has a resolver here.
+struct Root<Q>(PhantomData<fn() -> Q>);
+
+impl<Q: Object> ContainerType for Root<Q> {
+    async fn resolve_field(&self, _ctx: &async_graphql::Context<'_>) -> ServerResult<Option<Value>> {
+        Ok(None)
+    }
+}
+
+impl<Q: Object> OutputType for Root<Q> {
+    fn type_name() -> std::borrow::Cow<'static, str> {
+        Q::name().into()
+    }
+
+    fn create_type_info(registry: &mut Registry) -> String {
+        Declaring::new(registry).object::<Q>()
+    }
+
+    async fn resolve(
+        &self,
+        _ctx: &async_graphql::ContextSelectionSet<'_>,
+        _field: &Positioned<Field>,
+    ) -> ServerResult<Value> {
+        Ok(Value::Null)
+    }
+}
+
+impl<Q: Object> ObjectType for Root<Q> {}
+
+/// A registry whose types are thrown away: only what the execution needs is kept.
+fn scratch() -> Registry {
+    Registry::default()
+}
+
+/// Stops async-graphql after validation.
+struct ValidateOnly;
+
+impl ExtensionFactory for ValidateOnly {
+    fn create(&self) -> Arc<dyn Extension> {
+        Arc::new(Self)
+    }
+}
+
+#[async_trait::async_trait]
+impl Extension for ValidateOnly {
+    async fn execute(
+        &self,
+        _ctx: &ExtensionContext<'_>,
+        _operation_name: Option<&str>,
+        _next: NextExecute<'_>,
+    ) -> async_graphql::Response {
+        async_graphql::Response::default()
+    }
+}

@@ -1,0 +1,395 @@
+//! Executes an operation breadth-first.
+//!
+//! A selection set is resolved for all objects of its level at once: each field once, for the column of all parents.
+//! Leaves are written from the parents' rows; relationships ask the loader once with all keys; the futures of one level
+//! wait side by side, so that a round gathers across paths. Answers are written as JSON directly, in the order asked.
+//! Errors, null propagation, `@skip`, `@include`, fragments and merged fields follow the specification, September 2025,
+//! section 6.
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+};
+
+use async_graphql::{
+    Name, Pos, Positioned, Value,
+    indexmap::IndexMap,
+    parser::types::{Directive, Field as AstField, FragmentDefinition, Selection, SelectionSet},
+};
+use futures_util::future::{BoxFuture, join_all};
+
+use super::{
+    Context,
+    column::{Column, Span, Value as CellValue},
+    object::{Arguments, Field, Object, Types},
+};
+use crate::error::{Code, Error, Result};
+
+/// Errors that one response holds at most; the rest is cut off.
+pub(super) const ERRORS_MAX: usize = 100;
+
+/// One execution of an operation.
+pub(super) struct Execution<'a> {
+    pub(super) types: &'a Types,
+    pub(super) context: &'a Context,
+    pub(super) fragments: &'a HashMap<Name, Positioned<FragmentDefinition>>,
+    pub(super) variables: IndexMap<Name, Value>,
+    /// JSON of root fields that are resolved elsewhere: those of introspection.
+    elsewhere: HashMap<String, Vec<u8>>,
+    errors: Mutex<Vec<FieldError>>,
+}
+
+/// A fault of one field.
+#[derive(Clone, Debug)]
+pub(super) struct FieldError {
+    pub(super) error: Error,
+    pub(super) position: Pos,
+    pub(super) path: Vec<Segment>,
+}
+
+/// A step of an error's path.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(untagged)]
+pub(super) enum Segment {
+    Key(String),
+    Index(usize),
+}
+
+impl std::fmt::Display for Segment {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Key(key) => formatter.write_str(key),
+            Self::Index(index) => write!(formatter, "{index}"),
+        }
+    }
+}
+
+/// To which parent a value belongs, and to which place of a list.
+#[derive(Clone, Copy, Debug)]
+pub struct Origin {
+    parent: usize,
+    item: Option<usize>,
+}
+
+/// The objects of one level and how they hang together with those above.
+struct Level<'a> {
+    above: Option<(&'a Level<'a>, &'a str)>,
+    origins: Vec<Origin>,
+}
+
+/// The fields of a selection set that have the same response key, merged.
+struct Group<'a> {
+    key: &'a str,
+    fields: Vec<&'a Positioned<AstField>>,
+}
+
+/// A field that is being resolved, within its execution.
+#[derive(Clone, Copy)]
+pub struct Node<'a> {
+    execution: &'a Execution<'a>,
+    level: &'a Level<'a>,
+    group: &'a Group<'a>,
+}
+
+impl<'a> Execution<'a> {
+    pub(super) fn new(
+        types: &'a Types,
+        context: &'a Context,
+        fragments: &'a HashMap<Name, Positioned<FragmentDefinition>>,
+        variables: IndexMap<Name, Value>,
+        elsewhere: HashMap<String, Vec<u8>>,
+    ) -> Self {
+        Self { types, context, fragments, variables, elsewhere, errors: Mutex::default() }
+    }
+
+    /// The operation's root object as JSON; nothing where it failed as a whole.
+    pub(super) async fn root<T: Object>(&'a self, root: T, selection: &'a SelectionSet) -> Option<Vec<u8>> {
+        let level = Level { above: None, origins: vec![Origin { parent: 0, item: None }] };
+        let column = self.objects(&[root], &level, &[selection]).await;
+        match column.get(0) {
+            CellValue::Json(_) => Some(column.json),
+            CellValue::Failed => None,
+        }
+    }
+
+    /// The errors so far, by their paths.
+    pub(super) fn take_errors(&self) -> Vec<FieldError> {
+        std::mem::take(&mut *self.errors.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn record(&self, error: FieldError) {
+        let mut errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
+        if errors.len() < ERRORS_MAX {
+            errors.push(error);
+        }
+    }
+
+    fn objects<'b, T: Object>(
+        &'b self,
+        objects: &'b [T],
+        level: &'b Level<'b>,
+        selections: &'b [&'b SelectionSet],
+    ) -> BoxFuture<'b, Column> {
+        Box::pin(async move {
+            if objects.is_empty() {
+                return Column::default();
+            }
+            let declared = self.types.get::<T>();
+            let mut groups = Vec::new();
+            let collecting = Collecting { execution: self, name: &declared.name, abstracts: &declared.abstracts };
+            for selection in selections {
+                collecting.collect(selection, &mut groups, &mut Vec::new());
+            }
+            let mut waiting = Vec::new();
+            let mut cells = Vec::with_capacity(groups.len());
+            for group in &groups {
+                let name = group.fields[0].node.name.node.as_str();
+                cells.push(match declared.fields.get(name) {
+                    Some(Field::Leaf(write)) => Cell::Leaf(write),
+                    Some(Field::Column(resolve)) => {
+                        waiting.push(resolve(objects, Node { execution: self, level, group }));
+                        Cell::Column(waiting.len() - 1)
+                    }
+                    None if name == "__typename" => Cell::TypeName,
+                    None => Cell::Elsewhere(self.elsewhere.get(group.key).map_or(b"null", Vec::as_slice)),
+                });
+            }
+            let columns = join_all(waiting).await;
+            write(objects, &declared.name, &groups, &cells, &columns)
+        })
+    }
+}
+
+/// Where the values of a group come from when its objects are written.
+enum Cell<'a, T> {
+    Leaf(&'a super::object::WriteLeaf<T>),
+    Column(usize),
+    TypeName,
+    Elsewhere(&'a [u8]),
+}
+
+/// Writes objects, each with its fields in the order asked. An object with a field that failed has failed.
+fn write<T>(objects: &[T], name: &str, groups: &[Group<'_>], cells: &[Cell<'_, T>], columns: &[Column]) -> Column {
+    let keys: Vec<Vec<u8>> = groups.iter().map(|group| format!("\"{}\":", group.key).into_bytes()).collect();
+    let mut out = Column::with_capacity(objects.len());
+    out.json.reserve(columns.iter().map(|column| column.json.len()).sum::<usize>() + objects.len() * 32);
+    for (index, object) in objects.iter().enumerate() {
+        let start = out.json.len();
+        out.json.push(b'{');
+        let mut has_failed = false;
+        for (key, cell) in keys.iter().zip(cells) {
+            if out.json.len() > start + 1 {
+                out.json.push(b',');
+            }
+            out.json.extend_from_slice(key);
+            match cell {
+                Cell::Leaf(write) => write(object, &mut out.json),
+                Cell::TypeName => out.json.extend_from_slice(format!("\"{name}\"").as_bytes()),
+                Cell::Column(column) => match columns[*column].get(index) {
+                    CellValue::Json(json) => out.json.extend_from_slice(json),
+                    CellValue::Failed => has_failed = true,
+                },
+                Cell::Elsewhere(json) => out.json.extend_from_slice(json),
+            }
+        }
+        if has_failed {
+            out.json.truncate(start);
+            out.spans.push(Span::Failed);
+            continue;
+        }
+        out.json.push(b'}');
+        out.spans.push(Span::At(start, out.json.len()));
+    }
+    out
+}
+
+/// Collects the fields of a selection set for objects of one type (section 6.3.2).
+struct Collecting<'a, 'b> {
+    execution: &'a Execution<'a>,
+    name: &'b str,
+    abstracts: &'b [&'static str],
+}
+
+impl<'a> Collecting<'a, '_> {
+    fn collect(&self, selection: &'a SelectionSet, groups: &mut Vec<Group<'a>>, visited: &mut Vec<&'a str>) {
+        for item in &selection.items {
+            if !self.is_included(item.node.directives()) {
+                continue;
+            }
+            match &item.node {
+                Selection::Field(field) => {
+                    let key = field.node.response_key().node.as_str();
+                    match groups.iter_mut().find(|group| group.key == key) {
+                        Some(group) => group.fields.push(field),
+                        None => groups.push(Group { key, fields: vec![field] }),
+                    }
+                }
+                Selection::InlineFragment(fragment) => {
+                    let condition = fragment.node.type_condition.as_ref().map(|condition| &condition.node.on.node);
+                    if condition.is_none_or(|condition| self.is_a(condition)) {
+                        self.collect(&fragment.node.selection_set.node, groups, visited);
+                    }
+                }
+                Selection::FragmentSpread(spread) => {
+                    let name = spread.node.fragment_name.node.as_str();
+                    if visited.contains(&name) {
+                        continue;
+                    }
+                    visited.push(name);
+                    if let Some(fragment) = self.execution.fragments.get(name)
+                        && self.is_a(&fragment.node.type_condition.node.on.node)
+                    {
+                        self.collect(&fragment.node.selection_set.node, groups, visited);
+                    }
+                }
+            }
+        }
+    }
+
+    fn is_a(&self, condition: &Name) -> bool {
+        let condition = condition.as_str();
+        condition == self.name || self.abstracts.contains(&condition)
+    }
+
+    fn is_included(&self, directives: &[Positioned<Directive>]) -> bool {
+        directives.iter().all(|directive| {
+            let condition = || {
+                let argument = directive.node.get_argument("if");
+                let value = argument.and_then(|argument| self.execution.value(&argument.node));
+                matches!(value, Some(Value::Boolean(true)))
+            };
+            match directive.node.name.node.as_str() {
+                "skip" => !condition(),
+                "include" => condition(),
+                _ => true,
+            }
+        })
+    }
+}
+
+impl Execution<'_> {
+    /// A value of the document with its variables put in; nothing for a variable that has no value.
+    fn value(&self, value: &async_graphql_value::Value) -> Option<Value> {
+        use async_graphql_value::Value as Ast;
+        Some(match value {
+            Ast::Variable(name) => return self.variables.get(name).cloned(),
+            Ast::Null => Value::Null,
+            Ast::Number(number) => Value::Number(number.clone()),
+            Ast::String(text) => Value::String(text.clone()),
+            Ast::Boolean(value) => Value::Boolean(*value),
+            Ast::Binary(bytes) => Value::Binary(bytes.clone()),
+            Ast::Enum(name) => Value::Enum(name.clone()),
+            Ast::List(items) => Value::List(items.iter().map(|item| self.value(item).unwrap_or_default()).collect()),
+            Ast::Object(fields) => Value::Object(
+                fields.iter().filter_map(|(name, value)| Some((name.clone(), self.value(value)?))).collect(),
+            ),
+        })
+    }
+}
+
+impl Origin {
+    pub(super) fn item(self, item: usize) -> Self {
+        Self { parent: self.parent, item: Some(item) }
+    }
+}
+
+impl Level<'_> {
+    fn path(&self, index: usize, path: &mut Vec<Segment>) {
+        let Some((above, key)) = self.above else { return };
+        let origin = self.origins[index];
+        above.path(origin.parent, path);
+        path.push(Segment::Key(key.to_owned()));
+        path.extend(origin.item.map(Segment::Index));
+    }
+}
+
+impl<'a> Node<'a> {
+    /// What the request is executed with.
+    pub fn context(self) -> &'a Context {
+        self.execution.context
+    }
+
+    pub(super) fn arguments<A: Arguments>(self) -> Result<A> {
+        let field = &self.group.fields[0].node;
+        let values = field
+            .arguments
+            .iter()
+            .filter_map(|(name, value)| Some((name.node.clone(), self.execution.value(&value.node)?)))
+            .collect();
+        A::parse(values)
+    }
+
+    /// One origin for each of `count` parents.
+    pub(super) fn origins(self, count: usize) -> Vec<Origin> {
+        (0..count).map(|parent| Origin { parent, item: None }).collect()
+    }
+
+    /// Whether the selection below asks for a field at `path`, such as `["pageInfo", "endCursor"]`.
+    pub fn selects(self, path: &[&str]) -> bool {
+        let sets = self.group.fields.iter().map(|field| &field.node.selection_set.node);
+        sets.into_iter().any(|set| selects(self.execution.fragments, set, path))
+    }
+
+    /// Records the error for every parent, and fails them or makes them null.
+    pub(super) fn fail(self, count: usize, error: &Error, nullable: bool) -> Column {
+        for origin in self.origins(count).into_iter().take(ERRORS_MAX) {
+            self.record(origin, error);
+        }
+        Column { json: Vec::new(), spans: vec![if nullable { Span::Null } else { Span::Failed }; count] }
+    }
+
+    pub(super) fn record(self, origin: Origin, error: &Error) {
+        let mut path = Vec::new();
+        self.level.path(origin.parent, &mut path);
+        path.push(Segment::Key(self.group.key.to_owned()));
+        path.extend(origin.item.map(Segment::Index));
+        let position = self.group.fields[0].pos;
+        self.execution.record(FieldError { error: error.clone(), position, path });
+    }
+
+    pub(super) async fn objects<T: Object>(self, objects: &[T], origins: Vec<Origin>) -> Column {
+        let level = Level { above: Some((self.level, self.group.key)), origins };
+        let selections: Vec<&SelectionSet> =
+            self.group.fields.iter().map(|field| &field.node.selection_set.node).collect();
+        self.execution.objects(objects, &level, &selections).await
+    }
+}
+
+/// Whether `set` asks for a field at `path`. Conditions and types are not looked at: a field that may be asked for is.
+fn selects(fragments: &HashMap<Name, Positioned<FragmentDefinition>>, set: &SelectionSet, path: &[&str]) -> bool {
+    let Some((first, rest)) = path.split_first() else { return true };
+    set.items.iter().any(|item| match &item.node {
+        Selection::Field(field) => {
+            field.node.name.node == *first && selects(fragments, &field.node.selection_set.node, rest)
+        }
+        Selection::InlineFragment(fragment) => selects(fragments, &fragment.node.selection_set.node, path),
+        Selection::FragmentSpread(spread) => fragments
+            .get(&spread.node.fragment_name.node)
+            .is_some_and(|fragment| selects(fragments, &fragment.node.selection_set.node, path)),
+    })
+}
+
+/// The values of an operation's variables, defaults put in (section 6.1.2).
+///
+/// # Errors
+/// `BAD_USER_INPUT` for a required variable without a value.
+pub(super) fn variables(
+    operation: &async_graphql::parser::types::OperationDefinition,
+    given: &async_graphql::Variables,
+) -> Result<IndexMap<Name, Value>> {
+    let mut values = IndexMap::new();
+    for definition in &operation.variable_definitions {
+        let name = &definition.node.name.node;
+        let value = given.get(name).or(definition.node.default_value.as_ref().map(|value| &value.node));
+        match value {
+            Some(Value::Null) | None if !definition.node.var_type.node.nullable => {
+                return Err(Error::new(
+                    Code::BadUserInput,
+                    format!("variable `${name}` of type `{}` needs a value", definition.node.var_type.node),
+                ));
+            }
+            Some(value) => drop(values.insert(name.clone(), value.clone())),
+            None => {}
+        }
+    }
+    Ok(values)
+}

@@ -1,0 +1,391 @@
+//! How a type of the schema is declared: once per field, with its documentation, its arguments and where its value is.
+//!
+//! A declaration serves twice. It writes the type into async-graphql's registry, which parses, validates and
+//! introspects; and it gives [`super::execute`] one function per field that resolves a whole column of parents.
+use std::{
+    any::{Any, TypeId},
+    collections::{HashMap, HashSet},
+    panic::AssertUnwindSafe,
+};
+
+use async_graphql::{
+    InputObjectType, InputType, Value,
+    indexmap::IndexMap,
+    registry::{Deprecation, MetaField, MetaInputValue, MetaType, Registry},
+};
+use futures_util::{FutureExt, future::BoxFuture};
+
+use super::{
+    Context,
+    column::{Column, Output},
+    execute::Node,
+    json::Leaf,
+};
+use crate::{
+    dataloader::Relation,
+    error::{Error, Result},
+};
+
+/// A type with fields. Values are cheap to clone: a row behind an `Arc`, or a handful of numbers.
+pub trait Object: Clone + Send + Sync + 'static {
+    /// The name in the schema.
+    fn name() -> String;
+
+    /// Declares description, interfaces and fields. [`crate::fields!`] writes it.
+    fn declare(fields: &mut Fields<'_, '_, Self>);
+}
+
+/// The arguments of a field: an input object whose fields they are, or [`NoArguments`].
+pub trait Arguments: Send + Sync + Sized + 'static {
+    /// The arguments for the schema.
+    fn describe(registry: &mut Registry) -> IndexMap<String, MetaInputValue>;
+
+    /// The arguments from a document, variables put in.
+    ///
+    /// # Errors
+    /// `BAD_USER_INPUT` where a value cannot be taken.
+    fn parse(values: IndexMap<async_graphql::Name, Value>) -> Result<Self>;
+}
+
+/// A field without arguments.
+#[derive(Clone, Copy, Debug)]
+pub struct NoArguments;
+
+impl Arguments for NoArguments {
+    fn describe(_registry: &mut Registry) -> IndexMap<String, MetaInputValue> {
+        IndexMap::new()
+    }
+
+    fn parse(_values: IndexMap<async_graphql::Name, Value>) -> Result<Self> {
+        Ok(Self)
+    }
+}
+
+impl<T: InputObjectType + 'static> Arguments for T {
+    /// The input object itself does not become a type of the schema, only those of its fields.
+    fn describe(registry: &mut Registry) -> IndexMap<String, MetaInputValue> {
+        T::create_type_info(registry);
+        match registry.types.remove(T::type_name().as_ref()) {
+            Some(MetaType::InputObject { input_fields, .. }) => input_fields,
+            _ => IndexMap::new(),
+        }
+    }
+
+    fn parse(values: IndexMap<async_graphql::Name, Value>) -> Result<Self> {
+        <T as InputType>::parse(Some(Value::Object(values)))
+            .map_err(|error| Error::bad_user_input(error.into_server_error(Default::default()).message))
+    }
+}
+
+/// Resolves one field for a column of parents.
+pub(super) type ResolveColumn<P> = Box<dyn for<'a> Fn(&'a [P], Node<'a>) -> BoxFuture<'a, Column> + Send + Sync>;
+
+/// Writes one field of one parent.
+pub(super) type WriteLeaf<P> = Box<dyn Fn(&P, &mut Vec<u8>) + Send + Sync>;
+
+/// How a field gets its value.
+pub(super) enum Field<P> {
+    /// From the parent's row, while the parent is written.
+    Leaf(WriteLeaf<P>),
+    /// For all parents together, before they are written.
+    Column(ResolveColumn<P>),
+}
+
+/// A declared type, as the execution needs it.
+pub(super) struct Declared<P> {
+    pub(super) name: String,
+    /// Interfaces and unions it belongs to.
+    pub(super) abstracts: Vec<&'static str>,
+    pub(super) fields: HashMap<&'static str, Field<P>>,
+}
+
+/// All declared types, by their Rust type.
+#[derive(Default)]
+pub(super) struct Types {
+    declared: HashMap<TypeId, Box<dyn Any + Send + Sync>>,
+}
+
+impl Types {
+    pub(super) fn get<T: Object>(&self) -> &Declared<T> {
+        self.declared
+            .get(&TypeId::of::<T>())
+            .and_then(|declared| declared.downcast_ref())
+            .expect("a type is declared by the field that leads to it")
+    }
+}
+
+/// Declares types, each once.
+pub struct Declaring<'r> {
+    registry: &'r mut Registry,
+    begun: HashSet<TypeId>,
+    types: Types,
+}
+
+impl<'r> Declaring<'r> {
+    pub(super) fn new(registry: &'r mut Registry) -> Self {
+        Self { registry, begun: HashSet::new(), types: Types::default() }
+    }
+
+    pub(super) fn finish(self) -> Types {
+        self.types
+    }
+
+    /// Where types other than objects are registered.
+    pub fn registry(&mut self) -> &mut Registry {
+        self.registry
+    }
+
+    /// Whether the interface or union is not declared yet; from now on it is.
+    pub fn begin_abstract(&mut self, name: &str) -> bool {
+        !self.registry.types.contains_key(name)
+    }
+
+    /// Declares an interface with fields of leaf types.
+    pub fn interface(&mut self, name: &str, docs: &[&str], fields: &[(About, &str)]) {
+        let fields = fields
+            .iter()
+            .map(|(about, ty)| (about.name.to_owned(), meta_field(*about, IndexMap::new(), (*ty).to_owned())))
+            .collect();
+        let interface = MetaType::Interface {
+            name: name.to_owned(),
+            description: Some(description(docs)),
+            fields,
+            possible_types: Default::default(),
+            extends: false,
+            inaccessible: false,
+            tags: Vec::new(),
+            keys: None,
+            visible: None,
+            rust_typename: None,
+            directive_invocations: Vec::new(),
+            requires_scopes: Vec::new(),
+        };
+        self.registry.types.insert(name.to_owned(), interface);
+    }
+
+    /// Declares `T` and all that it leads to, and returns its reference, such as `Artifact!`.
+    pub fn object<T: Object>(&mut self) -> String {
+        let name = T::name();
+        if self.begun.insert(TypeId::of::<T>()) {
+            let mut fields = Fields {
+                declaring: self,
+                description: String::new(),
+                meta: IndexMap::new(),
+                declared: Declared { name: name.clone(), abstracts: Vec::new(), fields: HashMap::new() },
+            };
+            T::declare(&mut fields);
+            let Fields { description, meta, declared, .. } = fields;
+            for abstract_type in &declared.abstracts {
+                self.join(&name, abstract_type);
+            }
+            // Rust types that share a name are one type of the schema: the same fields over other rows.
+            self.registry.types.entry(name.clone()).or_insert_with(|| object_type(&name, description, meta));
+            self.types.declared.insert(TypeId::of::<T>(), Box::new(declared));
+        }
+        format!("{name}!")
+    }
+}
+
+impl Declaring<'_> {
+    fn join(&mut self, name: &str, abstract_type: &'static str) {
+        match self.registry.types.get_mut(abstract_type) {
+            Some(MetaType::Interface { possible_types, .. }) => {
+                possible_types.insert(name.to_owned());
+                self.registry.add_implements(name, abstract_type);
+            }
+            Some(MetaType::Union { possible_types, .. }) => {
+                possible_types.insert(name.to_owned());
+            }
+            _ => {
+                panic!("{name} names {abstract_type}, which is not declared: declare it with the type that leads to it")
+            }
+        }
+    }
+}
+
+/// The fields of one type, as they are declared.
+pub struct Fields<'d, 'r, P> {
+    declaring: &'d mut Declaring<'r>,
+    description: String,
+    meta: IndexMap<String, MetaField>,
+    declared: Declared<P>,
+}
+
+/// Name and documentation of a field. [`crate::fields!`] makes it from the field's name and doc comment.
+#[derive(Clone, Copy, Debug)]
+pub struct About {
+    /// The name in the schema.
+    pub name: &'static str,
+    /// The lines of the doc comment.
+    pub docs: &'static [&'static str],
+}
+
+impl<P: Object> Fields<'_, '_, P> {
+    /// Sets the type's description; without lines it stays as it is.
+    pub fn describe(&mut self, docs: &[&str]) {
+        if !docs.is_empty() {
+            self.description = description(docs);
+        }
+    }
+
+    /// Sets the type's description where it depends on a type parameter.
+    pub fn describe_as(&mut self, text: String) {
+        self.description = text;
+    }
+
+    /// Makes the type implement an interface, or belong to a union.
+    pub fn implements(&mut self, interface: &'static str) {
+        self.declared.abstracts.push(interface);
+    }
+
+    /// A value that stands in the parent.
+    pub fn leaf<L: Leaf + 'static>(&mut self, about: About, get: for<'p> fn(&'p P) -> &'p L) {
+        self.write_leaf::<L>(about, Box::new(move |parent, json| get(parent).write(json)));
+    }
+
+    /// A value made from the parent.
+    pub fn value<L: Leaf>(&mut self, about: About, get: impl Fn(&P) -> L + Send + Sync + 'static) {
+        self.write_leaf::<L>(about, Box::new(move |parent, json| get(parent).write(json)));
+    }
+
+    fn write_leaf<L: Leaf>(&mut self, about: About, write: WriteLeaf<P>) {
+        let type_ref = L::type_ref(self.declaring.registry());
+        self.add::<NoArguments>(about, type_ref, Field::Leaf(write));
+    }
+
+    /// A value made from the parent and the arguments, or objects that the parent holds.
+    pub fn compute<A: Arguments, V: Output>(
+        &mut self,
+        about: About,
+        get: impl Fn(&P, &A, &Context) -> Result<V> + Send + Sync + 'static,
+    ) {
+        self.column::<A, V>(about, move |parents, args, node| {
+            let values = parents.iter().map(|parent| get(parent, &args, node.context())).collect();
+            Box::pin(std::future::ready(values))
+        });
+    }
+
+    /// What a relationship leads to: the parents' keys are asked for together.
+    ///
+    /// `relation` sees the first parent alone: what it takes from there must be the same in all parents of a column, as
+    /// the arguments of a field above are.
+    pub fn load<A: Arguments, R: Relation, V: Output>(
+        &mut self,
+        about: About,
+        key: impl Fn(&P) -> R::Key + Send + Sync + 'static,
+        relation: impl Fn(&P, &A, &Context) -> Result<R> + Send + Sync + 'static,
+        value: impl Fn(R::Value) -> V + Send + Sync + Copy + 'static,
+    ) {
+        self.column::<A, V>(about, move |parents, args, node| {
+            let keys = parents.iter().map(&key).collect();
+            let relation = relation(&parents[0], &args, node.context());
+            Box::pin(async move {
+                let values = node.context().rounds.load(relation?, keys).await?;
+                Ok(values.into_iter().map(value).collect())
+            })
+        });
+    }
+
+    /// Values for all parents together, in their order.
+    pub fn column<A: Arguments, V: Output>(
+        &mut self,
+        about: About,
+        resolve: impl for<'a> Fn(&'a [P], A, Node<'a>) -> BoxFuture<'a, Result<Vec<V>>> + Send + Sync + 'static,
+    ) {
+        let type_ref = V::type_ref(self.declaring);
+        let name = about.name;
+        let resolve: ResolveColumn<P> = Box::new(move |parents, node| {
+            let values = node.arguments::<A>().map(|args| {
+                // A panic before the first wait is caught as one after it.
+                let begun = std::panic::catch_unwind(AssertUnwindSafe(|| resolve(parents, args, node)));
+                begun.unwrap_or_else(|panic| Box::pin(std::future::ready(Err(Error::panicked(name, &*panic)))))
+            });
+            Box::pin(async move {
+                let values = match values {
+                    Ok(values) => AssertUnwindSafe(values)
+                        .catch_unwind()
+                        .await
+                        .unwrap_or_else(|panic| Err(Error::panicked(name, &*panic))),
+                    Err(error) => Err(error),
+                };
+                match values {
+                    Ok(values) => V::complete(values, node.origins(parents.len()), node).await,
+                    Err(error) => node.fail(parents.len(), &error, V::NULLABLE),
+                }
+            })
+        });
+        self.add::<A>(about, type_ref, Field::Column(resolve));
+    }
+
+    fn add<A: Arguments>(&mut self, about: About, type_ref: String, field: Field<P>) {
+        let args = A::describe(self.declaring.registry());
+        let previous = self.declared.fields.insert(about.name, field);
+        assert!(previous.is_none(), "field {}.{} is declared twice", self.declared.name, about.name);
+        self.meta.insert(about.name.to_owned(), meta_field(about, args, type_ref));
+    }
+}
+
+/// Declares a type: its description, then each field as `name => kind(…);` under its doc comment.
+#[macro_export]
+macro_rules! fields {
+    (
+        $fields:expr;
+        $(#[doc = $type_doc:literal])*
+        type $(: $($interface:literal),+)?;
+        $($(#[doc = $doc:literal])* $name:ident => $kind:ident $(::<$($generic:ty),+>)? ($($arg:expr),* $(,)?);)*
+    ) => {
+        $fields.describe(&[$($type_doc),*]);
+        $($($fields.implements($interface);)+)?
+        $($fields.$kind $(::<$($generic),+>)? (
+            $crate::graphql::object::About { name: stringify!($name), docs: &[$($doc),*] }, $($arg),*
+        );)*
+    };
+}
+
+/// The lines of a doc comment as a description.
+pub(super) fn description(docs: &[&str]) -> String {
+    docs.iter().map(|line| line.trim()).collect::<Vec<_>>().join("\n").trim().to_owned()
+}
+
+fn meta_field(about: About, args: IndexMap<String, MetaInputValue>, ty: String) -> MetaField {
+    MetaField {
+        name: about.name.to_owned(),
+        description: Some(description(about.docs)).filter(|text| !text.is_empty()),
+        args,
+        ty,
+        deprecation: Deprecation::NoDeprecated,
+        cache_control: Default::default(),
+        external: false,
+        requires: None,
+        provides: None,
+        visible: None,
+        shareable: false,
+        inaccessible: false,
+        tags: Vec::new(),
+        override_from: None,
+        compute_complexity: None,
+        directive_invocations: Vec::new(),
+        requires_scopes: Vec::new(),
+    }
+}
+
+fn object_type(name: &str, description: String, fields: IndexMap<String, MetaField>) -> MetaType {
+    MetaType::Object {
+        name: name.to_owned(),
+        description: Some(description).filter(|text| !text.is_empty()),
+        fields,
+        cache_control: Default::default(),
+        extends: false,
+        shareable: false,
+        resolvable: true,
+        inaccessible: false,
+        interface_object: false,
+        tags: Vec::new(),
+        keys: None,
+        visible: None,
+        is_subscription: false,
+        rust_typename: None,
+        directive_invocations: Vec::new(),
+        requires_scopes: Vec::new(),
+    }
+}
