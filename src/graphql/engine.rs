@@ -5,7 +5,7 @@ use async_graphql::{
     ContainerType, EmptyMutation, EmptySubscription, ObjectType, OutputType, Pos, Positioned, SDLExportOptions, Schema,
     ServerError, ServerResult, Value,
     extensions::{Extension, ExtensionContext, ExtensionFactory, NextExecute},
-    parser::types::{DocumentOperations, ExecutableDocument, Field, OperationDefinition, OperationType, Selection},
+    parser::types::{ExecutableDocument, Field, OperationDefinition, OperationType, Selection},
     registry::Registry,
 };
 use futures_util::FutureExt;
@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::{
     Batch, Context, Execute, Operation, Report, Request, Response, Settings,
     execute::{ERRORS_MAX, Execution, FieldError, Segment, variables},
-    guard::{Guard, Limits, Refusal},
+    guard::{Guard, Limits, Refusal, operation},
     object::{Declaring, Object, Types},
 };
 use crate::{
@@ -61,7 +61,9 @@ impl<Q: Object> Engine<Q> {
         let operation = operation(&document, name)?;
         let kind = kind(operation.node.ty);
         let refuse = |errors: Vec<FieldError>| Refused { errors, operation: Some(kind) };
-        self.guard.check(&document, name, &request.variables).map_err(|refusal| refuse(vec![refusal.into()]))?;
+        self.guard
+            .check(&document, &operation.node, &request.variables)
+            .map_err(|refusal| refuse(vec![refusal.into()]))?;
         if request.queries_only && kind != Operation::Query {
             let message = "GET executes queries alone: send mutations and subscriptions by POST";
             return Err(refuse(vec![plain(Error::new(Code::BadRequest, message))]));
@@ -174,27 +176,6 @@ fn invalid(error: ServerError) -> FieldError {
     let message: String = error.message.chars().take(MESSAGE_LENGTH_MAX).collect();
     let position = error.locations.first().copied().unwrap_or_default();
     FieldError { error: Error::new(Code::GraphqlValidationFailed, message), position, path: Vec::new() }
-}
-
-fn operation<'d>(
-    document: &'d ExecutableDocument,
-    name: Option<&str>,
-) -> std::result::Result<&'d Positioned<OperationDefinition>, Refused> {
-    let found = match (&document.operations, name) {
-        (DocumentOperations::Single(operation), None) => Some(operation),
-        (DocumentOperations::Multiple(operations), Some(name)) => operations.get(name),
-        (DocumentOperations::Multiple(operations), None) if operations.len() == 1 => operations.values().next(),
-        _ => None,
-    };
-    found.ok_or_else(|| {
-        let message = match name {
-            Some(name) => {
-                format!("the document has no operation named `{}`", name.chars().take(64).collect::<String>())
-            }
-            None => "the document has several operations: say which by `operationName`".to_owned(),
-        };
-        Refused { errors: vec![plain(Error::new(Code::BadRequest, message))], operation: None }
-    })
 }
 
 fn kind(ty: OperationType) -> Operation {
