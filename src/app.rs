@@ -1,1 +1,118 @@
-//! app
+//! Puts a server together from settings and runs it until it is told to stop.
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use tokio::net::TcpListener;
+use tracing::info;
+
+use crate::{
+    catalog::Query,
+    config::Config,
+    dataloader,
+    db::{Db, migrate},
+    graphql::{Engine, Settings},
+    http::{self, Health, Pool, Site},
+};
+
+/// A server that listens and does not serve yet.
+pub struct App {
+    listener: TcpListener,
+    site: Site,
+    db: Db,
+}
+
+impl App {
+    /// Opens and migrates the database, and listens.
+    ///
+    /// # Errors
+    /// The database cannot be opened or migrated, or the address is taken.
+    pub async fn build(config: &Config) -> Result<Self> {
+        let db = Db::open(&config.database).await?;
+        for name in migrate::up(&db).await? {
+            info!(name, "migrated");
+        }
+        let listener = TcpListener::bind(config.http.bind)
+            .await
+            .with_context(|| format!("cannot listen on {}: choose another with --bind", config.http.bind))?;
+        let engine = engine(config, db.clone())?;
+        let site = Site::new(config.http.clone(), Arc::new(engine), Arc::new(DbHealth(db.clone())));
+        Ok(Self { listener, site, db })
+    }
+
+    /// The address it listens on, with the port that the system chose where 0 was asked for.
+    ///
+    /// # Errors
+    /// The system does not tell.
+    pub fn address(&self) -> Result<std::net::SocketAddr> {
+        Ok(self.listener.local_addr()?)
+    }
+
+    /// The database it serves.
+    pub fn db(&self) -> &Db {
+        &self.db
+    }
+
+    /// Serves until `shutdown` is done, lets what runs end, and closes the database.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) {
+        http::run(self.listener, self.site, shutdown).await;
+        self.db.close().await;
+    }
+}
+
+/// The engine for the whole schema.
+///
+/// # Errors
+/// The schema cannot be read by the guard.
+pub fn engine(config: &Config, db: Db) -> Result<Engine<Query>> {
+    let settings = Settings {
+        page_size_default: config.limits.page_size_default,
+        page_size_max: config.limits.page_size_max,
+        counts: config.loading.count_strategy,
+    };
+    let loading =
+        dataloader::Limits { keys_max: config.loading.batch_keys, statements_max: config.loading.max_sql_per_request };
+    Ok(Engine::new(Query, db, settings, config.limits.clone(), loading)?)
+}
+
+/// The signal to stop: SIGINT or SIGTERM. A second one ends the process at once.
+pub async fn stop_signal() {
+    wait_for_signal().await;
+    info!("stopping: a second signal ends at once");
+    tokio::spawn(async {
+        wait_for_signal().await;
+        std::process::exit(130);
+    });
+}
+
+async fn wait_for_signal() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let Ok(mut terminate) = signal(SignalKind::terminate()) else {
+            let _ = tokio::signal::ctrl_c().await;
+            return;
+        };
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => {}
+            _ = terminate.recv() => {}
+        }
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = tokio::signal::ctrl_c().await;
+    }
+}
+
+struct DbHealth(Db);
+
+#[async_trait::async_trait]
+impl Health for DbHealth {
+    async fn is_answering(&self) -> bool {
+        self.0.ping().await.is_ok()
+    }
+
+    fn pool(&self) -> Pool {
+        let usage = self.0.usage();
+        Pool { size: usage.size, in_use: usage.in_use, waiting: usage.waiting, max: usage.max }
+    }
+}

@@ -1,1 +1,437 @@
-//! config
+//! Settings: flags over environment over `gatherum.toml` over defaults. Nothing else reads the environment.
+//!
+//! A section is a struct beside the code that uses it. Here they are put together, loaded, and shown with the source of
+//! each value. Keys are written `section.name`, in a file as tables.
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
+
+use crate::{
+    db,
+    graphql::{self, CountStrategy},
+    http, telemetry,
+};
+
+/// All settings.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// The database.
+    pub database: db::Config,
+    /// The HTTP side.
+    pub http: http::Config,
+    /// What one document may cost.
+    pub limits: graphql::guard::Limits,
+    /// How relationships are loaded.
+    pub loading: Loading,
+    /// The log.
+    pub log: telemetry::Config,
+}
+
+/// How relationships are loaded.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Loading {
+    /// How the artifacts of a collection are counted: `maintained` reads counts that triggers keep, `live` counts the
+    /// members each time. Default maintained.
+    pub count_strategy: CountStrategy,
+    /// Keys of one statement; a batch with more takes several. Default 25000, above what one document can ask for.
+    pub batch_keys: usize,
+    /// SQL statements of one request. A request that would exceed it is refused. Default none: only reported.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_sql_per_request: Option<u32>,
+}
+
+impl Default for Loading {
+    fn default() -> Self {
+        Self { count_strategy: CountStrategy::Maintained, batch_keys: 25_000, max_sql_per_request: None }
+    }
+}
+
+/// Variables of the environment that have a name of their own.
+const VARIABLES: [(&str, &str); 15] = [
+    ("DATABASE_URL", "database.url"),
+    ("DATABASE_REPLICA_URL", "database.replica_url"),
+    ("DATABASE_POOL_SIZE", "database.pool_size"),
+    ("DATABASE_MAX_OVERFLOW", "database.max_overflow"),
+    ("DATABASE_POOL_TIMEOUT", "database.pool_timeout"),
+    ("DATABASE_POOL_RECYCLE", "database.pool_recycle"),
+    ("DATABASE_POOL_PRE_PING", "database.pool_pre_ping"),
+    ("DATABASE_ECHO", "database.echo"),
+    ("SLOW_QUERY_MS", "database.slow_query_ms"),
+    ("GATHERUM_BIND", "http.bind"),
+    ("LOG_LEVEL", "log.level"),
+    ("LOG_FORMAT", "log.format"),
+    ("COUNT_STRATEGY", "loading.count_strategy"),
+    ("MAX_SQL_PER_REQUEST", "loading.max_sql_per_request"),
+    ("GATHERUM_CONFIG", FILE_KEY),
+];
+
+/// Not a setting, but where the file with the settings is.
+const FILE_KEY: &str = "config";
+
+/// The file that is read from the working directory where there is one.
+const FILE_DEFAULT: &str = "gatherum.toml";
+
+/// Keys without a default.
+const OPTIONAL: [&str; 2] = ["database.replica_url", "loading.max_sql_per_request"];
+
+/// Settings and where each comes from.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The settings.
+    pub config: Config,
+    /// The source of each key that is not a default, such as `environment (DATABASE_URL)`.
+    pub sources: BTreeMap<String, String>,
+}
+
+impl Loaded {
+    /// Loads the settings. `flags` are keys with their values as text; `file` is the one that a flag named.
+    ///
+    /// # Errors
+    /// A key is unknown, with the nearest right one; a value is not of its type; or the settings do not fit together.
+    pub fn load(
+        flags: &[(&str, String)],
+        environment: impl IntoIterator<Item = (String, String)>,
+        file: Option<PathBuf>,
+    ) -> Result<Self> {
+        let mut settings = Settings::new();
+        let mut file = file;
+        let mut variables = Vec::new();
+        for (name, text) in environment {
+            match settings.key_of(&name)? {
+                Some(key) if key == FILE_KEY => file = file.or(Some(text.into())),
+                Some(key) => variables.push((key, text, format!("environment ({name})"))),
+                None => {}
+            }
+        }
+        settings.merge_file(file.as_deref())?;
+        for (key, text, source) in variables {
+            settings.set_text(&key, &text, source)?;
+        }
+        for (key, text) in flags {
+            settings.set_text(key, text, "flag".to_owned())?;
+        }
+        settings.finish()
+    }
+
+    /// The settings as a file, with the source of each value, and without secrets.
+    pub fn show(&self) -> Result<String> {
+        let mut shown = self.config.clone();
+        shown.database.url = db::redacted(&shown.database.url);
+        shown.database.replica_url = shown.database.replica_url.as_deref().map(db::redacted);
+        let mut text = String::new();
+        for (section, table) in sections(&shown)? {
+            text.push_str(&format!("[{section}]\n"));
+            for (name, value) in table {
+                let source = self.sources.get(&format!("{section}.{name}")).map_or("default", String::as_str);
+                text.push_str(&format!("{name} = {value} # {source}\n"));
+            }
+            text.push('\n');
+        }
+        Ok(text.trim_end().to_owned() + "\n")
+    }
+}
+
+/// A file with every setting at its default, each under what it means.
+///
+/// # Errors
+/// None that can happen: the defaults can be written.
+pub fn example() -> Result<String> {
+    let mut text =
+        "# Settings of gatherum and their defaults. Flags and the environment go before this file.\n".to_owned();
+    for (section, table) in sections(&Config::default())? {
+        text.push_str(&format!("\n[{section}]\n"));
+        for (name, value) in table {
+            text.push_str(&described(&section, &name));
+            text.push_str(&format!("#{name} = {value}\n"));
+        }
+        for key in OPTIONAL {
+            if let Some(name) = key.strip_prefix(&format!("{section}.")) {
+                text.push_str(&described(&section, name));
+                text.push_str(&format!("#{name} =\n"));
+            }
+        }
+    }
+    Ok(text)
+}
+
+/// What a setting is called in the environment, as a comment.
+fn described(section: &str, name: &str) -> String {
+    format!("# environment: {}\n", variable_of(&format!("{section}.{name}")))
+}
+
+/// The variable of the environment that sets a key.
+fn variable_of(key: &str) -> String {
+    match VARIABLES.iter().find(|(_, known)| *known == key) {
+        Some((variable, _)) => (*variable).to_owned(),
+        None => format!("GATHERUM_{}", key.replace('.', "_").to_uppercase()),
+    }
+}
+
+fn sections(config: &Config) -> Result<Vec<(String, Table)>> {
+    let table = Table::try_from(config)?;
+    Ok(table.into_iter().filter_map(|(name, value)| Some((name, value.as_table()?.clone()))).collect())
+}
+
+/// Settings while they are put together.
+struct Settings {
+    defaults: Table,
+    values: Table,
+    sources: BTreeMap<String, String>,
+    keys: Vec<String>,
+}
+
+impl Settings {
+    fn new() -> Self {
+        let defaults = Table::try_from(Config::default()).unwrap_or_default();
+        let mut keys: Vec<String> = OPTIONAL.iter().map(ToString::to_string).collect();
+        for (section, table) in &defaults {
+            keys.extend(table.as_table().into_iter().flatten().map(|(name, _)| format!("{section}.{name}")));
+        }
+        Self { defaults, values: Table::new(), sources: BTreeMap::new(), keys }
+    }
+
+    /// The key that a variable of the environment sets; none for variables of others.
+    fn key_of(&self, name: &str) -> Result<Option<String>> {
+        if let Some((_, key)) = VARIABLES.iter().find(|(variable, _)| *variable == name) {
+            return Ok(Some((*key).to_owned()));
+        }
+        if !name.starts_with("GATHERUM_") || name.starts_with("GATHERUM_TEST_") {
+            return Ok(None);
+        }
+        let found = self.keys.iter().find(|key| variable_of(key) == name);
+        match found {
+            Some(key) => Ok(Some(key.clone())),
+            None => {
+                let known = self.keys.iter().map(|key| variable_of(key));
+                bail!("environment variable {name} is unknown{}", nearest(name, known))
+            }
+        }
+    }
+
+    fn merge_file(&mut self, file: Option<&Path>) -> Result<()> {
+        let path = match file {
+            Some(path) => path,
+            None if Path::new(FILE_DEFAULT).exists() => Path::new(FILE_DEFAULT),
+            None => return Ok(()),
+        };
+        let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let table: Table = text.parse().with_context(|| format!("{} is not TOML", path.display()))?;
+        for (section, values) in table {
+            let Value::Table(values) = values else {
+                bail!("{}: `{section}` is unknown{}", path.display(), nearest(&section, self.keys.iter().cloned()))
+            };
+            for (name, value) in values {
+                let key = format!("{section}.{name}");
+                if !self.keys.contains(&key) {
+                    bail!("{}: `{key}` is unknown{}", path.display(), nearest(&key, self.keys.iter().cloned()));
+                }
+                self.set(&key, value, path.display().to_string());
+            }
+        }
+        Ok(())
+    }
+
+    /// Sets a key to what `text` means for its type.
+    fn set_text(&mut self, key: &str, text: &str, source: String) -> Result<()> {
+        let value = self.read(key, text).with_context(|| format!("{source}: `{key}`"))?;
+        self.set(key, value, source);
+        Ok(())
+    }
+
+    fn read(&self, key: &str, text: &str) -> Result<Value> {
+        let (section, name) = key.split_once('.').context("a key has a section")?;
+        let default = self.defaults.get(section).and_then(|table| table.get(name));
+        Ok(match default {
+            Some(Value::Integer(_)) => {
+                Value::Integer(text.trim().parse().with_context(|| format!("`{text}` is no whole number"))?)
+            }
+            Some(Value::Boolean(_)) => Value::Boolean(boolean(text)?),
+            Some(Value::Array(_)) => {
+                let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+                Value::Array(items.map(|item| Value::String(item.to_owned())).collect())
+            }
+            None if name == "max_sql_per_request" => {
+                Value::Integer(text.trim().parse().with_context(|| format!("`{text}` is no whole number"))?)
+            }
+            _ => Value::String(text.to_owned()),
+        })
+    }
+
+    fn set(&mut self, key: &str, value: Value, source: String) {
+        let Some((section, name)) = key.split_once('.') else { return };
+        let table = self.values.entry(section).or_insert_with(|| Value::Table(Table::new()));
+        if let Some(table) = table.as_table_mut() {
+            table.insert(name.to_owned(), value);
+        }
+        self.sources.insert(key.to_owned(), source);
+    }
+
+    fn finish(self) -> Result<Loaded> {
+        let config: Config = self.values.try_into().context("a setting has a wrong value")?;
+        config.validate()?;
+        Ok(Loaded { config, sources: self.sources })
+    }
+}
+
+impl Config {
+    /// Checks that the settings fit together.
+    ///
+    /// # Errors
+    /// Names the settings and what to do.
+    pub fn validate(&self) -> Result<()> {
+        if self.database.pool_size == 0 {
+            bail!("database.pool_size must be at least 1");
+        }
+        if self.limits.page_size_max == 0 || self.limits.page_size_default > self.limits.page_size_max {
+            bail!("limits.page_size_default must be at most limits.page_size_max, which must be at least 1");
+        }
+        if self.loading.batch_keys == 0 {
+            bail!("loading.batch_keys must be at least 1");
+        }
+        if self.http.header_bytes < 8_192 {
+            bail!("http.header_bytes must be at least 8192");
+        }
+        Ok(())
+    }
+}
+
+fn boolean(text: &str) -> Result<bool> {
+    match text.trim().to_lowercase().as_str() {
+        "true" | "1" | "yes" | "on" => Ok(true),
+        "false" | "0" | "no" | "off" => Ok(false),
+        _ => bail!("`{text}` is neither true nor false"),
+    }
+}
+
+/// ` (did you mean …?)` for the known word that is nearest.
+fn nearest(word: &str, known: impl Iterator<Item = String>) -> String {
+    const SIMILARITY_MIN: f64 = 0.7;
+    let best = known
+        .map(|candidate| (strsim::jaro_winkler(word, &candidate), candidate))
+        .filter(|(similarity, _)| *similarity >= SIMILARITY_MIN)
+        .max_by(|(left, _), (right, _)| left.total_cmp(right));
+    best.map_or_else(String::new, |(_, candidate)| format!(" (did you mean {candidate}?)"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(flags: &[(&str, &str)], environment: &[(&str, &str)], file: Option<&str>) -> Result<Loaded> {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = file.map(|text| {
+            let path = directory.path().join("settings.toml");
+            fs::write(&path, text).expect("a file");
+            path
+        });
+        let flags: Vec<_> = flags.iter().map(|(key, text)| (*key, (*text).to_owned())).collect();
+        Loaded::load(&flags, environment.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())), path)
+    }
+
+    #[test]
+    fn flags_go_before_the_environment_before_the_file_before_defaults() {
+        let file = Some("[database]\npool_size = 2\nmax_overflow = 3\npool_timeout = 1.5\n[log]\nlevel = \"debug\"");
+        let environment = [("DATABASE_POOL_SIZE", "4"), ("DATABASE_MAX_OVERFLOW", "5")];
+
+        let loaded = load(&[("database.pool_size", "6")], &environment, file).expect("settings");
+
+        assert_eq!(loaded.config.database.pool_size, 6);
+        assert_eq!(loaded.config.database.max_overflow, 5);
+        assert_eq!(loaded.config.database.pool_timeout.as_millis(), 1_500);
+        assert_eq!(loaded.config.log.level, "debug");
+        assert_eq!(loaded.config.http, http::Config::default());
+        assert_eq!(loaded.sources["database.pool_size"], "flag");
+        assert_eq!(loaded.sources["database.max_overflow"], "environment (DATABASE_MAX_OVERFLOW)");
+    }
+
+    #[test]
+    fn every_variable_sets_its_key() {
+        let values = [
+            ("DATABASE_URL", "postgres://a:b@c/d"),
+            ("DATABASE_REPLICA_URL", "postgres://a:b@e/d"),
+            ("DATABASE_POOL_SIZE", "10"),
+            ("DATABASE_MAX_OVERFLOW", "20"),
+            ("DATABASE_POOL_TIMEOUT", "30.0"),
+            ("DATABASE_POOL_RECYCLE", "3600"),
+            ("DATABASE_POOL_PRE_PING", "false"),
+            ("DATABASE_ECHO", "1"),
+            ("SLOW_QUERY_MS", "100"),
+            ("GATHERUM_BIND", "[::1]:9000"),
+            ("LOG_LEVEL", "warn"),
+            ("LOG_FORMAT", "json"),
+            ("COUNT_STRATEGY", "live"),
+            ("MAX_SQL_PER_REQUEST", "7"),
+            ("GATHERUM_LIMITS_DEPTH", "9"),
+            ("GATHERUM_HTTP_ALLOWED_HOSTS", "a.example, b.example:80"),
+            ("PATH", "/bin"),
+        ];
+
+        let loaded = load(&[], &values, None).expect("settings");
+
+        assert_eq!(loaded.sources.len(), values.len() - 1);
+        assert_eq!(loaded.config.loading.max_sql_per_request, Some(7));
+        assert_eq!(loaded.config.loading.count_strategy, CountStrategy::Live);
+        assert_eq!(loaded.config.limits.depth, 9);
+        assert_eq!(loaded.config.http.allowed_hosts, ["a.example", "b.example:80"]);
+        assert!(!loaded.config.database.pool_pre_ping);
+        assert!(!loaded.show().expect("a text").contains(":b@"));
+    }
+
+    #[test]
+    fn what_is_unknown_is_refused_with_the_nearest_right_word() {
+        let cases = [
+            (load(&[], &[("GATHERUM_BINDD", "x")], None), "did you mean GATHERUM_BIND?"),
+            (load(&[], &[], Some("[database]\npool_sise = 1")), "did you mean database.pool_size?"),
+            (load(&[], &[], Some("databse = 1")), "did you mean database"),
+        ];
+        for (result, expected) in cases {
+            let error = format!("{:#}", result.expect_err("an unknown key"));
+
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_value_names_its_key() {
+        for (name, text) in [
+            ("DATABASE_POOL_SIZE", "many"),
+            ("DATABASE_ECHO", "maybe"),
+            ("DATABASE_POOL_TIMEOUT", "soon"),
+            ("GATHERUM_BIND", "here"),
+            ("COUNT_STRATEGY", "guess"),
+            ("DATABASE_POOL_SIZE", "0"),
+        ] {
+            let error = format!("{:#}", load(&[], &[(name, text)], None).expect_err("a wrong value"));
+            let key = VARIABLES.iter().find(|(variable, _)| *variable == name).expect("a variable").1;
+
+            assert!(error.contains(key.split('.').nth(1).expect("a name")), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_committed_example_is_the_one_that_is_printed() {
+        let committed = include_str!("../gatherum.example.toml");
+
+        assert_eq!(committed, example().expect("a text"), "run `gatherum config example > gatherum.example.toml`");
+        let uncommented =
+            committed.replace("\n#", "\n").replace("replica_url =\n", "").replace("max_sql_per_request =\n", "");
+        let uncommented: String = uncommented
+            .lines()
+            .filter(|line| !line.starts_with(" environment") && !line.starts_with('#'))
+            .map(|line| format!("{line}\n"))
+            .collect();
+        let parsed = load(&[], &[], Some(&uncommented)).expect("settings");
+        assert_eq!(
+            parsed.show().expect("a text").replace(&parsed.sources["http.bind"], "default"),
+            load(&[], &[], None).expect("defaults").show().expect("a text")
+        );
+    }
+}

@@ -9,6 +9,9 @@ pub mod cli;
 /// Settings: flags over environment over `gatherum.toml` over defaults. Nothing else reads the environment.
 pub mod config;
 
+/// Durations as settings write them.
+pub mod duration;
+
 /// Puts a server together from settings and runs it until it is told to stop.
 pub mod app;
 

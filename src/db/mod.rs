@@ -12,14 +12,21 @@ mod sqlite;
 mod time;
 mod transaction;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
 use futures_util::TryStreamExt;
 use sqlx::{AssertSqlSafe, PgPool, postgres::PgArguments, sqlite::SqliteArguments};
+use tracing::{info, warn};
 
-pub use config::{Config, Synchronous};
+pub use config::{Config, Synchronous, redacted};
 pub use record::{Column, Record, Row};
-pub use sql::{Arg, Dialect, Sql};
+pub use sql::{Arg, Cell, CellType, Dialect, Sql};
 pub use time::Time;
 pub use transaction::Transaction;
 
@@ -30,11 +37,30 @@ use crate::error::{Code, Error, Result};
 pub struct Db {
     pools: Arc<Pools>,
     statement_timeout: Duration,
+    slow: Duration,
+    echo: bool,
+    running: Arc<AtomicU32>,
 }
 
 enum Pools {
     Sqlite(sqlite::Sqlite),
     Postgres { primary: PgPool, replica: Option<PgPool> },
+}
+
+/// A statement that runs, or waits for a connection.
+struct Running<'a>(&'a AtomicU32);
+
+impl<'a> Running<'a> {
+    fn begin(count: &'a AtomicU32) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// Reads a row.
@@ -48,6 +74,8 @@ pub struct Usage {
     pub size: u32,
     /// Connections that a statement is using.
     pub in_use: u32,
+    /// Statements that wait for a connection.
+    pub waiting: u32,
     /// Connections there may be at most.
     pub max: u32,
 }
@@ -71,7 +99,13 @@ impl Db {
         } else {
             anyhow::bail!("DATABASE_URL must begin with sqlite:// or postgres://")
         };
-        Ok(Self { pools: Arc::new(pools), statement_timeout: config.statement_timeout })
+        Ok(Self {
+            pools: Arc::new(pools),
+            statement_timeout: config.statement_timeout,
+            slow: Duration::from_millis(config.slow_query_ms),
+            echo: config.echo,
+            running: Arc::default(),
+        })
     }
 
     /// Which database it is.
@@ -102,6 +136,9 @@ impl Db {
     /// # Errors
     /// As [`Db::fetch`].
     pub async fn fetch_with<T>(&self, name: &'static str, sql: Sql, read: impl Read<T>) -> Result<Vec<T>> {
+        let _running = Running::begin(&self.running);
+        let start = Instant::now();
+        let text = self.logged_text(&sql);
         let work = async {
             match &*self.pools {
                 Pools::Sqlite(pool) => fetch_sqlite(pool, sql, read).await,
@@ -110,9 +147,26 @@ impl Db {
                 }
             }
         };
-        match tokio::time::timeout(self.statement_timeout, work).await {
+        let rows = match tokio::time::timeout(self.statement_timeout, work).await {
             Ok(rows) => rows.map_err(|source| fault::fault(name, source)),
             Err(_) => Err(fault::timed_out(name)),
+        };
+        self.log(name, &text, start.elapsed());
+        rows
+    }
+
+    /// As much of a statement's text as a log line may have. It holds no values: those are parameters.
+    fn logged_text(&self, sql: &Sql) -> String {
+        const LENGTH_MAX: usize = 500;
+        sql.text().chars().take(LENGTH_MAX).collect()
+    }
+
+    fn log(&self, statement: &'static str, text: &str, elapsed: Duration) {
+        let elapsed_ms = elapsed.as_secs_f64() * 1e3;
+        if elapsed >= self.slow {
+            warn!(statement, text, elapsed_ms, "slow_query");
+        } else if self.echo {
+            info!(statement, text, elapsed_ms, "statement");
         }
     }
 
@@ -145,14 +199,30 @@ impl Db {
         match &*self.pools {
             Pools::Sqlite(pool) => {
                 let (size, in_use, max) = pool.usage();
-                Usage { size, in_use, max }
+                Usage { size, in_use, waiting: self.running.load(Ordering::Relaxed).saturating_sub(in_use), max }
             }
             Pools::Postgres { primary, .. } => {
                 let idle = u32::try_from(primary.num_idle()).unwrap_or(u32::MAX);
                 let size = primary.size();
-                Usage { size, in_use: size.saturating_sub(idle), max: primary.options().get_max_connections() }
+                let in_use = size.saturating_sub(idle);
+                let waiting = self.running.load(Ordering::Relaxed).saturating_sub(in_use);
+                Usage { size, in_use, waiting, max: primary.options().get_max_connections() }
             }
         }
+    }
+
+    /// Copies a SQLite database into a new file, consistently, while it is in use.
+    ///
+    /// # Errors
+    /// It is PostgreSQL, the file exists, or it cannot be written.
+    pub async fn backup(&self, path: &std::path::Path) -> anyhow::Result<()> {
+        let Pools::Sqlite(pool) = &*self.pools else { anyhow::bail!("a PostgreSQL database is copied with pg_dump") };
+        anyhow::ensure!(!path.exists(), "{} exists: choose another name", path.display());
+        let name = path.to_str().ok_or_else(|| anyhow::anyhow!("the name of the file is not Unicode"))?;
+        let mut writer = pool.writer().await?;
+        let connection = writer.as_mut().ok_or_else(|| anyhow::anyhow!("the writing connection is gone"))?;
+        sqlx::query("vacuum into $1").bind(name).execute(connection).await?;
+        Ok(())
     }
 
     /// Closes every connection after what runs has ended.

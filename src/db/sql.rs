@@ -106,6 +106,27 @@ impl Sql {
         self.either("))", ")")
     }
 
+    /// Appends a table of rows with these columns, as one JSON parameter; the caller names it.
+    pub fn row_table(&mut self, columns: &'static [(&'static str, CellType)], rows: &[Vec<Cell>]) -> &mut Self {
+        let json = rows_json(self.dialect, rows);
+        self.push("(select ");
+        for (place, (name, cell_type)) in columns.iter().enumerate() {
+            self.push(if place > 0 { ", " } else { "" });
+            let (before, after) = match (self.dialect, cell_type) {
+                (Dialect::Sqlite, CellType::Id) => ("unhex(value->>", ")"),
+                (Dialect::Sqlite, _) => ("value->>", ""),
+                (Dialect::Postgres, CellType::Id) => ("(value->>", ")::uuid"),
+                (Dialect::Postgres, CellType::Int) => ("(value->>", ")::bigint"),
+                (Dialect::Postgres, CellType::Time) => ("(value->>", ")::timestamptz"),
+                (Dialect::Postgres, CellType::Text) => ("(value->>", ")"),
+            };
+            self.push(before).push(PLACES[place]).push(after).push(" as ").push(name);
+        }
+        self.either(" from jsonb_each(", " from json_array_elements(");
+        self.bind(Arg::Text(Some(json)));
+        self.either("))", "::json))")
+    }
+
     /// The database this text is for.
     pub fn dialect(&self) -> Dialect {
         self.dialect
@@ -120,6 +141,52 @@ impl Sql {
     pub fn into_parts(self) -> (String, Vec<Arg>) {
         (self.text, self.args)
     }
+}
+
+/// What a column of a row table holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CellType {
+    /// An id.
+    Id,
+    /// A whole number.
+    Int,
+    /// A text.
+    Text,
+    /// A point in time.
+    Time,
+}
+
+/// A value in a row table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cell {
+    /// Nothing.
+    Null,
+    /// An id.
+    Id(Uuid),
+    /// A whole number.
+    Int(i64),
+    /// A text.
+    Text(String),
+    /// A point in time.
+    Time(Time),
+}
+
+/// Places of a JSON array, as SQL. A row table has no more columns.
+const PLACES: [&str; 20] =
+    ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14", "15", "16", "17", "18", "19"];
+
+/// Rows as an array of arrays, with times as each database reads them.
+fn rows_json(dialect: Dialect, rows: &[Vec<Cell>]) -> String {
+    let cell = |cell: &Cell| match cell {
+        Cell::Null => serde_json::Value::Null,
+        Cell::Id(id) => id.simple().to_string().into(),
+        Cell::Int(value) => (*value).into(),
+        Cell::Text(text) => text.as_str().into(),
+        Cell::Time(time) if dialect == Dialect::Sqlite => time.0.into(),
+        Cell::Time(time) => time.rfc3339().into(),
+    };
+    let rows: Vec<Vec<serde_json::Value>> = rows.iter().map(|row| row.iter().map(cell).collect()).collect();
+    serde_json::to_string(&rows).expect("JSON values can be written")
 }
 
 /// Ids as the JSON array of hexadecimal texts that SQLite reads with `json_each` and `unhex`.

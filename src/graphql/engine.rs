@@ -3,7 +3,7 @@ use std::{collections::HashMap, marker::PhantomData, panic::AssertUnwindSafe, sy
 
 use async_graphql::{
     ContainerType, EmptyMutation, EmptySubscription, ObjectType, OutputType, Pos, Positioned, SDLExportOptions, Schema,
-    ServerError, ServerResult, Value,
+    SchemaBuilder, ServerError, ServerResult, Value,
     extensions::{Extension, ExtensionContext, ExtensionFactory, NextExecute},
     parser::types::{ExecutableDocument, Field, OperationDefinition, OperationType, Selection},
     registry::Registry,
@@ -47,10 +47,9 @@ impl<Q: Object> Engine<Q> {
         let mut declaring = Declaring::new(&mut registry);
         declaring.object::<Q>();
         let types = declaring.finish();
-        let build = || Schema::build(Root::<Q>(PhantomData), EmptyMutation, EmptySubscription);
-        let introspector = build().finish();
-        let validator = build().extension(ValidateOnly).finish();
-        let sdl = introspector.sdl_with_options(SDLExportOptions::new().include_specified_by());
+        let introspector = stock::<Q>().finish();
+        let validator = stock::<Q>().extension(ValidateOnly).finish();
+        let sdl = sdl::<Q>();
         let guard = Guard::new(&sdl, limits)?;
         Ok(Self { query, types, sdl, guard, validator, introspector, db, settings, loading })
     }
@@ -116,6 +115,28 @@ impl<Q: Object> Engine<Q> {
         let json = |value: &Value| serde_json::to_vec(value).unwrap_or_else(|_| b"null".to_vec());
         fields.iter().map(|(key, value)| (key.to_string(), json(value))).collect()
     }
+}
+
+/// async-graphql's own schema of what is declared below `Q`.
+fn stock<Q: Object>() -> SchemaBuilder<Root<Q>, EmptyMutation, EmptySubscription> {
+    Schema::build(Root::<Q>(PhantomData), EmptyMutation, EmptySubscription)
+}
+
+/// The schema below `Q` in the schema definition language.
+pub fn sdl<Q: Object>() -> String {
+    stock::<Q>().finish().sdl_with_options(SDLExportOptions::new().include_specified_by())
+}
+
+/// The answer to the standard introspection query.
+///
+/// # Errors
+/// The answer cannot be written.
+pub async fn introspection_json<Q: Object>() -> Result<String> {
+    let response = stock::<Q>().finish().execute(include_str!("guard/introspection.graphql")).await;
+    let mut text =
+        serde_json::to_string_pretty(&serde_json::json!({ "data": response.data })).map_err(Error::internal)?;
+    text.push('\n');
+    Ok(text)
 }
 
 #[async_trait::async_trait]

@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use async_graphql::Variables;
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use crate::{dataloader::Rounds, error::Code};
 
@@ -20,7 +21,7 @@ pub mod scalar;
 
 pub use column::{Column, Mixed, Output};
 pub use cursor::{SortType, SortValue};
-pub use engine::Engine;
+pub use engine::{Engine, introspection_json, sdl};
 pub use execute::{Node, Origin};
 pub use json::Leaf;
 
@@ -44,7 +45,8 @@ pub struct Settings {
 }
 
 /// How the artifacts of a collection are counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum CountStrategy {
     /// By reading the memberships, each time.
     Live,

@@ -1,4 +1,5 @@
 //! Collections of artifacts.
+mod counts;
 mod lists;
 mod relations;
 
@@ -24,6 +25,7 @@ use crate::{
     },
 };
 
+pub use counts::{repair_counts, wrong_counts};
 use lists::AllCollectionsArguments;
 pub use lists::{CollectionsArguments, CollectionsOfArtifact};
 use relations::{ArtifactCount, GroupCount};

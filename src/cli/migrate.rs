@@ -1,0 +1,47 @@
+//! `gatherum migrate`.
+use anyhow::Result;
+
+use super::Outcome;
+use crate::{
+    config::Config,
+    db::{Db, migrate},
+};
+
+/// Migrations.
+#[derive(clap::Subcommand)]
+pub(super) enum Command {
+    /// Apply what is pending
+    Up,
+    /// Take back the last migrations, with all that is stored in what they made
+    Down {
+        /// How many
+        #[arg(default_value_t = 1)]
+        count: usize,
+    },
+    /// List migrations and whether they are applied
+    Status,
+}
+
+pub(super) async fn run(command: Command, config: &Config) -> Result<Outcome> {
+    let db = Db::open(&config.database).await?;
+    match command {
+        Command::Up => say("applied", &migrate::up(&db).await?),
+        Command::Down { count } => say("taken back", &migrate::down(&db, count).await?),
+        Command::Status => {
+            for status in migrate::status(&db).await? {
+                println!("{} {}", status.name, if status.applied { "applied" } else { "pending" });
+            }
+        }
+    }
+    db.close().await;
+    Ok(Outcome::Done)
+}
+
+fn say(what: &str, names: &[&str]) {
+    if names.is_empty() {
+        println!("nothing to do");
+    }
+    for name in names {
+        println!("{name} {what}");
+    }
+}

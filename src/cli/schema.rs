@@ -1,0 +1,18 @@
+//! `gatherum schema`.
+use anyhow::Result;
+
+use super::Outcome;
+use crate::{catalog::Query, graphql};
+
+/// The schema.
+#[derive(clap::Args)]
+pub(super) struct Args {
+    /// As the JSON of the standard introspection query
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn run(args: &Args) -> Result<Outcome> {
+    let text = if args.json { graphql::introspection_json::<Query>().await? } else { graphql::sdl::<Query>() };
+    super::print(&text)
+}

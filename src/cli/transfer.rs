@@ -1,0 +1,145 @@
+//! `gatherum import`, `gatherum export`, `gatherum backup`.
+use std::{
+    fs::File,
+    io::{self, BufWriter, IsTerminal, Write},
+    path::PathBuf,
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::Outcome;
+use crate::{
+    catalog::collection,
+    config::Config,
+    db::{Db, migrate},
+    graphql::id,
+    transfer::{self, Source},
+};
+
+/// Records after which a line is printed where there is no terminal.
+const LINE_EVERY: u64 = 50_000;
+
+/// Importing.
+#[derive(clap::Args)]
+pub(super) struct ImportArgs {
+    #[command(subcommand)]
+    source: SourceArgs,
+    /// Report what would be imported, and keep nothing
+    #[arg(long, global = true)]
+    dry_run: bool,
+}
+
+/// What is imported.
+#[derive(clap::Subcommand)]
+enum SourceArgs {
+    /// A SkillMeat SQLite database, of any release
+    Skillmeat {
+        /// The file, such as ~/.skillmeat/cache/cache.db
+        file: PathBuf,
+    },
+    /// A folder with skills/*/SKILL.md, agents/**/*.md and commands/**/*.md
+    Claude {
+        /// The folder, such as .claude
+        folder: PathBuf,
+    },
+    /// A Deal Brain collection export, version 1.0.0
+    DealBrain {
+        /// The JSON file
+        file: PathBuf,
+    },
+    /// NDJSON, as `gatherum export` writes it
+    Ndjson {
+        /// The file; - is standard input
+        file: PathBuf,
+    },
+    /// A list of artifacts with a header row: type, name, description, tags, collections, …
+    Csv {
+        /// The file
+        file: PathBuf,
+    },
+}
+
+impl From<SourceArgs> for Source {
+    fn from(args: SourceArgs) -> Self {
+        match args {
+            SourceArgs::Skillmeat { file } => Self::SkillMeat(file),
+            SourceArgs::Claude { folder } => Self::Claude(folder),
+            SourceArgs::DealBrain { file } => Self::DealBrain(file),
+            SourceArgs::Ndjson { file } if file.as_os_str() == "-" => Self::Ndjson(None),
+            SourceArgs::Ndjson { file } => Self::Ndjson(Some(file)),
+            SourceArgs::Csv { file } => Self::Csv(file),
+        }
+    }
+}
+
+pub(super) async fn import(args: ImportArgs, config: &Config) -> Result<Outcome> {
+    let db = open(config).await?;
+    let bar = io::stderr().is_terminal().then(|| {
+        let style = ProgressStyle::with_template("{spinner} {human_pos} records, {per_sec}, {elapsed}");
+        let bar = ProgressBar::new_spinner().with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
+        bar.enable_steady_tick(Duration::from_millis(100));
+        bar
+    });
+    let progress = |count: u64| match &bar {
+        Some(bar) => bar.set_position(count),
+        None if count % LINE_EVERY == 0 && count > 0 => eprintln!("{count} records"),
+        None => {}
+    };
+    let report = transfer::import(&db, args.source.into(), args.dry_run, progress).await?;
+    if let Some(bar) = bar {
+        bar.finish_and_clear();
+    }
+    db.close().await;
+    print!("{report}");
+    if args.dry_run {
+        println!("dry run: nothing was kept");
+    }
+    Ok(if report.refused() == 0 { Outcome::Done } else { Outcome::Refused })
+}
+
+/// Exporting.
+#[derive(clap::Args)]
+pub(super) struct ExportArgs {
+    /// Only this collection, with its artifacts and groups
+    #[arg(long, value_name = "ID")]
+    collection: Option<String>,
+    /// The file; standard output where it is absent
+    file: Option<PathBuf>,
+}
+
+pub(super) async fn export(args: ExportArgs, config: &Config) -> Result<Outcome> {
+    let collection = args.collection.map(|text| id::parse(collection::PREFIX, &text)).transpose()?;
+    let db = open(config).await?;
+    let out: Box<dyn Write> = match &args.file {
+        Some(path) => Box::new(File::create(path).with_context(|| format!("cannot write {}", path.display()))?),
+        None => Box::new(io::stdout().lock()),
+    };
+    let count = transfer::export(&db, collection, &mut BufWriter::new(out)).await?;
+    db.close().await;
+    eprintln!("{count} records");
+    Ok(Outcome::Done)
+}
+
+/// Backing up.
+#[derive(clap::Args)]
+pub(super) struct BackupArgs {
+    /// Where the copy goes; it must not exist
+    file: PathBuf,
+}
+
+pub(super) async fn backup(args: BackupArgs, config: &Config) -> Result<Outcome> {
+    let db = Db::open(&config.database).await?;
+    db.backup(&args.file).await?;
+    db.close().await;
+    println!("copied to {}", args.file.display());
+    Ok(Outcome::Done)
+}
+
+/// The database, migrated.
+async fn open(config: &Config) -> Result<Db> {
+    let db = Db::open(&config.database).await?;
+    migrate::up(&db).await?;
+    Ok(db)
+}

@@ -1,0 +1,152 @@
+//! Which media type a client takes (RFC 9110, section 12.5.1).
+
+/// A media type that GraphQL is answered in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum MediaType {
+    /// `application/graphql-response+json`: the status tells whether the request was executed.
+    GraphqlResponse,
+    /// `application/json`, for clients that know no other.
+    Json,
+}
+
+impl MediaType {
+    /// As a header's value.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::GraphqlResponse => "application/graphql-response+json; charset=utf-8",
+            Self::Json => "application/json; charset=utf-8",
+        }
+    }
+}
+
+/// The media type that `accept` prefers; none where it takes neither. Without the header it is JSON.
+pub(super) fn negotiate(accept: Option<&str>) -> Option<MediaType> {
+    let Some(accept) = accept.filter(|accept| !accept.trim().is_empty()) else { return Some(MediaType::Json) };
+    let ranges: Vec<Range> = accept.split(',').filter_map(Range::parse).collect();
+    let quality = |kind: &str, subtype: &str| {
+        let best = ranges.iter().filter(|range| range.matches(kind, subtype)).max_by_key(|range| range.specificity());
+        best.map_or(0, |range| range.quality)
+    };
+    let response = quality("application", "graphql-response+json");
+    let json = quality("application", "json");
+    match (response, json) {
+        (0, 0) => None,
+        // A client that takes anything is one that knows JSON.
+        (response, json) if response > json || (response == json && names_response(&ranges)) => {
+            Some(MediaType::GraphqlResponse)
+        }
+        _ => Some(MediaType::Json),
+    }
+}
+
+fn names_response(ranges: &[Range]) -> bool {
+    let named = |subtype| ranges.iter().position(|range| range.kind == "application" && range.subtype == subtype);
+    match (named("graphql-response+json"), named("json")) {
+        (Some(response), Some(json)) => response < json,
+        (response, _) => response.is_some(),
+    }
+}
+
+/// A media range and how much it is wanted, in thousandths.
+struct Range {
+    kind: String,
+    subtype: String,
+    quality: u32,
+}
+
+impl Range {
+    fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.split(';').map(str::trim);
+        let (kind, subtype) = parts.next()?.split_once('/')?;
+        let mut quality = 1_000;
+        for part in parts {
+            if let Some((name, value)) = part.split_once('=')
+                && name.trim().eq_ignore_ascii_case("q")
+            {
+                let value: f32 = value.trim().parse().ok()?;
+                quality = (value.clamp(0.0, 1.0) * 1_000.0) as u32;
+            } else if let Some((name, value)) = part.split_once('=')
+                && name.trim().eq_ignore_ascii_case("charset")
+                && !value.trim().trim_matches('"').eq_ignore_ascii_case("utf-8")
+            {
+                return None;
+            }
+        }
+        Some(Self { kind: kind.to_ascii_lowercase(), subtype: subtype.to_ascii_lowercase(), quality })
+    }
+
+    fn matches(&self, kind: &str, subtype: &str) -> bool {
+        (self.kind == "*" && self.subtype == "*")
+            || (self.kind == kind && (self.subtype == "*" || self.subtype == subtype))
+    }
+
+    fn specificity(&self) -> u32 {
+        u32::from(self.kind != "*") + u32::from(self.subtype != "*")
+    }
+}
+
+/// Whether a request's `Content-Type` is JSON in UTF-8.
+pub(super) fn is_json(content_type: Option<&str>) -> bool {
+    let Some(content_type) = content_type else { return false };
+    let mut parts = content_type.split(';').map(str::trim);
+    let is_json = parts.next().is_some_and(|kind| kind.eq_ignore_ascii_case("application/json"));
+    is_json
+        && parts.all(|part| match part.split_once('=') {
+            Some((name, value)) if name.trim().eq_ignore_ascii_case("charset") => {
+                value.trim().trim_matches('"').eq_ignore_ascii_case("utf-8")
+            }
+            _ => true,
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_media_type_is_the_one_preferred() {
+        use MediaType::{GraphqlResponse, Json};
+        let cases = [
+            (None, Some(Json)),
+            (Some(""), Some(Json)),
+            (Some("*/*"), Some(Json)),
+            (Some("application/*"), Some(Json)),
+            (Some("application/json"), Some(Json)),
+            (Some("application/json; charset=utf-8"), Some(Json)),
+            (Some("application/graphql-response+json"), Some(GraphqlResponse)),
+            (
+                Some("application/graphql-response+json; charset=utf-8, application/json; charset=utf-8"),
+                Some(GraphqlResponse),
+            ),
+            (Some("application/json, application/graphql-response+json"), Some(Json)),
+            (Some("application/json;q=0.5, application/graphql-response+json;q=0.9"), Some(GraphqlResponse)),
+            (Some("application/graphql-response+json;q=0.1, */*"), Some(Json)),
+            (Some("application/graphql-response+json, */*;q=0.1"), Some(GraphqlResponse)),
+            (
+                Some(
+                    "application/graphql-response+json, application/graphql+json, application/json, text/event-stream, multipart/mixed",
+                ),
+                Some(GraphqlResponse),
+            ),
+            (Some("text/html"), None),
+            (Some("application/json;q=0"), None),
+            (Some("application/json; charset=iso-8859-1"), None),
+        ];
+        for (accept, expected) in cases {
+            assert_eq!(negotiate(accept), expected, "{accept:?}");
+        }
+    }
+
+    #[test]
+    fn only_json_in_utf_8_is_taken() {
+        for taken in ["application/json", "application/json; charset=utf-8", "Application/JSON;charset=\"UTF-8\""] {
+            assert!(is_json(Some(taken)), "{taken}");
+        }
+        for refused in
+            ["text/plain", "multipart/form-data", "application/json; charset=latin1", "application/jsonp", ""]
+        {
+            assert!(!is_json(Some(refused)), "{refused}");
+        }
+        assert!(!is_json(None));
+    }
+}

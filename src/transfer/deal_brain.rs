@@ -1,0 +1,126 @@
+//! A Deal Brain collection export, version 1.0.0.
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Map, Value};
+
+use super::{
+    Located, Problem, Record, Send,
+    record::{self, derived_id},
+};
+use crate::{catalog::Visibility, db::Time};
+
+/// Reads one collection and its listings. Fields are looked for, not demanded: exports differ from their own schema.
+pub(super) fn read(path: &Path, send: &mut Send<'_>) -> Result<()> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let root: Value = serde_json::from_str(&text).with_context(|| format!("{} is not JSON", path.display()))?;
+    let version = root["deal_brain_export"]["version"].as_str().unwrap_or_default();
+    ensure!(version.starts_with("1."), "{} is no Deal Brain export of version 1", path.display());
+    let data = &root["data"];
+    let items: Vec<&Value> = match data["items"].as_array() {
+        Some(items) => items.iter().collect(),
+        None => vec![data],
+    };
+    let collection = data["collection"].is_object().then(|| collection(&data["collection"]));
+    let collection_id = collection.as_ref().map(|collection| collection.id);
+    let mut records = Vec::new();
+    records.extend(collection.map(|collection| ("data.collection".to_owned(), Record::Collection(collection))));
+    let mut ordered: Vec<(usize, &Value)> = items.into_iter().enumerate().collect();
+    // Items without a position come first.
+    ordered.sort_by_key(|(index, item)| (item["position"].as_i64().unwrap_or(i64::MIN), *index));
+    for (position, (index, item)) in ordered.into_iter().enumerate() {
+        let place = format!("data.items[{index}]");
+        let artifact = listing(&item["listing"]);
+        let id = artifact.id;
+        records.push((place.clone(), Record::Artifact(Box::new(artifact))));
+        if let Some(collection) = collection_id {
+            records.push((place, Record::Membership(membership(collection, id, position, item))));
+        }
+    }
+    for (place, record) in records {
+        let read = record.checked().map(|record| Located { place: place.clone(), record });
+        if !send(read.map_err(|reason| Problem { place, reason })) {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+fn collection(value: &Value) -> record::Collection {
+    let created_at = time(&value["created_at"]);
+    record::Collection {
+        id: derived_id("deal-brain collection", &key(value)),
+        name: text(&value["name"]).unwrap_or_default(),
+        description: text(&value["description"]),
+        kind: None,
+        color: None,
+        visibility: text(&value["visibility"])
+            .and_then(|word| Visibility::parse(&word.to_uppercase()))
+            .unwrap_or(Visibility::Private),
+        created_at,
+        updated_at: text(&value["updated_at"]).and_then(|text| Time::parse(&text)).unwrap_or(created_at),
+    }
+}
+
+/// A listing: what has a column of its own is taken out, everything else is kept as metadata.
+fn listing(value: &Value) -> record::Artifact {
+    let listing = if value["listing"].is_object() { &value["listing"] } else { value };
+    let created_at = time(&listing["created_at"]);
+    let mut metadata = Map::new();
+    for (name, part) in value.as_object().into_iter().flatten() {
+        let is_listing = name == "listing";
+        if !is_listing && !part.is_null() && value["listing"].is_object() {
+            metadata.insert(name.clone(), part.clone());
+        }
+    }
+    const TAKEN: [&str; 6] = ["title", "notes", "listing_url", "seller", "created_at", "updated_at"];
+    for (name, part) in listing.as_object().into_iter().flatten() {
+        if !TAKEN.contains(&name.as_str()) && !part.is_null() {
+            metadata.insert(name.clone(), part.clone());
+        }
+    }
+    record::Artifact {
+        id: derived_id("deal-brain listing", &key(listing)),
+        kind: "listing".to_owned(),
+        name: text(&listing["title"]).unwrap_or_default(),
+        description: text(&listing["notes"]),
+        source: text(&listing["listing_url"]),
+        author: text(&listing["seller"]),
+        license: None,
+        version: None,
+        visibility: Visibility::Private,
+        tags: Vec::new(),
+        metadata: Some(metadata).filter(|metadata| !metadata.is_empty()),
+        content: None,
+        created_at,
+        updated_at: text(&listing["updated_at"]).and_then(|text| Time::parse(&text)).unwrap_or(created_at),
+    }
+}
+
+fn membership(collection: uuid::Uuid, artifact: uuid::Uuid, position: usize, item: &Value) -> record::Membership {
+    record::Membership {
+        collection,
+        artifact,
+        position: u32::try_from(position).unwrap_or(u32::MAX),
+        status: text(&item["status"]),
+        note: text(&item["notes"]),
+        added_at: time(&item["added_at"]),
+    }
+}
+
+/// What a row is known by: its id, else its name.
+fn key(value: &Value) -> String {
+    match &value["id"] {
+        Value::Null => text(&value["title"]).or_else(|| text(&value["name"])).unwrap_or_default(),
+        id => id.to_string(),
+    }
+}
+
+fn text(value: &Value) -> Option<String> {
+    value.as_str().map(str::to_owned).filter(|text| !text.is_empty())
+}
+
+/// A time, or the beginning of all times where there is none.
+fn time(value: &Value) -> Time {
+    value.as_str().and_then(Time::parse).unwrap_or(Time(0))
+}

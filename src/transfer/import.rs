@@ -1,0 +1,576 @@
+//! Writes records: in batches, in one transaction, each batch with a number of statements that its size does not change.
+use std::collections::HashMap;
+
+use anyhow::Result;
+
+use super::{
+    Located, Problem, Record, Report, Source,
+    record::{self, derived_id},
+};
+use crate::db::{
+    Cell,
+    CellType::{self, Id, Int, Text, Time as TimeCell},
+    Db, Sql, Time, Transaction,
+};
+
+/// Rows of one statement.
+const BATCH: usize = 2_000;
+
+/// Distance between the sort keys of neighbours, so that there is room between them.
+pub const SORT_KEY_STEP: i64 = 1 << 20;
+
+/// Between the slugs of an artifact's tags where they are compared.
+const SLUG_SEPARATOR: &str = "\n";
+
+/// Imports what `source` has. With `dry_run` nothing is kept, and the report tells what would have been. `progress` is
+/// told how many records were written.
+///
+/// # Errors
+/// The source cannot be read, or the database fails; then nothing was kept.
+pub async fn import(db: &Db, source: Source, dry_run: bool, mut progress: impl FnMut(u64)) -> Result<Report> {
+    let (mut reads, reading) = source.read();
+    let mut writer = Writer::new(db.begin().await?);
+    let mut count = 0;
+    while let Some(read) = reads.recv().await {
+        match read {
+            Ok(located) => writer.take(located).await?,
+            Err(problem) => writer.report.refuse(problem),
+        }
+        count += 1;
+        if count % BATCH as u64 == 0 {
+            progress(count);
+        }
+    }
+    reading.await??;
+    writer.flush().await?;
+    progress(count);
+    if !dry_run {
+        writer.tx.commit().await?;
+    }
+    Ok(writer.report)
+}
+
+/// A table and how records get into it.
+struct Table {
+    /// What its rows are called in the report.
+    kind: &'static str,
+    name: &'static str,
+    /// Columns of the row table; the first `keys` are the key. The last one numbers the rows.
+    columns: &'static [(&'static str, CellType)],
+    keys: usize,
+    /// Columns that are compared and not written: how many stand before the number, and their values in the table.
+    compared: &'static [&'static str],
+    /// Further columns to insert, with their values.
+    extra: &'static [(&'static str, &'static str)],
+    /// Joins that the further values need.
+    joins: &'static str,
+    /// Reasons to refuse a row `r`, of which `e` is the existing one.
+    refusals: &'static [(&'static str, &'static str)],
+}
+
+const TAGS: Table = Table {
+    kind: "tags",
+    name: "tags",
+    columns: &[("id", Id), ("name", Text), ("slug", Text), ("color", Text), ("created_at", TimeCell), ("n", Int)],
+    keys: 1,
+    compared: &[],
+    extra: &[("updated_at", "r.created_at")],
+    joins: "",
+    refusals: &[("exists (select 1 from tags o where o.slug = r.slug and o.id <> r.id)", "another tag has this slug")],
+};
+
+const ARTIFACTS: Table = Table {
+    kind: "artifacts",
+    name: "artifacts",
+    columns: &[
+        ("id", Id),
+        ("type", Text),
+        ("name", Text),
+        ("description", Text),
+        ("source", Text),
+        ("author", Text),
+        ("license", Text),
+        ("version", Text),
+        ("visibility", Text),
+        ("metadata", Text),
+        ("content", Text),
+        ("created_at", TimeCell),
+        ("updated_at", TimeCell),
+        ("tags", Text),
+        ("n", Int),
+    ],
+    keys: 1,
+    compared: &[
+        "coalesce((select string_agg(t.slug, '\n' order by t.slug) from artifact_tags l join tags t on t.id = l.tag_id where l.artifact_id = e.id), '')",
+    ],
+    extra: &[],
+    joins: "",
+    refusals: &[(
+        "exists (select 1 from artifacts o where o.type = r.type and o.name = r.name and o.owner_id is null and o.id <> r.id)",
+        "another artifact has this type and name",
+    )],
+};
+
+const VERSIONS: Table = Table {
+    kind: "versions",
+    name: "artifact_versions",
+    columns: &[
+        ("id", Id),
+        ("artifact_id", Id),
+        ("version", Text),
+        ("content_hash", Text),
+        ("notes", Text),
+        ("created_at", TimeCell),
+        ("n", Int),
+    ],
+    keys: 1,
+    compared: &[],
+    extra: &[],
+    joins: "",
+    refusals: &[("not exists (select 1 from artifacts o where o.id = r.artifact_id)", "its artifact is missing")],
+};
+
+const COLLECTIONS: Table = Table {
+    kind: "collections",
+    name: "collections",
+    columns: &[
+        ("id", Id),
+        ("name", Text),
+        ("description", Text),
+        ("kind", Text),
+        ("color", Text),
+        ("visibility", Text),
+        ("created_at", TimeCell),
+        ("updated_at", TimeCell),
+        ("n", Int),
+    ],
+    keys: 1,
+    compared: &[],
+    extra: &[],
+    joins: "",
+    refusals: &[(
+        "exists (select 1 from collections o where o.name = r.name and o.owner_id is null and o.id <> r.id)",
+        "another collection has this name",
+    )],
+};
+
+const GROUPS: Table = Table {
+    kind: "groups",
+    name: "groups",
+    columns: &[
+        ("id", Id),
+        ("collection_id", Id),
+        ("name", Text),
+        ("description", Text),
+        ("color", Text),
+        ("icon", Text),
+        ("sort_key", Int),
+        ("created_at", TimeCell),
+        ("updated_at", TimeCell),
+        ("n", Int),
+    ],
+    keys: 1,
+    compared: &[],
+    extra: &[],
+    joins: "",
+    refusals: &[
+        ("not exists (select 1 from collections o where o.id = r.collection_id)", "its collection is missing"),
+        (
+            "exists (select 1 from groups o where o.collection_id = r.collection_id and o.name = r.name and o.id <> r.id)",
+            "another group of the collection has this name",
+        ),
+    ],
+};
+
+const MEMBERSHIPS: Table = Table {
+    kind: "memberships",
+    name: "collection_artifacts",
+    columns: &[
+        ("collection_id", Id),
+        ("artifact_id", Id),
+        ("sort_key", Int),
+        ("status", Text),
+        ("note", Text),
+        ("added_at", TimeCell),
+        ("n", Int),
+    ],
+    keys: 2,
+    compared: &[],
+    extra: &[("artifact_type", "a.type"), ("artifact_name", "a.name")],
+    joins: " join artifacts a on a.id = r.artifact_id",
+    refusals: &[
+        ("not exists (select 1 from collections o where o.id = r.collection_id)", "its collection is missing"),
+        ("not exists (select 1 from artifacts o where o.id = r.artifact_id)", "its artifact is missing"),
+    ],
+};
+
+const GROUP_MEMBERSHIPS: Table = Table {
+    kind: "group memberships",
+    name: "group_artifacts",
+    columns: &[("group_id", Id), ("artifact_id", Id), ("sort_key", Int), ("added_at", TimeCell), ("n", Int)],
+    keys: 2,
+    compared: &[],
+    extra: &[("collection_id", "g.collection_id")],
+    joins: " join groups g on g.id = r.group_id",
+    refusals: &[
+        ("not exists (select 1 from groups o where o.id = r.group_id)", "its group is missing"),
+        (
+            "not exists (select 1 from groups g join collection_artifacts o on o.collection_id = g.collection_id \
+             where g.id = r.group_id and o.artifact_id = r.artifact_id)",
+            "its artifact is not in the group's collection",
+        ),
+    ],
+};
+
+/// All tables, each after those that it refers to.
+const TABLES: [&Table; 7] = [&TAGS, &ARTIFACTS, &VERSIONS, &COLLECTIONS, &GROUPS, &MEMBERSHIPS, &GROUP_MEMBERSHIPS];
+
+/// What becomes of a row, as the statement that looks at it tells.
+const NEW: i64 = 0;
+const CHANGED: i64 = 1;
+const ALIKE: i64 = 2;
+/// The first reason to refuse it; the others follow.
+const REFUSED: i64 = 3;
+
+/// A row that waits to be written. The last record of a key counts.
+struct Waiting {
+    place: String,
+    cells: Vec<Cell>,
+    tags: Vec<String>,
+}
+
+struct Writer {
+    tx: Transaction,
+    waiting: [Vec<Waiting>; 7],
+    places: [HashMap<Vec<uuid::Uuid>, usize>; 7],
+    now: Time,
+    report: Report,
+}
+
+impl Writer {
+    fn new(tx: Transaction) -> Self {
+        let now = Time(jiff::Timestamp::now().as_microsecond());
+        Self { tx, waiting: Default::default(), places: Default::default(), now, report: Report::default() }
+    }
+
+    async fn take(&mut self, located: Located) -> Result<()> {
+        let Some((table, cells, tags)) = cells(located.record, self.now) else { return Ok(()) };
+        let keys = cells.iter().take(TABLES[table].keys);
+        let key = keys.filter_map(|cell| if let Cell::Id(id) = cell { Some(*id) } else { None }).collect();
+        let row = Waiting { place: located.place, cells, tags };
+        let next = self.waiting[table].len();
+        let place = *self.places[table].entry(key).or_insert(next);
+        if place < next {
+            self.waiting[table][place] = row;
+        } else {
+            self.waiting[table].push(row);
+        }
+        if self.waiting[table].len() >= BATCH { self.flush().await } else { Ok(()) }
+    }
+
+    /// Writes everything that waits.
+    async fn flush(&mut self) -> Result<()> {
+        for (index, table) in TABLES.into_iter().enumerate() {
+            self.places[index].clear();
+            let rows = std::mem::take(&mut self.waiting[index]);
+            if !rows.is_empty() {
+                self.write(table, rows).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn write(&mut self, table: &'static Table, rows: Vec<Waiting>) -> Result<()> {
+        self.make_tags(&rows).await?;
+        let states = self.look(table, &rows).await?;
+        let with = |state: i64| -> Vec<&Waiting> {
+            rows.iter().zip(&states).filter(|(_, found)| **found == state).map(|(row, _)| row).collect()
+        };
+        let (mut new, changed) = (with(NEW), with(CHANGED));
+        if !new.is_empty() && self.insert(table, &new).await? < new.len() as u64 {
+            new = self.inserted(table, new).await?;
+        }
+        if !changed.is_empty() {
+            self.update(table, &changed).await?;
+        }
+        let written: Vec<&Waiting> = new.iter().chain(&changed).copied().collect();
+        self.set_tags(&written, !changed.is_empty()).await?;
+        for (row, state) in rows.iter().zip(&states) {
+            if let Some((_, reason)) = usize::try_from(state - REFUSED).ok().and_then(|index| table.refusals.get(index))
+            {
+                self.report.refuse(Problem { place: row.place.clone(), reason: (*reason).to_owned() });
+            }
+        }
+        let counts = self.report.kind(table.kind);
+        counts.created += new.len() as u64;
+        counts.updated += changed.len() as u64;
+        counts.unchanged += states.iter().filter(|state| **state == ALIKE).count() as u64;
+        Ok(())
+    }
+
+    /// What each row is to the database: new, changed, alike, or to be refused.
+    async fn look(&mut self, table: &'static Table, rows: &[Waiting]) -> Result<Vec<i64>> {
+        let mut sql = self.tx.sql();
+        sql.push("select r.n, cast(case ");
+        for (place, (condition, _)) in table.refusals.iter().enumerate() {
+            sql.push("when ").push(condition).push(" then ").int(REFUSED + place as i64).push(" ");
+        }
+        sql.push("when e.").push(table.columns[0].0).push(" is null then 0 when (");
+        table.values(&mut sql, "e.", true);
+        sql.push(") is not distinct from (");
+        table.values(&mut sql, "r.", false);
+        sql.push(") then 2 else 1 end as bigint) from ");
+        sql.row_table(table.columns, &numbered(rows.iter()));
+        sql.push(" r left join ").push(table.name).push(" e on ");
+        table.key_is(&mut sql);
+        let mut states = vec![REFUSED; rows.len()];
+        for (n, state) in self.tx.fetch::<(i64, i64)>("import.look", sql).await? {
+            if let Some(found) = usize::try_from(n).ok().and_then(|n| states.get_mut(n)) {
+                *found = state;
+            }
+        }
+        Ok(states)
+    }
+
+    async fn insert(&mut self, table: &'static Table, rows: &[&Waiting]) -> Result<u64> {
+        let mut sql = self.tx.sql();
+        sql.push("insert into ").push(table.name).push(" (");
+        table.names(&mut sql, "");
+        for (name, _) in table.extra {
+            sql.push(", ").push(name);
+        }
+        sql.push(") select ");
+        table.names(&mut sql, "r.");
+        for (_, value) in table.extra {
+            sql.push(", ").push(value);
+        }
+        sql.push(" from ").row_table(table.columns, &numbered(rows.iter().copied()));
+        sql.push(" r").push(table.joins).push(" where true on conflict do nothing");
+        Ok(self.tx.execute("import.insert", sql).await?)
+    }
+
+    /// Which of `rows` are there now: the others met one of the same batch that took their place.
+    async fn inserted<'r>(&mut self, table: &'static Table, rows: Vec<&'r Waiting>) -> Result<Vec<&'r Waiting>> {
+        let mut sql = self.tx.sql();
+        sql.push("select r.n from ").row_table(table.columns, &numbered(rows.iter().copied()));
+        sql.push(" r join ").push(table.name).push(" e on ");
+        table.key_is(&mut sql);
+        let there: Vec<usize> =
+            self.tx.fetch::<i64>("import.inserted", sql).await?.into_iter().filter_map(|n| n.try_into().ok()).collect();
+        for (n, row) in rows.iter().enumerate().filter(|(n, _)| !there.contains(n)) {
+            let reason = table.refusals.last().map_or("it is there already", |(_, reason)| reason);
+            debug_assert!(n < rows.len());
+            self.report.refuse(Problem { place: row.place.clone(), reason: reason.to_owned() });
+        }
+        Ok(rows.into_iter().enumerate().filter(|(n, _)| there.contains(n)).map(|(_, row)| row).collect())
+    }
+
+    async fn update(&mut self, table: &'static Table, rows: &[&Waiting]) -> Result<()> {
+        let mut sql = self.tx.sql();
+        sql.push("update ").push(table.name).push(" as e set revision = e.revision + 1");
+        for (name, _) in table.written().iter().skip(table.keys).filter(|(name, _)| !is_creation(table, name)) {
+            sql.push(", ").push(name).push(" = r.").push(name);
+        }
+        sql.push(" from ").row_table(table.columns, &numbered(rows.iter().copied())).push(" r where ");
+        table.key_is(&mut sql);
+        self.tx.execute("import.update", sql).await?;
+        Ok(())
+    }
+
+    /// Makes the tags that artifacts name and nobody made before.
+    async fn make_tags(&mut self, rows: &[Waiting]) -> Result<()> {
+        let mut slugs: Vec<&String> = rows.iter().flat_map(|row| &row.tags).collect();
+        slugs.sort_unstable();
+        slugs.dedup();
+        if slugs.is_empty() {
+            return Ok(());
+        }
+        let cells = slugs
+            .into_iter()
+            .map(|slug| vec![Cell::Id(derived_id("tag", slug)), Cell::Text(slug.clone()), Cell::Time(self.now)]);
+        let mut sql = self.tx.sql();
+        sql.push(
+            "insert into tags (id, name, slug, created_at, updated_at) select r.id, r.slug, r.slug, r.now, r.now from ",
+        )
+        .row_table(&[("id", Id), ("slug", Text), ("now", TimeCell)], &cells.collect::<Vec<_>>())
+        .push(" r where not exists (select 1 from tags t where t.slug = r.slug) on conflict do nothing");
+        self.tx.execute("import.make_tags", sql).await?;
+        Ok(())
+    }
+
+    /// Gives artifacts the tags of their records, and takes others from those that were there before.
+    async fn set_tags(&mut self, rows: &[&Waiting], have_old: bool) -> Result<()> {
+        const COLUMNS: &[(&str, CellType)] = &[("artifact_id", Id), ("slug", Text)];
+        let cells: Vec<Vec<Cell>> = rows
+            .iter()
+            .flat_map(|row| row.tags.iter().map(|slug| vec![row.cells[0].clone(), Cell::Text(slug.clone())]))
+            .collect();
+        if have_old {
+            let ids: Vec<_> =
+                rows.iter().filter_map(|row| if let Cell::Id(id) = row.cells[0] { Some(id) } else { None }).collect();
+            let mut sql = self.tx.sql();
+            sql.push("delete from artifact_tags where artifact_id").in_ids(&ids);
+            sql.push(" and (artifact_id, tag_id) not in (select r.artifact_id, t.id from ");
+            sql.row_table(COLUMNS, &cells).push(" r join tags t on t.slug = r.slug)");
+            self.tx.execute("import.unset_tags", sql).await?;
+        }
+        if cells.is_empty() {
+            return Ok(());
+        }
+        let mut sql = self.tx.sql();
+        sql.push("insert into artifact_tags (artifact_id, tag_id, artifact_created_at, created_at) select a.id, t.id, a.created_at, a.updated_at from ")
+            .row_table(COLUMNS, &cells)
+            .push(" r join artifacts a on a.id = r.artifact_id join tags t on t.slug = r.slug where true on conflict do nothing");
+        self.tx.execute("import.set_tags", sql).await?;
+        Ok(())
+    }
+}
+
+impl Table {
+    /// Columns that are written.
+    fn written(&self) -> &'static [(&'static str, CellType)] {
+        &self.columns[..self.columns.len() - 1 - self.compared.len()]
+    }
+
+    fn names(&self, sql: &mut Sql, alias: &'static str) {
+        for (place, (name, _)) in self.written().iter().enumerate() {
+            sql.push(if place > 0 { ", " } else { "" }).push(alias).push(name);
+        }
+    }
+
+    /// Values that decide whether a row is alike, of the existing one or of the record.
+    fn values(&self, sql: &mut Sql, alias: &'static str, is_existing: bool) {
+        let written = self.written().iter().skip(self.keys).filter(|(name, _)| !is_creation(self, name));
+        for (place, (name, _)) in written.enumerate() {
+            sql.push(if place > 0 { ", " } else { "" }).push(alias).push(name);
+        }
+        for (place, value) in self.compared.iter().enumerate() {
+            let name = self.columns[self.written().len() + place].0;
+            sql.push(", ");
+            match is_existing {
+                true => sql.push(value),
+                false => sql.push(alias).push(name),
+            };
+        }
+    }
+
+    fn key_is(&self, sql: &mut Sql) {
+        for (place, (name, _)) in self.columns.iter().take(self.keys).enumerate() {
+            sql.push(if place > 0 { " and e." } else { "e." }).push(name).push(" = r.").push(name);
+        }
+    }
+}
+
+/// The time of making is set once. The records of tags do not have it.
+fn is_creation(table: &Table, name: &str) -> bool {
+    name == "created_at" && table.name != "artifact_versions"
+}
+
+/// The rows' cells, numbered.
+fn numbered<'r>(rows: impl Iterator<Item = &'r Waiting>) -> Vec<Vec<Cell>> {
+    let number = |(n, row): (usize, &Waiting)| {
+        let mut cells = row.cells.clone();
+        cells.push(Cell::Int(n as i64));
+        cells
+    };
+    rows.enumerate().map(number).collect()
+}
+
+fn text(value: Option<String>) -> Cell {
+    value.map_or(Cell::Null, Cell::Text)
+}
+
+fn sort_key(position: u32) -> Cell {
+    Cell::Int(i64::from(position) * SORT_KEY_STEP)
+}
+
+/// The table of a record, its cells without the number, and the tags it names.
+fn cells(record: Record, now: Time) -> Option<(usize, Vec<Cell>, Vec<String>)> {
+    let (table, cells) = match record {
+        Record::Gatherum { .. } => return None,
+        Record::Tag(tag) => {
+            (0, vec![Cell::Id(tag.id), Cell::Text(tag.name), Cell::Text(tag.slug), text(tag.color), Cell::Time(now)])
+        }
+        Record::Artifact(artifact) => return Some(artifact_cells(*artifact)),
+        Record::Version(version) => (
+            2,
+            vec![
+                Cell::Id(version.id),
+                Cell::Id(version.artifact),
+                Cell::Text(version.version),
+                text(version.content_hash),
+                text(version.notes),
+                Cell::Time(version.created_at),
+            ],
+        ),
+        Record::Collection(collection) => (
+            3,
+            vec![
+                Cell::Id(collection.id),
+                Cell::Text(collection.name),
+                text(collection.description),
+                text(collection.kind),
+                text(collection.color),
+                Cell::Text(collection.visibility.as_str().to_owned()),
+                Cell::Time(collection.created_at),
+                Cell::Time(collection.updated_at),
+            ],
+        ),
+        Record::Group(group) => (
+            4,
+            vec![
+                Cell::Id(group.id),
+                Cell::Id(group.collection),
+                Cell::Text(group.name),
+                text(group.description),
+                text(group.color),
+                text(group.icon),
+                sort_key(group.position),
+                Cell::Time(group.created_at),
+                Cell::Time(group.updated_at),
+            ],
+        ),
+        Record::Membership(membership) => (
+            5,
+            vec![
+                Cell::Id(membership.collection),
+                Cell::Id(membership.artifact),
+                sort_key(membership.position),
+                text(membership.status),
+                text(membership.note),
+                Cell::Time(membership.added_at),
+            ],
+        ),
+        Record::GroupMembership(membership) => (
+            6,
+            vec![
+                Cell::Id(membership.group),
+                Cell::Id(membership.artifact),
+                sort_key(membership.position),
+                Cell::Time(membership.added_at),
+            ],
+        ),
+    };
+    Some((table, cells, Vec::new()))
+}
+
+fn artifact_cells(artifact: record::Artifact) -> (usize, Vec<Cell>, Vec<String>) {
+    let metadata = artifact.metadata.map(|metadata| serde_json::Value::Object(metadata).to_string());
+    let cells = vec![
+        Cell::Id(artifact.id),
+        Cell::Text(artifact.kind),
+        Cell::Text(artifact.name),
+        text(artifact.description),
+        text(artifact.source),
+        text(artifact.author),
+        text(artifact.license),
+        text(artifact.version),
+        Cell::Text(artifact.visibility.as_str().to_owned()),
+        text(metadata),
+        text(artifact.content),
+        Cell::Time(artifact.created_at),
+        Cell::Time(artifact.updated_at),
+        Cell::Text(artifact.tags.join(SLUG_SEPARATOR)),
+    ];
+    (1, cells, artifact.tags)
+}
