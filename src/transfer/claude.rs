@@ -1,6 +1,6 @@
 //! A folder with skills, agents and commands: Markdown with YAML front matter.
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
 };
@@ -28,6 +28,7 @@ pub(super) fn read(root: &Path, send: &mut Send<'_>) -> Result<()> {
         root.display()
     );
     let mut places: BTreeMap<String, u32> = BTreeMap::new();
+    let mut tags = BTreeSet::new();
     for (folder, kind) in kinds {
         let mut files = Vec::new();
         find(&root.join(folder), kind, 0, &mut files)?;
@@ -39,6 +40,12 @@ pub(super) fn read(root: &Path, send: &mut Send<'_>) -> Result<()> {
                 Err(error) => vec![Err(format!("cannot read it: {error}"))],
             };
             for record in records {
+                // A tag is told once.
+                if let Ok(Record::Tag(tag)) = &record
+                    && !tags.insert(tag.id)
+                {
+                    continue;
+                }
                 let read = record
                     .and_then(Record::checked)
                     .map(|record| Located { place: place.clone(), record })

@@ -1,5 +1,5 @@
 //! Writes records: in batches, in one transaction, each batch with a number of statements that its size does not change.
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use anyhow::Result;
 
@@ -15,6 +15,9 @@ use crate::db::{
 
 /// Rows of one statement.
 const BATCH: usize = 2_000;
+
+/// The version of UUIDs that are derived from names.
+const DERIVED_VERSION: usize = 5;
 
 /// Distance between the sort keys of neighbours, so that there is room between them.
 pub const SORT_KEY_STEP: i64 = 1 << 20;
@@ -64,6 +67,8 @@ struct Table {
     extra: &'static [(&'static str, &'static str)],
     /// Joins that the further values need.
     joins: &'static str,
+    /// How a row is known beside its id, in terms of another row `o`; nothing where the id is all.
+    natural_key: Option<&'static str>,
     /// Reasons to refuse a row `r`, of which `e` is the existing one.
     refusals: &'static [(&'static str, &'static str)],
 }
@@ -76,6 +81,7 @@ const TAGS: Table = Table {
     compared: &[],
     extra: &[("updated_at", "r.created_at")],
     joins: "",
+    natural_key: Some("o.slug = r.slug"),
     refusals: &[("exists (select 1 from tags o where o.slug = r.slug and o.id <> r.id)", "another tag has this slug")],
 };
 
@@ -105,6 +111,7 @@ const ARTIFACTS: Table = Table {
     ],
     extra: &[],
     joins: "",
+    natural_key: Some("o.type = r.type and o.name = r.name and o.owner_id is null"),
     refusals: &[(
         "exists (select 1 from artifacts o where o.type = r.type and o.name = r.name and o.owner_id is null and o.id <> r.id)",
         "another artifact has this type and name",
@@ -127,6 +134,7 @@ const VERSIONS: Table = Table {
     compared: &[],
     extra: &[],
     joins: "",
+    natural_key: None,
     refusals: &[("not exists (select 1 from artifacts o where o.id = r.artifact_id)", "its artifact is missing")],
 };
 
@@ -148,6 +156,7 @@ const COLLECTIONS: Table = Table {
     compared: &[],
     extra: &[],
     joins: "",
+    natural_key: Some("o.name = r.name and o.owner_id is null"),
     refusals: &[(
         "exists (select 1 from collections o where o.name = r.name and o.owner_id is null and o.id <> r.id)",
         "another collection has this name",
@@ -173,6 +182,7 @@ const GROUPS: Table = Table {
     compared: &[],
     extra: &[],
     joins: "",
+    natural_key: Some("o.collection_id = r.collection_id and o.name = r.name"),
     refusals: &[
         ("not exists (select 1 from collections o where o.id = r.collection_id)", "its collection is missing"),
         (
@@ -198,6 +208,7 @@ const MEMBERSHIPS: Table = Table {
     compared: &[],
     extra: &[("artifact_type", "a.type"), ("artifact_name", "a.name")],
     joins: " join artifacts a on a.id = r.artifact_id",
+    natural_key: None,
     refusals: &[
         ("not exists (select 1 from collections o where o.id = r.collection_id)", "its collection is missing"),
         ("not exists (select 1 from artifacts o where o.id = r.artifact_id)", "its artifact is missing"),
@@ -212,6 +223,7 @@ const GROUP_MEMBERSHIPS: Table = Table {
     compared: &[],
     extra: &[("collection_id", "g.collection_id")],
     joins: " join groups g on g.id = r.group_id",
+    natural_key: None,
     refusals: &[
         ("not exists (select 1 from groups o where o.id = r.group_id)", "its group is missing"),
         (
@@ -243,6 +255,10 @@ struct Writer {
     tx: Transaction,
     waiting: [Vec<Waiting>; 7],
     places: [HashMap<Vec<uuid::Uuid>, usize>; 7],
+    /// Ids that a source derived from names, and those under which the database has these names.
+    known_as: HashMap<uuid::Uuid, uuid::Uuid>,
+    /// Ids of a source that derives them.
+    seen: HashSet<uuid::Uuid>,
     now: Time,
     report: Report,
 }
@@ -250,7 +266,15 @@ struct Writer {
 impl Writer {
     fn new(tx: Transaction) -> Self {
         let now = Time(jiff::Timestamp::now().as_microsecond());
-        Self { tx, waiting: Default::default(), places: Default::default(), now, report: Report::default() }
+        Self {
+            tx,
+            waiting: Default::default(),
+            places: Default::default(),
+            known_as: HashMap::new(),
+            seen: HashSet::new(),
+            now,
+            report: Report::default(),
+        }
     }
 
     async fn take(&mut self, located: Located) -> Result<()> {
@@ -272,8 +296,9 @@ impl Writer {
     async fn flush(&mut self) -> Result<()> {
         for (index, table) in TABLES.into_iter().enumerate() {
             self.places[index].clear();
-            let rows = std::mem::take(&mut self.waiting[index]);
+            let mut rows = std::mem::take(&mut self.waiting[index]);
             if !rows.is_empty() {
+                self.recognise(table, &mut rows).await?;
                 self.write(table, rows).await?;
             }
         }
@@ -306,6 +331,47 @@ impl Writer {
         counts.updated += changed.len() as u64;
         counts.unchanged += states.iter().filter(|state| **state == ALIKE).count() as u64;
         Ok(())
+    }
+
+    /// Gives rows whose ids were derived from their names the ids that the database has for these names, so that the same
+    /// artifact from two sources is one.
+    async fn recognise(&mut self, table: &'static Table, rows: &mut Vec<Waiting>) -> Result<()> {
+        let is_derived =
+            |row: &Waiting| matches!(row.cells[0], Cell::Id(id) if id.get_version_num() == DERIVED_VERSION);
+        for cell in rows.iter_mut().flat_map(|row| &mut row.cells) {
+            if let Cell::Id(id) = cell {
+                *id = self.known_as.get(id).copied().unwrap_or(*id);
+            }
+        }
+        let Some(natural_key) = table.natural_key.filter(|_| rows.iter().any(is_derived)) else { return Ok(()) };
+        let mut sql = self.tx.sql();
+        sql.push("select r.n, o.id from ").row_table(table.columns, &numbered(rows.iter()));
+        sql.push(" r join ").push(table.name).push(" o on ").push(natural_key).push(" where o.id <> r.id");
+        for (n, known) in self.tx.fetch::<(i64, uuid::Uuid)>("import.recognise", sql).await? {
+            let row = usize::try_from(n).ok().and_then(|n| rows.get_mut(n)).filter(|row| is_derived(row));
+            if let Some(row) = row
+                && let Cell::Id(id) = &mut row.cells[0]
+            {
+                self.known_as.insert(*id, known);
+                *id = known;
+            }
+        }
+        self.refuse_namesakes(rows);
+        Ok(())
+    }
+
+    /// Of two that a source calls the same, the first one counts, in every run.
+    fn refuse_namesakes(&mut self, rows: &mut Vec<Waiting>) {
+        let (seen, report) = (&mut self.seen, &mut self.report);
+        rows.retain(|row| {
+            let Cell::Id(id) = row.cells[0] else { return true };
+            let is_first = seen.insert(id);
+            if !is_first {
+                let reason = "another record of this source has the same name".to_owned();
+                report.refuse(Problem { place: row.place.clone(), reason });
+            }
+            is_first
+        });
     }
 
     /// What each row is to the database: new, changed, alike, or to be refused.
