@@ -247,6 +247,8 @@ const REFUSED: i64 = 3;
 /// A row that waits to be written. The last record of a key counts.
 struct Waiting {
     place: String,
+    /// The id that the source gave it.
+    given: Option<uuid::Uuid>,
     cells: Vec<Cell>,
     tags: Vec<String>,
 }
@@ -281,7 +283,8 @@ impl Writer {
         let Some((table, cells, tags)) = cells(located.record, self.now) else { return Ok(()) };
         let keys = cells.iter().take(TABLES[table].keys);
         let key = keys.filter_map(|cell| if let Cell::Id(id) = cell { Some(*id) } else { None }).collect();
-        let row = Waiting { place: located.place, cells, tags };
+        let given = if let Cell::Id(id) = cells[0] { Some(id) } else { None };
+        let row = Waiting { place: located.place, given, cells, tags };
         let next = self.waiting[table].len();
         let place = *self.places[table].entry(key).or_insert(next);
         if place < next {
@@ -362,13 +365,15 @@ impl Writer {
 
     /// Of two that a source calls the same, the first one counts, in every run.
     fn refuse_namesakes(&mut self, rows: &mut Vec<Waiting>) {
-        let (seen, report) = (&mut self.seen, &mut self.report);
+        let (seen, known_as, report) = (&mut self.seen, &mut self.known_as, &mut self.report);
         rows.retain(|row| {
             let Cell::Id(id) = row.cells[0] else { return true };
             let is_first = seen.insert(id);
             if !is_first {
                 let reason = "another record of this source has the same name".to_owned();
                 report.refuse(Problem { place: row.place.clone(), reason });
+                // What refers to it refers to nothing.
+                known_as.extend(row.given.map(|given| (given, uuid::Uuid::nil())));
             }
             is_first
         });

@@ -1,4 +1,15 @@
-//! One binary for all integration tests.
+//! One binary for all integration tests. What cannot run here says that it was skipped.
+mod app;
 mod backend;
+mod cases;
 mod fixture;
+mod hostile;
+mod http;
+mod migrations;
+mod modules;
+mod plans;
+mod schema;
+mod specification;
 mod statements;
+mod transfer;
+mod walk;

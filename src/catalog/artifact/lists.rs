@@ -489,19 +489,21 @@ impl<L: Connected> Object for Facets<L> {
 #[derive(InputObject)]
 struct TagFacetsArguments {
     /// Tags at most, from 0 to 1,000.
-    #[graphql(default = 50)]
-    first: i64,
+    #[graphql(default_with = "Some(50)")]
+    first: Option<i64>,
 }
 
 impl TagFacetsArguments {
+    const DEFAULT: i64 = 50;
     const MAX: i64 = 1_000;
 
     fn relation<L: List>(&self, list: &L) -> Result<TagFacets<L>> {
-        if !(0..=Self::MAX).contains(&self.first) {
-            let message = format!("`first` is {}, it can be from 0 to {}", self.first, Self::MAX);
+        let first = self.first.unwrap_or(Self::DEFAULT);
+        if !(0..=Self::MAX).contains(&first) {
+            let message = format!("`first` is {first}, it can be from 0 to {}", Self::MAX);
             return Err(crate::error::Error::bad_user_input(message));
         }
-        Ok(TagFacets { list: list.clone(), first: self.first })
+        Ok(TagFacets { list: list.clone(), first })
     }
 }
 

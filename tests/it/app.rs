@@ -1,0 +1,88 @@
+//! A server of its own for each test, and the questions that tests ask it.
+use std::net::SocketAddr;
+
+use gatherum::{
+    app,
+    app::App,
+    catalog::Query,
+    config::Config,
+    db::Db,
+    graphql::{Engine, Execute, Request},
+};
+use serde_json::{Value, json};
+use tokio::sync::oneshot;
+
+use crate::backend::{Backend, TestDb};
+
+/// An engine over `db`, with the settings that `change` makes.
+pub fn engine_with(db: &Db, change: impl FnOnce(&mut Config)) -> Engine<Query> {
+    let mut config = Config::default();
+    change(&mut config);
+    app::engine(&config, db.clone()).expect("a schema")
+}
+
+/// An engine over `db` with the default settings.
+pub fn engine(db: &Db) -> Engine<Query> {
+    engine_with(db, |_| {})
+}
+
+/// The answer to a query, with its report.
+pub async fn ask(engine: &Engine<Query>, query: &str) -> Value {
+    ask_with(engine, query, json!({})).await
+}
+
+/// The answer to a query with variables, with its report.
+pub async fn ask_with(engine: &Engine<Query>, query: &str, variables: Value) -> Value {
+    let variables = async_graphql::Variables::from_json(variables);
+    let request = Request { query: query.to_owned(), variables, wants_report: true, ..Request::default() };
+    serde_json::from_slice(&engine.execute(request).await.body).expect("JSON")
+}
+
+/// The number of statements that an answer reports.
+pub fn statements(answer: &Value) -> u64 {
+    answer["extensions"]["gatherum"]["statements"].as_u64().expect("a report")
+}
+
+/// A server over sockets.
+pub struct TestApp {
+    pub address: SocketAddr,
+    pub client: reqwest::Client,
+    stop: Option<oneshot::Sender<()>>,
+    task: tokio::task::JoinHandle<()>,
+    _db: TestDb,
+}
+
+impl TestApp {
+    /// Starts a server on a port of the system's choice, with the settings that `change` makes.
+    pub async fn start(backend: Backend, change: impl FnOnce(&mut Config)) -> Self {
+        let test = backend.database().await;
+        let mut config = Config { database: test.config.clone(), ..Config::default() };
+        config.http.bind = SocketAddr::from(([127, 0, 0, 1], 0));
+        change(&mut config);
+        let app = App::build(&config).await.expect("a server");
+        crate::fixture::fill(app.db(), 20).await;
+        let address = app.address().expect("an address");
+        let (stop, stopped) = oneshot::channel();
+        let task = tokio::spawn(app.run(async {
+            let _ = stopped.await;
+        }));
+        Self { address, client: reqwest::Client::new(), stop: Some(stop), task, _db: test }
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    /// Posts a body to `/graphql`.
+    pub fn post(&self, body: &Value) -> reqwest::RequestBuilder {
+        self.client.post(self.url("/graphql")).json(body)
+    }
+
+    /// Tells the server to stop, and waits until it has.
+    pub async fn stop(mut self) {
+        if let Some(stop) = self.stop.take() {
+            let _ = stop.send(());
+        }
+        self.task.await.expect("the server ends by itself");
+    }
+}

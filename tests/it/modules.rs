@@ -1,0 +1,121 @@
+//! Imports point one way.
+use std::{collections::BTreeMap, fs, path::Path};
+
+/// Each room and the rooms it may use. `fields` and `abstract_output` are macros of `graphql`.
+const ALLOWED: [(&str, &[&str]); 13] = [
+    ("main", &[]),
+    ("cli", &["app", "catalog", "config", "db", "graphql", "telemetry", "transfer"]),
+    ("app", &["catalog", "config", "dataloader", "db", "graphql", "http"]),
+    ("config", &["db", "graphql", "http", "telemetry"]),
+    ("http", &["duration", "error", "graphql"]),
+    ("transfer", &["catalog", "db", "graphql"]),
+    ("catalog", &["abstract_output", "dataloader", "db", "error", "fields", "graphql"]),
+    ("graphql", &["dataloader", "db", "error", "fields"]),
+    ("dataloader", &["db", "error"]),
+    ("db", &["duration", "error"]),
+    ("telemetry", &[]),
+    ("duration", &[]),
+    ("error", &[]),
+];
+
+#[test]
+fn imports_point_one_way() {
+    let allowed: BTreeMap<_, _> = ALLOWED.into_iter().collect();
+    let mut wrong = Vec::new();
+    for (path, text) in sources(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src"))) {
+        let room = path.split(['/', '.']).next().unwrap_or_default().to_owned();
+        if room == "lib" {
+            continue;
+        }
+        for used in used_rooms(&text) {
+            let is_allowed =
+                used == room || allowed.get(room.as_str()).is_some_and(|rooms| rooms.contains(&used.as_str()));
+            if !is_allowed {
+                wrong.push(format!("{path} uses {used}"));
+            }
+        }
+    }
+
+    assert_eq!(wrong, Vec::<String>::new());
+}
+
+#[test]
+fn what_belongs_in_one_place_is_nowhere_else() {
+    let rules = [
+        ("std::env::", "cli/mod.rs", "the environment is read by the settings alone"),
+        ("sqlx::query", "db/", "statements run through the one door"),
+        ("unsafe ", "", "no unsafe code"),
+    ];
+    let mut wrong = Vec::new();
+    for (path, text) in sources(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src"))) {
+        for (word, home, rule) in rules {
+            let is_exempt =
+                (!home.is_empty() && path.starts_with(home)) || path == "main.rs" || path == "transfer/skillmeat.rs";
+            if !is_exempt && text.lines().any(|line| line.contains(word) && !line.trim_start().starts_with("//")) {
+                wrong.push(format!("{path}: {rule}"));
+            }
+        }
+    }
+
+    assert_eq!(wrong, Vec::<String>::new());
+}
+
+/// Files below a folder, by their path in it.
+fn sources(root: &Path) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let mut folders = vec![root.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = fs::read_to_string(&path).expect("a text");
+                found.push((path.strip_prefix(root).expect("below it").display().to_string(), text));
+            }
+        }
+    }
+    found
+}
+
+/// The rooms after `crate::`, also in braces.
+fn used_rooms(text: &str) -> Vec<String> {
+    let mut rooms = Vec::new();
+    for (index, _) in text.match_indices("crate::") {
+        if text[..index].ends_with('$') {
+            continue;
+        }
+        let rest = &text[index + "crate::".len()..];
+        match rest.strip_prefix('{') {
+            Some(list) => rooms.extend(top_level_names(list)),
+            None => rooms.push(name(rest)),
+        }
+    }
+    rooms.retain(|room| !room.is_empty() && room.chars().next().is_some_and(char::is_lowercase));
+    rooms
+}
+
+/// The first name of each item of a braced list.
+fn top_level_names(list: &str) -> Vec<String> {
+    let (mut depth, mut is_start, mut names) = (1, true, Vec::new());
+    for (index, character) in list.char_indices() {
+        match character {
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            ',' if depth == 1 => is_start = true,
+            character if depth == 1 && is_start && !character.is_whitespace() => {
+                names.push(name(&list[index..]));
+                is_start = false;
+            }
+            _ => {}
+        }
+        if depth == 0 {
+            break;
+        }
+    }
+    names
+}
+
+fn name(text: &str) -> String {
+    text.chars().take_while(|character| character.is_alphanumeric() || *character == '_').collect()
+}

@@ -1,0 +1,257 @@
+//! Walks the whole schema: a query for every path of relationships, on catalogues of several sizes and while the machine
+//! is kept busy, takes one and the same number of statements, at most one for each relationship and level.
+//!
+//! Paths come from introspection, so a relationship is covered the day it is added.
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use gatherum::{catalog::Query, graphql};
+use serde_json::Value;
+
+use crate::{
+    app::{ask, engine, statements},
+    backend::Backend,
+    fixture::{self, Kind},
+};
+
+/// Relationships in a path at most.
+const DEPTH: usize = 4;
+
+/// Sizes of the catalogues.
+const SIZES: [usize; 3] = [7, 20, 60];
+
+/// Runs of each query on the largest catalogue while the machine is busy.
+const BUSY_RUNS: usize = 2;
+
+/// A field, its arguments and what it leads to.
+#[derive(Clone, Debug)]
+struct Field {
+    name: String,
+    required: Vec<String>,
+    of: String,
+}
+
+/// Types with fields, and which are leaves.
+struct Schema {
+    fields: BTreeMap<String, Vec<Field>>,
+}
+
+impl Schema {
+    async fn read() -> Self {
+        let text = graphql::introspection_json::<Query>().await.expect("an answer");
+        let json: Value = serde_json::from_str(&text).expect("JSON");
+        let mut fields = BTreeMap::new();
+        for ty in json["data"]["__schema"]["types"].as_array().expect("types") {
+            let name = ty["name"].as_str().expect("a name");
+            let is_read = ty["kind"] == "OBJECT" && !name.starts_with("__");
+            if let (true, Some(items)) = (is_read, ty["fields"].as_array()) {
+                fields.insert(name.to_owned(), items.iter().map(field).collect());
+            }
+        }
+        Self { fields }
+    }
+
+    fn is_object(&self, name: &str) -> bool {
+        self.fields.contains_key(name)
+    }
+
+    /// The leaves of a type without arguments, as a selection; they are read, so that loaders of leaves are walked too.
+    fn leaves(&self, name: &str) -> String {
+        let fields = self.fields[name].iter().filter(|field| !self.is_object(&field.of) && field.of != "Node");
+        let names: Vec<&str> =
+            fields.filter(|field| field.required.is_empty()).map(|field| field.name.as_str()).collect();
+        names.join(" ")
+    }
+
+    /// Fields that lead to objects.
+    fn relationships(&self, name: &str) -> Vec<&Field> {
+        self.fields[name].iter().filter(|field| self.is_object(&field.of)).collect()
+    }
+
+    /// All paths of at most `depth` relationships from a type. What only wraps a list does not count as one.
+    fn paths(&self, name: &str, depth: usize) -> Vec<Vec<Field>> {
+        let mut paths = Vec::new();
+        for field in self.relationships(name) {
+            let is_wrapper = is_wrapper(name);
+            let left = if is_wrapper { depth } else { depth.saturating_sub(1) };
+            if depth == 0 && !is_wrapper {
+                continue;
+            }
+            let deeper = self.paths(&field.of, left);
+            if deeper.is_empty() {
+                paths.push(vec![field.clone()]);
+            }
+            for mut rest in deeper {
+                rest.insert(0, field.clone());
+                paths.push(rest);
+            }
+        }
+        paths
+    }
+}
+
+fn field(item: &Value) -> Field {
+    let name = item["name"].as_str().expect("a name").to_owned();
+    let arguments = item["args"].as_array().expect("arguments");
+    let required = arguments.iter().filter(|argument| argument["type"]["kind"] == "NON_NULL");
+    let required = required.map(|argument| argument["name"].as_str().expect("a name").to_owned()).collect();
+    let mut ty = &item["type"];
+    while ty["name"].is_null() {
+        ty = &ty["ofType"];
+    }
+    Field { name, required, of: ty["name"].as_str().expect("a name").to_owned() }
+}
+
+/// Types that stand between a relationship and its objects.
+fn is_wrapper(name: &str) -> bool {
+    name.ends_with("Connection") || name.ends_with("Edge") || name.ends_with("Facets") || name == "PageInfo"
+}
+
+/// A value for a required argument.
+fn argument(field: &str, name: &str) -> String {
+    let id = |prefix, kind| graphql::id::GlobalId { prefix, id: fixture::id(kind, 0) };
+    match (field, name) {
+        ("artifact", "id") | ("node", "id") => format!("\"{}\"", id("artifact", Kind::Artifact)),
+        ("collection", "id") => format!("\"{}\"", id("collection", Kind::Collection)),
+        ("nodes", "ids") => format!("[\"{}\"]", id("artifact", Kind::Artifact)),
+        ("tag", "slug") => "\"tag-0\"".to_owned(),
+        other => panic!("the walk needs a value for {other:?}: add one"),
+    }
+}
+
+/// A query along a path, with the leaves of every object on it. Pages have two members, so that an answer stays small.
+fn query(schema: &Schema, path: &[Field]) -> String {
+    let mut text = String::from("{ ");
+    for field in path {
+        text += &field.name;
+        let mut arguments: Vec<String> =
+            field.required.iter().map(|name| format!("{name}: {}", argument(&field.name, name))).collect();
+        if field.of.ends_with("Connection") {
+            arguments.push("first: 2".to_owned());
+        }
+        if !arguments.is_empty() {
+            text += &format!("({})", arguments.join(", "));
+        }
+        text += &format!(" {{ __typename {} ", schema.leaves(&field.of));
+    }
+    text + &" }".repeat(path.len() + 1)
+}
+
+/// The queries of the walk: one for each path. Of edges and nodes, which lead to the same objects, edges are walked at
+/// the last relationship alone.
+async fn queries() -> (Vec<(String, usize)>, usize) {
+    let schema = Schema::read().await;
+    let paths = schema.paths("Query", DEPTH);
+    let is_walked = |path: &Vec<Field>| {
+        let last = path.iter().rposition(|field| field.name == "edges");
+        let count = path.iter().filter(|field| field.name == "edges").count();
+        count == 0
+            || (count == 1
+                && last.is_some_and(|last| path[last..].iter().filter(|field| !is_wrapper(&field.of)).count() <= 1))
+    };
+    let queries: BTreeSet<(String, usize)> =
+        paths.iter().filter(|path| is_walked(path)).map(|path| (query(&schema, path), path.len())).collect();
+    (queries.into_iter().collect(), paths.len())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_path_takes_one_number_of_statements() {
+    let (queries, paths) = queries().await;
+    assert!(paths > 200, "the walk found only {paths} paths");
+    for backend in Backend::all().await {
+        let mut figures: BTreeMap<&str, u64> = BTreeMap::new();
+        for size in SIZES {
+            let test = backend.database().await;
+            fixture::fill(&test.db, size).await;
+            let mut config = gatherum::config::Config::default();
+            config.limits.depth = 30;
+            let engine = gatherum::app::engine(&config, test.db.clone()).expect("a schema");
+            let is_busy = size == SIZES[SIZES.len() - 1];
+            let busy = is_busy.then(Busy::start);
+            for (text, _) in &queries {
+                for _ in 0..if is_busy { BUSY_RUNS } else { 1 } {
+                    let answer = ask(&engine, text).await;
+
+                    assert_eq!(answer["errors"], Value::Null, "{text}");
+                    let found = statements(&answer);
+                    let expected = *figures.entry(text).or_insert(found);
+                    assert_eq!(found, expected, "{backend:?} with {size} artifacts: {text}\n{}", answer["extensions"]);
+                    one_statement_a_relationship_and_level(&answer, text);
+                }
+            }
+            drop(busy);
+        }
+    }
+}
+
+/// Levels are rounds apart, so a relationship has at most as many statements as there are rounds.
+fn one_statement_a_relationship_and_level(answer: &Value, query: &str) {
+    let report = &answer["extensions"]["gatherum"];
+    let rounds = report["rounds"].as_u64().expect("rounds");
+    let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+    for batch in report["batches"].as_array().expect("batches") {
+        *counts.entry(batch["relation"].as_str().expect("a name")).or_default() += 1;
+    }
+    for (relation, count) in counts {
+        assert!(count <= rounds, "{relation} took {count} statements in {rounds} rounds: {query}");
+    }
+}
+
+/// Keeps the runtime's workers and the processor busy until dropped.
+struct Busy(Arc<AtomicBool>);
+
+impl Busy {
+    fn start() -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        for _ in 0..2 {
+            let stop = stop.clone();
+            std::thread::spawn(move || {
+                while !stop.load(Ordering::Relaxed) {
+                    std::hint::spin_loop()
+                }
+            });
+        }
+        for _ in 0..8 {
+            let stop = stop.clone();
+            tokio::spawn(async move {
+                while !stop.load(Ordering::Relaxed) {
+                    tokio::task::yield_now().await;
+                }
+            });
+        }
+        Self(stop)
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// What the walk is for: a field that goes to the database by itself is found.
+#[tokio::test]
+async fn a_field_that_bypasses_the_loaders_is_found() {
+    let mut figures = BTreeSet::new();
+    for size in SIZES {
+        let test = Backend::Sqlite.database().await;
+        fixture::fill(&test.db, size).await;
+        let engine = engine(&test.db);
+        let answer = ask(&engine, "{ artifacts(first: 50) { nodes { id } } }").await;
+        let nodes = answer["data"]["artifacts"]["nodes"].as_array().expect("nodes");
+        let mut taken = statements(&answer);
+        for node in nodes {
+            // As a resolver would that counts its own collections, for each object by itself.
+            let one = format!("{{ artifact(id: {}) {{ collectionCount }} }}", node["id"]);
+            taken += statements(&ask(&engine, &one).await);
+        }
+        figures.insert(taken);
+    }
+
+    assert_eq!(figures.len(), SIZES.len(), "statements of a bypassing field depend on the data: {figures:?}");
+}
