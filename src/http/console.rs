@@ -1,14 +1,98 @@
-//! GraphiQL for browsers.
-use axum::Router;
+//! GraphiQL for browsers, from the program itself: no request goes to another host.
+use std::io::Read;
 
-use super::Site;
+use axum::{
+    Router,
+    extract::{Path, Request},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use flate2::read::GzDecoder;
+
+use super::{Site, frame};
+
+/// What the page may do: nothing but with this server, and no script from the page itself. Monaco writes style elements.
+const POLICY: &str = "default-src 'none'; script-src 'self'; worker-src 'self'; style-src 'self' 'unsafe-inline'; \
+                      font-src 'self' data:; img-src 'self' data:; connect-src 'self'; base-uri 'none'; \
+                      form-action 'none'; frame-ancestors 'none'";
+
+/// A file of the console, compressed.
+struct File {
+    name: &'static str,
+    gzip: &'static [u8],
+}
+
+/// All files; `build.rs` says which.
+static FILES: &[File] = include!(concat!(env!("OUT_DIR"), "/console.rs"));
 
 /// The routes of the console.
 pub(super) fn router() -> Router<Site> {
     Router::new()
+        .route("/", get(|| async { (StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, "/graphiql")]) }))
+        .route("/graphiql", get(|request: Request| async move { page(request.headers()) }))
+        .route("/graphiql/{*name}", get(|Path(name): Path<String>, request: Request| asset(name, request)))
 }
 
-/// The page, for browsers that open `/graphql`.
-pub(super) fn page() -> axum::response::Response {
-    axum::response::IntoResponse::into_response(axum::http::StatusCode::NOT_FOUND)
+/// The page, also for browsers that open `/graphql`.
+pub(super) fn page(headers: &HeaderMap) -> Response {
+    match find("index.html") {
+        Some(file) => serve(file, headers, "no-cache"),
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
+}
+
+/// A file that the page refers to. Names have a hash of the content, but for the small page's.
+async fn asset(name: String, request: Request) -> Response {
+    match find(&name) {
+        Some(file) if name.starts_with("assets/") => {
+            serve(file, request.headers(), "public, max-age=31536000, immutable")
+        }
+        Some(file) => serve(file, request.headers(), "no-cache"),
+        None => frame::not_found().await,
+    }
+}
+
+fn find(name: &str) -> Option<&'static File> {
+    FILES.iter().find(|file| file.name == name)
+}
+
+fn serve(file: &'static File, headers: &HeaderMap, cache: &'static str) -> Response {
+    let takes_gzip = headers
+        .get(header::ACCEPT_ENCODING)
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|codings| codings.split(',').any(|coding| coding.trim().starts_with("gzip")));
+    let mut response = if takes_gzip {
+        let mut response = file.gzip.into_response();
+        response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        response
+    } else {
+        let mut bytes = Vec::new();
+        match GzDecoder::new(file.gzip).read_to_end(&mut bytes) {
+            Ok(_) => bytes.into_response(),
+            Err(_) => return StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+        }
+    };
+    let headers = response.headers_mut();
+    for (name, value) in [
+        (header::CONTENT_TYPE, media_type(file.name)),
+        (header::CACHE_CONTROL, cache),
+        (header::VARY, "Accept, Accept-Encoding"),
+        (header::CONTENT_SECURITY_POLICY, POLICY),
+        (HeaderName::from_static("x-frame-options"), "DENY"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+fn media_type(name: &str) -> &'static str {
+    match name.rsplit('.').next() {
+        Some("html") => "text/html; charset=utf-8",
+        Some("js") => "text/javascript; charset=utf-8",
+        Some("css") => "text/css; charset=utf-8",
+        Some("ttf") => "font/ttf",
+        Some("svg") => "image/svg+xml",
+        _ => "application/octet-stream",
+    }
 }

@@ -41,7 +41,7 @@ pub(super) async fn answer(State(site): State<Site>, request: axum::extract::Req
     }
     let accept = text(&parts.headers, header::ACCEPT);
     if method == Method::GET && parts.uri.query().is_none() && site.config().graphiql && takes_html(accept) {
-        return console::page();
+        return console::page(&parts.headers);
     }
     let Some(media_type) = negotiate(accept) else {
         let message = "answers are application/graphql-response+json or application/json: accept one of them";

@@ -1,0 +1,33 @@
+import 'graphiql/setup-workers/vite';
+import 'graphiql/style.css';
+import './page.css';
+
+import { GraphiQL } from 'graphiql';
+import { createElement } from 'react';
+import { createRoot } from 'react-dom/client';
+
+import { examples } from './examples.js';
+import { show } from './report.js';
+
+/** Asks the server, with the report of what the answer cost, which goes into the bar below and not into the answer. */
+async function fetcher(parameters, options) {
+  const response = await fetch('/graphql', {
+    method: 'POST',
+    headers: {
+      'content-type': 'application/json',
+      accept: 'application/graphql-response+json, application/json',
+      'x-gatherum-stats': '1',
+      ...options?.headers,
+    },
+    body: JSON.stringify(parameters),
+  });
+  const answer = await response.json();
+  if (parameters.operationName !== 'IntrospectionQuery') {
+    show(answer.extensions?.gatherum);
+  }
+  return answer;
+}
+
+createRoot(document.getElementById('console')).render(
+  createElement(GraphiQL, { fetcher, defaultTabs: examples, defaultEditorToolsVisibility: 'variables' }),
+);
