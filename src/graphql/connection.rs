@@ -269,13 +269,20 @@ impl<P: Object> Fields<'_, '_, P> {
                 let list = Arc::new(list?);
                 let with_cursors = CURSORS.iter().any(|path| node.selects(path));
                 let slice = Arc::new(args.as_ref().slice(&*list, with_cursors, node.context())?);
-                let page = Page { list: (*list).clone(), slice: (*slice).clone() };
-                let pages = node.context().rounds.load(page, keys.clone()).await?;
+                let pages = if PAGE.iter().any(|path| node.selects(path)) {
+                    let page = Page { list: (*list).clone(), slice: (*slice).clone() };
+                    node.context().rounds.load(page, keys.clone()).await?
+                } else {
+                    vec![Vec::new(); keys.len()]
+                };
                 Ok(keys.into_iter().zip(pages).map(|(key, rows)| Connection::new(&list, key, &slice, rows)).collect())
             })
         });
     }
 }
+
+/// Selections that need the page; without them, where a count alone is asked for, it is not read.
+const PAGE: [&[&str]; 3] = [&["edges"], &["nodes"], &["pageInfo"]];
 
 /// Selections that need cursors; without them a page does not read what they are made of.
 const CURSORS: [&[&str]; 3] = [&["edges", "cursor"], &["pageInfo", "startCursor"], &["pageInfo", "endCursor"]];

@@ -108,9 +108,11 @@ pub struct Slice {
 
 /// A page of a list, for each parent: one row more than asked for, in the direction of reading.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Page<L> {
-    pub(super) list: L,
-    pub(super) slice: Slice,
+pub struct Page<L> {
+    /// The list.
+    pub list: L,
+    /// Which part of it.
+    pub slice: Slice,
 }
 
 /// A row and its sort values, where they were asked for.

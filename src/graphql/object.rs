@@ -73,8 +73,13 @@ impl<T: InputObjectType + 'static> Arguments for T {
 
     fn parse(values: IndexMap<async_graphql::Name, Value>) -> Result<Self> {
         <T as InputType>::parse(Some(Value::Object(values)))
-            .map_err(|error| Error::bad_user_input(error.into_server_error(Default::default()).message))
+            .map_err(|error| Error::bad_user_input(reason(error.into_server_error(Default::default()).message)))
     }
+}
+
+/// The reason without the chain of inputs around it, whose names are not the client's.
+fn reason(message: String) -> String {
+    message.split(" (occurred while parsing").next().unwrap_or_default().to_owned()
 }
 
 /// Resolves one field for a column of parents.

@@ -1,1 +1,74 @@
-//! migrations
+//! Migrations: alike on both databases, reversible, and applied by one process at a time.
+use std::{collections::BTreeSet, fs, path::Path};
+
+use gatherum::db::{Db, migrate};
+
+use crate::{backend::Backend, fixture};
+
+#[test]
+fn both_databases_have_the_same_migrations() {
+    let names = |database: &str| -> BTreeSet<String> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations").join(database);
+        let entries = fs::read_dir(folder).expect("a folder");
+        entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned()).collect()
+    };
+
+    assert_eq!(names("sqlite"), names("postgres"));
+}
+
+#[tokio::test]
+async fn migrations_go_down_and_up_again() {
+    for backend in Backend::all().await {
+        let test = backend.database().await;
+        fixture::fill(&test.db, 5).await;
+
+        assert_eq!(migrate::up(&test.db).await.expect("nothing to do"), Vec::<&str>::new());
+        let down = migrate::down(&test.db, 100).await.expect("all of them");
+        let up = migrate::up(&test.db).await.expect("all of them");
+
+        assert_eq!(down.len(), up.len(), "{backend:?}");
+        assert!(migrate::status(&test.db).await.expect("a status").iter().all(|status| status.applied));
+        fixture::fill(&test.db, 5).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn several_processes_migrate_at_once() {
+    for backend in Backend::all().await {
+        let test = backend.database().await;
+        migrate::down(&test.db, 100).await.expect("an empty database");
+        let starts = (0..4).map(|_| {
+            let config = test.config.clone();
+            tokio::spawn(async move {
+                let db = Db::open(&config).await?;
+                let applied = migrate::up(&db).await?.len();
+                db.close().await;
+                anyhow::Ok(applied)
+            })
+        });
+
+        let mut applied = 0;
+        for start in starts.collect::<Vec<_>>() {
+            start.await.expect("a task").expect("a migrated database");
+            applied += 1;
+        }
+
+        assert_eq!(applied, 4);
+        assert!(migrate::status(&test.db).await.expect("a status").iter().all(|status| status.applied));
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn the_file_is_its_owners_alone() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let test = Backend::Sqlite.database().await;
+    fixture::fill(&test.db, 1).await;
+    let path = test.config.url.trim_start_matches("sqlite://").to_owned();
+    for suffix in ["", "-wal", "-shm", ".lock"] {
+        let metadata = fs::metadata(format!("{path}{suffix}")).expect("a file");
+
+        assert_eq!(metadata.permissions().mode() & 0o777, 0o600, "{suffix}");
+    }
+}

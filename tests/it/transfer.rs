@@ -1,1 +1,314 @@
-//! transfer
+//! Import and export: what comes in goes out alike, on both databases, whatever the source.
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use gatherum::{
+    catalog::collection,
+    db::Db,
+    transfer::{Report, Source, export, import},
+};
+use sqlx::{ConnectOptions, Executor, sqlite::SqliteConnectOptions};
+use tempfile::TempDir;
+
+use crate::{
+    app::{ask, engine},
+    backend::Backend,
+    fixture,
+};
+
+/// Names a folder with real catalogues, for the tests that use them too.
+const SHARED_VARIABLE: &str = "GATHERUM_TEST_DATA";
+
+async fn load(db: &Db, source: Source) -> Report {
+    import(db, source, false, |_| {}).await.expect("an import")
+}
+
+async fn dump(db: &Db) -> String {
+    let mut out = Vec::new();
+    export(db, None, &mut out).await.expect("an export");
+    String::from_utf8(out).expect("text")
+}
+
+fn created(report: &Report) -> u64 {
+    report.kinds.values().map(|counts| counts.created).sum()
+}
+
+fn changed(report: &Report) -> u64 {
+    report.kinds.values().map(|counts| counts.created + counts.updated).sum()
+}
+
+fn file(directory: &TempDir, name: &str, text: &str) -> PathBuf {
+    let path = directory.path().join(name);
+    fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+    fs::write(&path, text).expect("a file");
+    path
+}
+
+#[tokio::test]
+async fn what_is_exported_is_imported_alike() {
+    for backend in Backend::all().await {
+        let directory = TempDir::new().expect("a directory");
+        let (first, second) = (backend.database().await, backend.database().await);
+        fixture::fill(&first.db, 30).await;
+        let text = dump(&first.db).await;
+        let path = file(&directory, "catalogue.ndjson", &text);
+
+        let report = load(&second.db, Source::Ndjson(Some(path.clone()))).await;
+        let again = load(&second.db, Source::Ndjson(Some(path))).await;
+
+        assert_eq!(report.refused(), 0, "{report}");
+        assert_eq!(created(&report) as usize, text.lines().count() - 1);
+        assert_eq!(changed(&again), 0, "{again}");
+        assert_eq!(dump(&second.db).await, text, "{backend:?}");
+        assert_eq!(collection::wrong_counts(&second.db).await.expect("counts"), 0);
+    }
+}
+
+#[tokio::test]
+async fn a_dry_run_keeps_nothing() {
+    for backend in Backend::all().await {
+        let directory = TempDir::new().expect("a directory");
+        let path = file(&directory, "list.csv", "type,name,tags\nskill,one,a;b\n");
+        let test = backend.database().await;
+
+        let report = import(&test.db, Source::Csv(path), true, |_| {}).await.expect("a report");
+
+        assert_eq!(created(&report), 3, "{report}");
+        assert_eq!(dump(&test.db).await.lines().count(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_bad_record_is_refused_and_the_others_are_kept() {
+    let artifact = |n: u8, name: &str| {
+        let id = gatherum::graphql::id::GlobalId { prefix: "artifact", id: uuid::Uuid::from_u128(u128::from(n)) };
+        format!(
+            r#"{{"record":"artifact","id":"{id}","type":"skill","name":"{name}","created_at":"2026-01-01T00:00:00Z","updated_at":"2026-01-01T00:00:00Z"}}"#
+        )
+    };
+    let lines = [
+        r#"{"record":"gatherum","format":1}"#.to_owned(),
+        artifact(1, "good"),
+        "{".to_owned(),
+        artifact(2, "   "),
+        artifact(3, &"x".repeat(256)),
+        artifact(4, "nul \\u0000"),
+        artifact(5, "good"),
+        r#"{"record":"artifact","id":"nonsense"}"#.to_owned(),
+        r#"{"record":"surprise"}"#.to_owned(),
+        r#"{"record":"membership","collection":"collection_00000000000000000000000001","artifact":"artifact_00000000000000000000000001","position":0,"added_at":"2026-01-01T00:00:00Z"}"#.to_owned(),
+        String::new(),
+        artifact(6, "good too"),
+    ];
+    for backend in Backend::all().await {
+        let directory = TempDir::new().expect("a directory");
+        let path = file(&directory, "mixed.ndjson", &lines.join("\n"));
+        let test = backend.database().await;
+
+        let report = load(&test.db, Source::Ndjson(Some(path))).await;
+
+        assert_eq!(report.kinds["artifacts"].created, 2, "{report}");
+        let places: Vec<&str> = report.problems().iter().map(|problem| problem.place.as_str()).collect();
+        for line in [3, 4, 5, 6, 7, 8, 9, 10] {
+            assert!(places.contains(&format!("line {line}").as_str()), "line {line}: {report}");
+        }
+        assert_eq!(report.refused(), 8, "{report}");
+    }
+}
+
+#[tokio::test]
+async fn a_folder_of_skills_agents_and_commands_is_imported() {
+    let directory = TempDir::new().expect("a directory");
+    file(&directory, "skills/one/SKILL.md", "---\nname: one\ndescription: What it does.\ntools: [a, b]\n---\n# One\n");
+    file(&directory, "skills/one/notes.md", "not a skill");
+    file(&directory, "agents/pm/writer.md", "---\nname: writer\ndescription: use: always\ntags: x, y\n---\nBody\n");
+    file(&directory, "agents/README.md", "not an agent");
+    file(&directory, "commands/dev/run.md", "No front matter\n");
+    for backend in Backend::all().await {
+        let test = backend.database().await;
+
+        let report = load(&test.db, Source::Claude(directory.path().to_owned())).await;
+        let again = load(&test.db, Source::Claude(directory.path().to_owned())).await;
+
+        assert_eq!(report.kinds["artifacts"].created, 3, "{report}");
+        assert_eq!((report.refused(), changed(&again)), (0, 0), "{again}");
+        let answer = ask(&engine(&test.db), "{ collections { nodes { name artifacts(first: 10) { nodes { name type tags { slug } content metadata } } } } }").await;
+        let text = answer["data"].to_string();
+        for expected in
+            ["agents/pm", "commands/dev", "\"skills\"", "# One", "\"slug\":\"x\"", "\"tools\":[\"a\",\"b\"]"]
+        {
+            assert!(text.contains(expected), "{expected}: {text}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_deal_brain_export_is_imported() {
+    let directory = TempDir::new().expect("a directory");
+    let text = serde_json::json!({
+        "deal_brain_export": { "version": "1.0.0", "type": "collection" },
+        "data": {
+            "collection": { "id": 15, "name": "Small ones", "visibility": "public", "created_at": "2025-11-10T12:00:00Z" },
+            "items": [
+                { "listing": { "listing": { "id": 2, "title": "B", "price_usd": 9.5 } }, "position": 2, "status": "undecided", "notes": "maybe", "added_at": "2025-11-12T14:20:00Z" },
+                { "listing": { "listing": { "id": 1, "title": "A", "seller": "S" }, "performance": { "cpu": { "cores": 4 } } }, "position": 1, "status": "shortlisted" },
+            ],
+        },
+    });
+    let path = file(&directory, "deal.json", &text.to_string());
+    for backend in Backend::all().await {
+        let test = backend.database().await;
+
+        let report = load(&test.db, Source::DealBrain(path.clone())).await;
+        let again = load(&test.db, Source::DealBrain(path.clone())).await;
+
+        assert_eq!((report.refused(), changed(&again)), (0, 0), "{report}{again}");
+        let answer = ask(&engine(&test.db), "{ collections { nodes { name visibility artifacts { edges { position status note node { name author metadata } } } } } }").await;
+        let edges = &answer["data"]["collections"]["nodes"][0]["artifacts"]["edges"];
+        assert_eq!(edges[0]["node"]["name"], "A");
+        assert_eq!(edges[0]["node"]["metadata"]["performance"]["cpu"]["cores"], 4);
+        assert_eq!(
+            (&edges[1]["status"], &edges[1]["note"], &edges[1]["position"]),
+            (&"undecided".into(), &"maybe".into(), &1.into())
+        );
+        assert_eq!(answer["data"]["collections"]["nodes"][0]["visibility"], "PUBLIC");
+    }
+}
+
+/// The shapes of SkillMeat's databases: today's, an older one whose memberships refer to `artifact_id`, and one with the
+/// barest tables.
+const SHAPES: [&str; 3] = [
+    "create table artifacts (id text primary key, uuid text unique, project_id text, name text, type text, description text, content text, created_at text, updated_at text, visibility text);
+     create table collections (id text primary key, name text, description text, collection_type text, created_at text, updated_at text, visibility text);
+     create table collection_artifacts (collection_id text, artifact_uuid text, added_at text, description text, author text, tags_json text, version text, synced_at text, primary key (collection_id, artifact_uuid));
+     create table tags (id text primary key, name text, slug text, color text);
+     create table artifact_tags (artifact_uuid text, tag_id text);
+     create table groups (id text primary key, collection_id text, name text, color text, icon text, position integer, created_at text, updated_at text);
+     create table group_artifacts (group_id text, artifact_uuid text, position integer, added_at text);
+     create table artifact_versions (id text primary key, artifact_id text, content_hash text unique, change_origin text, created_at text);
+     insert into artifacts values ('skill:a', '00000000000000000000000000000001', 'collection_artifacts_global', 'a', 'skill', null, 'text', '2026-01-01 10:00:00.123456', '2026-01-01 10:00:00', 'public');
+     insert into artifacts values ('p:a', '00000000000000000000000000000002', 'p', 'a', 'skill', null, null, '2026-01-01 10:00:00', '2026-01-01 10:00:00', null);
+     insert into artifacts values ('command:b', '00000000000000000000000000000003', 'p', 'b', 'command', 'their own', null, '2026-01-01 10:00:00', '2026-01-01 10:00:00', 'team');
+     insert into collections values ('default', 'Mine', null, 'default', '2026-01-01 10:00:00', '2026-01-01 10:00:00', 'private');
+     insert into collections values ('c2', 'Mine', null, null, '2026-01-02 10:00:00', '2026-01-02 10:00:00', null);
+     insert into collection_artifacts values ('default', '00000000000000000000000000000001', '2026-01-03 10:00:00', 'old', 'me', '[\"Red Things\"]', '1', '2026-01-03 10:00:00');
+     insert into collection_artifacts values ('c2', '00000000000000000000000000000001', '2026-01-04 10:00:00', 'fresh', 'me', 'not json', '2', '2026-01-05 10:00:00');
+     insert into collection_artifacts values ('default', '00000000000000000000000000000003', '2026-01-02 10:00:00', null, null, null, null, null);
+     insert into tags values ('t1', 'Blue', 'blue', '#0000ff');
+     insert into artifact_tags values ('00000000000000000000000000000003', 't1');
+     insert into groups values ('g1', 'default', 'first', 'slate', 'layers', 0, '2026-01-01 10:00:00', '2026-01-01 10:00:00');
+     insert into groups values ('g2', 'default', 'second', 'slate', 'layers', 0, '2026-01-01 10:00:00', '2026-01-01 10:00:00');
+     insert into group_artifacts values ('g1', '00000000000000000000000000000001', 0, '2026-01-03 10:00:00');
+     insert into artifact_versions values ('v1', 'skill:a', 'abcdef0123456789', 'sync', '2026-01-01 10:00:00');",
+    "create table alembic_version (version_num text);
+     create table artifacts (id text primary key, project_id text, name text, type text, created_at text, updated_at text);
+     create table collections (id text primary key, name text, created_at text, updated_at text);
+     create table collection_artifacts (collection_id text, artifact_id text, added_at text);
+     insert into artifacts values ('skill:a', 'x', 'a', 'skill', '2026-01-01 10:00:00', '2026-01-01 10:00:00');
+     insert into collections values ('c1', 'One', '2026-01-01 10:00:00', '2026-01-01 10:00:00');
+     insert into collection_artifacts values ('c1', 'skill:a', '2026-01-01 10:00:00');
+     insert into collection_artifacts values ('c1', 'gone', '2026-01-01 10:00:00');",
+    "create table artifacts (id text primary key, name text, type text);
+     create table collections (id text primary key, name text);
+     insert into artifacts values ('skill:a', 'a', 'skill');
+     insert into collections values ('default', 'Default Collection');",
+];
+
+async fn database_of(shape: &'static str, path: &Path) {
+    let options = SqliteConnectOptions::new().filename(path).create_if_missing(true);
+    let mut connection = options.connect().await.expect("a file");
+    connection.execute(shape).await.expect("a schema");
+}
+
+#[tokio::test]
+async fn every_shape_of_skillmeats_database_is_imported() {
+    let directory = TempDir::new().expect("a directory");
+    for backend in Backend::all().await {
+        for (n, (shape, refused)) in SHAPES.into_iter().zip([0, 1, 0]).enumerate() {
+            let path = directory.path().join(format!("{backend:?}{n}.db"));
+            database_of(shape, &path).await;
+            let test = backend.database().await;
+
+            let report = load(&test.db, Source::SkillMeat(path.clone())).await;
+            let again = load(&test.db, Source::SkillMeat(path)).await;
+
+            assert_eq!(report.refused(), refused, "{n}: {report}");
+            assert_eq!(changed(&again), 0, "{n}: {again}");
+            if n == 0 {
+                let answer = ask(&engine(&test.db), "{ collections(first: 5) { nodes { name artifacts(first: 5) { nodes { name description version visibility tags { slug } versions { nodes { contentHash } } } } groups { nodes { name position artifactCount } } } } }").await;
+                let expected = serde_json::json!([
+                    {
+                        "name": "Mine",
+                        "artifacts": { "nodes": [
+                            { "name": "b", "description": "their own", "version": null, "visibility": "PRIVATE", "tags": [{ "slug": "blue" }], "versions": { "nodes": [] } },
+                            { "name": "a", "description": "fresh", "version": "2", "visibility": "PUBLIC", "tags": [{ "slug": "red-things" }], "versions": { "nodes": [{ "contentHash": "abcdef0123456789" }] } },
+                        ] },
+                        "groups": { "nodes": [
+                            { "name": "first", "position": 0, "artifactCount": 1 },
+                            { "name": "second", "position": 1, "artifactCount": 0 },
+                        ] },
+                    },
+                    {
+                        "name": "Mine (2)",
+                        "artifacts": { "nodes": [
+                            { "name": "a", "description": "fresh", "version": "2", "visibility": "PUBLIC", "tags": [{ "slug": "red-things" }], "versions": { "nodes": [{ "contentHash": "abcdef0123456789" }] } },
+                        ] },
+                        "groups": { "nodes": [] },
+                    },
+                ]);
+                assert_eq!(answer["data"]["collections"]["nodes"], expected, "{backend:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_source_of_another_kind_is_refused_as_a_whole() {
+    let directory = TempDir::new().expect("a directory");
+    let path = file(&directory, "x.txt", "hello");
+    let test = Backend::Sqlite.database().await;
+    for source in [
+        Source::SkillMeat(path.clone()),
+        Source::DealBrain(path.clone()),
+        Source::Csv(path.clone()),
+        Source::Claude(path),
+    ] {
+        assert!(import(&test.db, source.clone(), false, |_| {}).await.is_err(), "{source:?}");
+    }
+    assert_eq!(dump(&test.db).await.lines().count(), 1);
+}
+
+#[tokio::test]
+async fn the_demo_is_loaded_once() {
+    for backend in Backend::all().await {
+        let test = backend.database().await;
+
+        gatherum::transfer::load_demo(&test.db).await.expect("the demo");
+        let first = dump(&test.db).await;
+        gatherum::transfer::load_demo(&test.db).await.expect("nothing to do");
+
+        assert!(first.lines().filter(|line| line.contains("\"record\":\"artifact\"")).count() > 200);
+        assert_eq!(dump(&test.db).await, first);
+    }
+}
+
+#[tokio::test]
+async fn real_catalogues_are_imported() {
+    let Ok(folder) = std::env::var(SHARED_VARIABLE) else {
+        eprintln!("SKIPPED: {SHARED_VARIABLE} names no folder with real catalogues");
+        return;
+    };
+    let folder = PathBuf::from(folder);
+    for backend in Backend::all().await {
+        let test = backend.database().await;
+
+        let report = load(&test.db, Source::SkillMeat(folder.join("skillmeat-cache.db"))).await;
+
+        assert_eq!(report.kinds["artifacts"].created, 2_036);
+        assert_eq!(report.kinds["memberships"].created, 4_072);
+        assert_eq!((report.kinds["groups"].created, report.kinds["tags"].created), (10, 31));
+        assert_eq!(report.refused(), 0);
+    }
+}

@@ -26,8 +26,7 @@ use crate::{
 };
 
 pub use counts::{repair_counts, wrong_counts};
-use lists::AllCollectionsArguments;
-pub use lists::{CollectionsArguments, CollectionsOfArtifact};
+pub use lists::{AllCollectionsArguments, CollectionsArguments, CollectionsOfArtifact};
 use relations::{ArtifactCount, GroupCount};
 pub use relations::{CollectionById, kept_counts};
 

@@ -158,7 +158,7 @@ impl Guard {
         within("the operation has", total.aliases, self.limits.aliases, "aliases")?;
         within("the operation has", total.fields, self.limits.root_fields, "fields at its root")?;
         within("the operation nests fields", total.depth, self.limits.depth, "deep")?;
-        within("the answer could hold", total.objects, self.limits.objects, "objects")?;
+        within("the answer could hold", total.objects, self.limits.objects, "objects (ask for smaller pages)")?;
         if total.introspection_lists > INTROSPECTION_LISTS_MAX {
             return Err(limit_exceeded(format!(
                 "introspection nests lists of types {} deep, {INTROSPECTION_LISTS_MAX} are allowed",
