@@ -1,0 +1,18 @@
+# Format, lints, tests.
+check:
+    cargo fmt --check
+    cargo clippy --all-targets -- -D warnings
+    cargo test
+
+# Serve the demo catalogue.
+run:
+    cargo run --release -- --demo
+
+# Write the committed schema and the example of the settings anew.
+schema:
+    cargo run --quiet -- schema > schema.graphql.new && mv schema.graphql.new schema.graphql
+    cargo run --quiet -- config example > gatherum.example.toml.new && mv gatherum.example.toml.new gatherum.example.toml
+
+# Run the cases and accept their snapshots.
+cases:
+    INSTA_UPDATE=always cargo test --test it cases
