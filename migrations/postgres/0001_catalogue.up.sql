@@ -169,7 +169,8 @@ create table collection_counts (
   primary key (collection_id, artifact_type)
 );
 
-create function collection_artifacts_count_insert() returns trigger language plpgsql as $$
+-- Functions keep the search path of their making, so that a dump, which is restored without one, finds the tables.
+create function collection_artifacts_count_insert() returns trigger language plpgsql set search_path from current as $$
 begin
   insert into collection_counts as c (collection_id, artifact_type, n)
   select collection_id, artifact_type, count(*) from added
@@ -178,7 +179,7 @@ begin
   on conflict (collection_id, artifact_type) do update set n = c.n + excluded.n;
   return null;
 end $$;
-create function collection_artifacts_count_delete() returns trigger language plpgsql as $$
+create function collection_artifacts_count_delete() returns trigger language plpgsql set search_path from current as $$
 begin
   perform 1 from collection_counts c
   where (c.collection_id, c.artifact_type) in (select collection_id, artifact_type from removed)
@@ -189,7 +190,7 @@ begin
   where c.collection_id = r.collection_id and c.artifact_type = r.artifact_type;
   return null;
 end $$;
-create function collection_artifacts_count_update() returns trigger language plpgsql as $$
+create function collection_artifacts_count_update() returns trigger language plpgsql set search_path from current as $$
 begin
   insert into collection_counts as c (collection_id, artifact_type, n)
   select collection_id, artifact_type, sum(n) from (
@@ -233,7 +234,7 @@ create table artifact_search (
   words tsvector not null
 );
 create index artifact_search_words_idx on artifact_search using gin (words);
-create function artifact_search_refresh(ids uuid[]) returns void language sql as $$
+create function artifact_search_refresh(ids uuid[]) returns void language sql set search_path from current as $$
   insert into artifact_search (artifact_id, words)
   select a.id, search_words(a.name, concat_ws(' ', a.description, a.author, (
     select string_agg(t.name || ' ' || t.slug, ' ')
@@ -242,29 +243,29 @@ create function artifact_search_refresh(ids uuid[]) returns void language sql as
   order by a.id
   on conflict (artifact_id) do update set words = excluded.words
 $$;
-create function artifacts_search_write() returns trigger language plpgsql as $$
+create function artifacts_search_write() returns trigger language plpgsql set search_path from current as $$
 begin
   perform artifact_search_refresh(array(select id from added));
   return null;
 end $$;
-create function artifacts_search_update() returns trigger language plpgsql as $$
+create function artifacts_search_update() returns trigger language plpgsql set search_path from current as $$
 begin
   perform artifact_search_refresh(array(
     select a.id from added a join removed r on r.id = a.id
     where (a.name, a.description, a.author) is distinct from (r.name, r.description, r.author)));
   return null;
 end $$;
-create function artifact_tags_search_insert() returns trigger language plpgsql as $$
+create function artifact_tags_search_insert() returns trigger language plpgsql set search_path from current as $$
 begin
   perform artifact_search_refresh(array(select distinct artifact_id from added));
   return null;
 end $$;
-create function artifact_tags_search_delete() returns trigger language plpgsql as $$
+create function artifact_tags_search_delete() returns trigger language plpgsql set search_path from current as $$
 begin
   perform artifact_search_refresh(array(select distinct artifact_id from removed));
   return null;
 end $$;
-create function tags_search_update() returns trigger language plpgsql as $$
+create function tags_search_update() returns trigger language plpgsql set search_path from current as $$
 begin
   perform artifact_search_refresh(array(
     select distinct l.artifact_id from added a join removed r on r.id = a.id join artifact_tags l on l.tag_id = a.id
@@ -287,7 +288,7 @@ create table collection_search (
   words tsvector not null
 );
 create index collection_search_words_idx on collection_search using gin (words);
-create function collections_search_write() returns trigger language plpgsql as $$
+create function collections_search_write() returns trigger language plpgsql set search_path from current as $$
 begin
   insert into collection_search (collection_id, words)
   select id, search_words(name, coalesce(description, '')) from added order by id
@@ -304,7 +305,7 @@ create table tag_search (
   words tsvector not null
 );
 create index tag_search_words_idx on tag_search using gin (words);
-create function tags_tag_search_write() returns trigger language plpgsql as $$
+create function tags_tag_search_write() returns trigger language plpgsql set search_path from current as $$
 begin
   insert into tag_search (tag_id, words)
   select id, search_words(name, slug) from added order by id

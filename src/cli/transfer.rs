@@ -84,7 +84,7 @@ pub(super) async fn import(args: ImportArgs, config: &Config) -> Result<Outcome>
     });
     let progress = |count: u64| match &bar {
         Some(bar) => bar.set_position(count),
-        None if count % LINE_EVERY == 0 && count > 0 => eprintln!("{count} records"),
+        None if count.is_multiple_of(LINE_EVERY) && count > 0 => eprintln!("{count} records"),
         None => {}
     };
     let report = transfer::import(&db, args.source.into(), args.dry_run, progress).await?;

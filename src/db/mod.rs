@@ -269,6 +269,27 @@ async fn fetch_postgres<T>(pool: &PgPool, sql: Sql, read: impl Read<T>) -> sqlx:
     Ok(rows)
 }
 
+/// A column of values as PostgreSQL takes it.
+fn add_column(
+    arguments: &mut PgArguments,
+    cell_type: CellType,
+    cells: Vec<Cell>,
+) -> Result<(), sqlx::error::BoxDynError> {
+    use sqlx::Arguments;
+    macro_rules! add {
+        ($variant:ident, $type:ty) => {{
+            let value = |cell| if let Cell::$variant(value) = cell { Some(value) } else { None };
+            arguments.add(cells.into_iter().map(value).collect::<Vec<Option<$type>>>())
+        }};
+    }
+    match cell_type {
+        CellType::Id => add!(Id, uuid::Uuid),
+        CellType::Int => add!(Int, i64),
+        CellType::Text => add!(Text, String),
+        CellType::Time => add!(Time, Time),
+    }
+}
+
 fn sqlite_arguments(args: Vec<Arg>) -> sqlx::Result<SqliteArguments> {
     use sqlx::Arguments;
     let mut arguments = SqliteArguments::default();
@@ -280,6 +301,7 @@ fn sqlite_arguments(args: Vec<Arg>) -> sqlx::Result<SqliteArguments> {
             Arg::Int(value) => arguments.add(value),
             Arg::Text(text) => arguments.add(text),
             Arg::Time(time) => arguments.add(time),
+            Arg::Column(..) => Err("SQLite has no arrays".into()),
         }
         .map_err(sqlx::Error::Encode)?;
     }
@@ -297,6 +319,7 @@ fn postgres_arguments(args: Vec<Arg>) -> sqlx::Result<PgArguments> {
             Arg::Int(value) => arguments.add(value),
             Arg::Text(text) => arguments.add(text),
             Arg::Time(time) => arguments.add(time),
+            Arg::Column(cell_type, cells) => add_column(&mut arguments, cell_type, cells),
         }
         .map_err(sqlx::Error::Encode)?;
     }

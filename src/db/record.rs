@@ -39,6 +39,7 @@ impl<'r> Row<'r> {
     ///
     /// # Errors
     /// There is none, or it is of another type.
+    #[expect(clippy::should_implement_trait, reason = "each column may have another type")]
     pub fn next<T: Column>(&mut self) -> sqlx::Result<T> {
         self.column += 1;
         match self.row {

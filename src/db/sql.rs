@@ -27,6 +27,8 @@ pub enum Arg {
     Text(Option<String>),
     /// One point in time.
     Time(Time),
+    /// Many values of one type, any of which may be null, as one parameter. PostgreSQL alone has such.
+    Column(CellType, Vec<Cell>),
 }
 
 /// A statement in the making. Text comes from the program alone, every value is a parameter, and a list is **one**
@@ -106,25 +108,37 @@ impl Sql {
         self.either("))", ")")
     }
 
-    /// Appends a table of rows with these columns, as one JSON parameter; the caller names it.
+    /// Appends a table of rows with these columns; the caller names it `r`. SQLite has it as one JSON parameter, PostgreSQL
+    /// as an array for each column.
     pub fn row_table(&mut self, columns: &'static [(&'static str, CellType)], rows: &[Vec<Cell>]) -> &mut Self {
-        let json = rows_json(self.dialect, rows);
+        match self.dialect {
+            Dialect::Sqlite => self.row_table_json(columns, rows),
+            Dialect::Postgres => self.row_table_arrays(columns, rows),
+        }
+    }
+
+    fn row_table_json(&mut self, columns: &'static [(&'static str, CellType)], rows: &[Vec<Cell>]) -> &mut Self {
         self.push("(select ");
         for (place, (name, cell_type)) in columns.iter().enumerate() {
             self.push(if place > 0 { ", " } else { "" });
-            let (before, after) = match (self.dialect, cell_type) {
-                (Dialect::Sqlite, CellType::Id) => ("unhex(value->>", ")"),
-                (Dialect::Sqlite, _) => ("value->>", ""),
-                (Dialect::Postgres, CellType::Id) => ("(value->>", ")::uuid"),
-                (Dialect::Postgres, CellType::Int) => ("(value->>", ")::bigint"),
-                (Dialect::Postgres, CellType::Time) => ("(value->>", ")::timestamptz"),
-                (Dialect::Postgres, CellType::Text) => ("(value->>", ")"),
-            };
+            let (before, after) = if *cell_type == CellType::Id { ("unhex(value->>", ")") } else { ("value->>", "") };
             self.push(before).push(PLACES[place]).push(after).push(" as ").push(name);
         }
-        self.either(" from jsonb_each(", " from json_array_elements(");
-        self.bind(Arg::Text(Some(json)));
-        self.either("))", "::json))")
+        self.push(" from jsonb_each(").bind(Arg::Text(Some(rows_json(rows)))).push("))")
+    }
+
+    fn row_table_arrays(&mut self, columns: &'static [(&'static str, CellType)], rows: &[Vec<Cell>]) -> &mut Self {
+        self.push("(select * from unnest(");
+        for (place, (_, cell_type)) in columns.iter().enumerate() {
+            self.push(if place > 0 { ", " } else { "" });
+            let cells = rows.iter().map(|row| row.get(place).cloned().unwrap_or(Cell::Null)).collect();
+            self.bind(Arg::Column(*cell_type, cells));
+        }
+        self.push(") as columns (");
+        for (place, (name, _)) in columns.iter().enumerate() {
+            self.push(if place > 0 { ", " } else { "" }).push(name);
+        }
+        self.push("))")
     }
 
     /// The database this text is for.
@@ -175,15 +189,13 @@ pub enum Cell {
 const PLACES: [&str; 20] =
     ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14", "15", "16", "17", "18", "19"];
 
-/// Rows as an array of arrays, with times as each database reads them.
-fn rows_json(dialect: Dialect, rows: &[Vec<Cell>]) -> String {
+/// Rows as an array of arrays, as SQLite reads them.
+fn rows_json(rows: &[Vec<Cell>]) -> String {
     let cell = |cell: &Cell| match cell {
         Cell::Null => serde_json::Value::Null,
         Cell::Id(id) => id.simple().to_string().into(),
-        Cell::Int(value) => (*value).into(),
+        Cell::Int(value) | Cell::Time(Time(value)) => (*value).into(),
         Cell::Text(text) => text.as_str().into(),
-        Cell::Time(time) if dialect == Dialect::Sqlite => time.0.into(),
-        Cell::Time(time) => time.rfc3339().into(),
     };
     let rows: Vec<Vec<serde_json::Value>> = rows.iter().map(|row| row.iter().map(cell).collect()).collect();
     serde_json::to_string(&rows).expect("JSON values can be written")

@@ -231,8 +231,23 @@ fn stock_request(request: &Request, document: &ExecutableDocument) -> async_grap
     stock
 }
 
+/// Statements of one relationship in one request from which on a warning is logged.
+const N_PLUS_ONE_FROM: usize = 10;
+
+/// Warns of what the rounds should make impossible: many statements for one relationship.
+fn warn_of_many(statements: &[dataloader::Statement]) {
+    let mut counts: HashMap<&str, usize> = HashMap::new();
+    for statement in statements {
+        *counts.entry(statement.relation).or_default() += 1;
+    }
+    for (relation, count) in counts.into_iter().filter(|(_, count)| *count > N_PLUS_ONE_FROM) {
+        warn!(relation, count, "n_plus_one_warning");
+    }
+}
+
 fn report(rounds: &Rounds) -> Report {
     let loaded = rounds.report();
+    warn_of_many(&loaded.statements);
     let batch = |statement: &dataloader::Statement| Batch {
         relation: statement.relation,
         keys: u32::try_from(statement.keys).unwrap_or(u32::MAX),

@@ -10,11 +10,11 @@ use super::{
 use crate::db::{
     Cell,
     CellType::{self, Id, Int, Text, Time as TimeCell},
-    Db, Sql, Time, Transaction,
+    Db, Dialect, Sql, Time, Transaction,
 };
 
 /// Rows of one statement.
-const BATCH: usize = 2_000;
+const BATCH: usize = 5_000;
 
 /// The version of UUIDs that are derived from names.
 const DERIVED_VERSION: usize = 5;
@@ -32,15 +32,15 @@ const SLUG_SEPARATOR: &str = "\n";
 /// The source cannot be read, or the database fails; then nothing was kept.
 pub async fn import(db: &Db, source: Source, dry_run: bool, mut progress: impl FnMut(u64)) -> Result<Report> {
     let (mut reads, reading) = source.read();
-    let mut writer = Writer::new(db.begin().await?);
-    let mut count = 0;
+    let mut writer = Writer::new(begin(db).await?);
+    let mut count = 0_u64;
     while let Some(read) = reads.recv().await {
         match read {
             Ok(located) => writer.take(located).await?,
             Err(problem) => writer.report.refuse(problem),
         }
         count += 1;
-        if count % BATCH as u64 == 0 {
+        if count.is_multiple_of(BATCH as u64) {
             progress(count);
         }
     }
@@ -51,6 +51,22 @@ pub async fn import(db: &Db, source: Source, dry_run: bool, mut progress: impl F
         writer.tx.commit().await?;
     }
     Ok(writer.report)
+}
+
+/// A transaction in which PostgreSQL looks rows up by index. What is written in it is not in the statistics yet: taken for
+/// small, whole tables would be read and hashed for each batch.
+async fn begin(db: &Db) -> Result<Transaction> {
+    let mut tx = db.begin().await?;
+    if tx.dialect() == Dialect::Postgres {
+        for setting in
+            ["set local enable_hashjoin = off", "set local enable_mergejoin = off", "set local enable_seqscan = off"]
+        {
+            let mut sql = tx.sql();
+            sql.push(setting);
+            tx.execute("import.settings", sql).await?;
+        }
+    }
+    Ok(tx)
 }
 
 /// A table and how records get into it.

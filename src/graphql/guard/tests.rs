@@ -147,7 +147,7 @@ fn every_limit_is_kept_and_named() {
         ("{ a ".repeat(65), "more than 64 deep"),
         ("[".repeat(100_000), "65536 are allowed"),
         (
-            format!("{}name{}", "{ artifact(id: 1) ".repeat(1) + &"{ a ".repeat(15) + "{ ", "}".repeat(17)),
+            format!("{}name{}", "{ artifact(id: 1) ".to_owned() + &"{ a ".repeat(15) + "{ ", "}".repeat(17)),
             "15 are allowed",
         ),
         (
