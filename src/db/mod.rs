@@ -15,7 +15,7 @@ mod transaction;
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicU32, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -40,10 +40,11 @@ pub struct Db {
     slow: Duration,
     echo: bool,
     running: Arc<AtomicU32>,
+    ran: Arc<AtomicU64>,
 }
 
 enum Pools {
-    Sqlite(sqlite::Sqlite),
+    Sqlite(Box<sqlite::Sqlite>),
     Postgres { primary: PgPool, replica: Option<PgPool> },
 }
 
@@ -88,7 +89,7 @@ impl Db {
     pub async fn open(config: &Config) -> anyhow::Result<Self> {
         let pools = if config.url.starts_with("sqlite:") {
             anyhow::ensure!(config.replica_url.is_none(), "DATABASE_REPLICA_URL goes with PostgreSQL alone: unset it");
-            Pools::Sqlite(sqlite::Sqlite::open(&sqlite::path(&config.url)?, config).await?)
+            Pools::Sqlite(Box::new(sqlite::Sqlite::open(&sqlite::path(&config.url)?, config).await?))
         } else if config.url.starts_with("postgres:") || config.url.starts_with("postgresql:") {
             let primary = postgres::open(&config.url, config).await?;
             let replica = match &config.replica_url {
@@ -105,6 +106,7 @@ impl Db {
             slow: Duration::from_millis(config.slow_query_ms),
             echo: config.echo,
             running: Arc::default(),
+            ran: Arc::default(),
         })
     }
 
@@ -137,6 +139,7 @@ impl Db {
     /// As [`Db::fetch`].
     pub async fn fetch_with<T>(&self, name: &'static str, sql: Sql, read: impl Read<T>) -> Result<Vec<T>> {
         let _running = Running::begin(&self.running);
+        self.ran.fetch_add(1, Ordering::Relaxed);
         let start = Instant::now();
         let text = self.logged_text(&sql);
         let work = async {
@@ -181,6 +184,12 @@ impl Db {
         }
     }
 
+    /// How many statements that read were run since it was opened, whoever asked. What a request reports must add up to
+    /// this; a field that goes to the database by itself shows here.
+    pub fn statements_run(&self) -> u64 {
+        self.ran.load(Ordering::Relaxed)
+    }
+
     /// Whether the database answers.
     ///
     /// # Errors
@@ -219,6 +228,8 @@ impl Db {
         let Pools::Sqlite(pool) = &*self.pools else { anyhow::bail!("a PostgreSQL database is copied with pg_dump") };
         anyhow::ensure!(!path.exists(), "{} exists: choose another name", path.display());
         let name = path.to_str().ok_or_else(|| anyhow::anyhow!("the name of the file is not Unicode"))?;
+        // SQLite fills an empty file, which so has the permissions of the original.
+        sqlite::create_private(path)?;
         let mut writer = pool.writer().await?;
         let connection = writer.as_mut().ok_or_else(|| anyhow::anyhow!("the writing connection is gone"))?;
         sqlx::query("vacuum into $1").bind(name).execute(connection).await?;

@@ -188,7 +188,7 @@ fn options(path: &Path, config: &Config) -> SqliteConnectOptions {
 }
 
 /// Makes the file, and its directory, readable by nobody but the owner.
-fn create_private(path: &Path) -> anyhow::Result<()> {
+pub(super) fn create_private(path: &Path) -> anyhow::Result<()> {
     use anyhow::Context;
     if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
         anyhow::ensure!(

@@ -28,7 +28,7 @@ pub(super) async fn frame(State(site): State<Site>, mut request: Request, next: 
     let id = request_id(request.headers());
     request.extensions_mut().insert(RequestId(id.clone()));
     let mut response = match check(&site, &request) {
-        Err(response) => response,
+        Err(response) => *response,
         Ok(()) => match AssertUnwindSafe(next.run(request)).catch_unwind().await {
             Ok(response) => response,
             Err(panic) => {
@@ -81,12 +81,12 @@ fn request_id(headers: &HeaderMap) -> String {
 ///
 /// A server on a loopback address needs no password, so a page that resolves its own name to that address must not
 /// reach it: only the names of loopback are taken.
-fn check(site: &Site, request: &Request) -> Result<(), Response> {
+fn check(site: &Site, request: &Request) -> Result<(), Box<Response>> {
     let host = request.uri().authority().map(ToString::to_string);
     let host = host.as_deref().or_else(|| text(request.headers(), header::HOST)).unwrap_or_default();
     if !is_our_host(site, host) {
         let message = "this server does not answer to that host name: add it to http.allowed_hosts";
-        return Err(failure(StatusCode::MISDIRECTED_REQUEST, &Error::new(Code::BadRequest, message), None));
+        return Err(failure(StatusCode::MISDIRECTED_REQUEST, &Error::new(Code::BadRequest, message), None).into());
     }
     let is_foreign = match text(request.headers(), header::ORIGIN) {
         Some(origin) => origin.split_once("://").map(|(_, rest)| rest) != Some(host),
@@ -97,7 +97,7 @@ fn check(site: &Site, request: &Request) -> Result<(), Response> {
         && request.method() == axum::http::Method::GET;
     if is_foreign && !is_navigation {
         let message = "requests from other sites are not answered";
-        return Err(failure(StatusCode::FORBIDDEN, &Error::new(Code::Forbidden, message), None));
+        return Err(failure(StatusCode::FORBIDDEN, &Error::new(Code::Forbidden, message), None).into());
     }
     Ok(())
 }

@@ -414,7 +414,7 @@ impl<'t> Builder<'t> {
     }
 
     fn group_members(&mut self, groups: &HashMap<String, (Uuid, Uuid)>) {
-        let mut by_group: BTreeMap<(Uuid, Uuid), Vec<(i64, Uuid, Option<Time>)>> = BTreeMap::new();
+        let mut by_group: BTreeMap<Uuid, Vec<(i64, Uuid, Option<Time>)>> = BTreeMap::new();
         let mut missing = Vec::new();
         for row in self.tables.rows("group_artifacts") {
             let group = text(row, "group_id").and_then(|key| groups.get(&key).copied());
@@ -424,7 +424,7 @@ impl<'t> Builder<'t> {
             if self.members.insert((collection, artifact)) {
                 missing.push((collection, artifact, added_at));
             }
-            by_group.entry((group, collection)).or_default().push((number(row, "position"), artifact, added_at));
+            by_group.entry(group).or_default().push((number(row, "position"), artifact, added_at));
         }
         let mut places: HashMap<Uuid, u32> = HashMap::new();
         for (collection, _) in &self.members {
@@ -443,7 +443,7 @@ impl<'t> Builder<'t> {
             *place += 1;
             self.push("group_artifacts".to_owned(), Record::Membership(membership));
         }
-        for ((group, _), mut members) in by_group {
+        for (group, mut members) in by_group {
             members.sort();
             members.dedup_by_key(|(_, artifact, _)| *artifact);
             for (position, (_, artifact, added_at)) in members.into_iter().enumerate() {

@@ -11,5 +11,6 @@ mod plans;
 mod schema;
 mod specification;
 mod statements;
+mod timeouts;
 mod transfer;
 mod walk;

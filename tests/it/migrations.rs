@@ -72,3 +72,26 @@ async fn the_file_is_its_owners_alone() {
         assert_eq!(metadata.permissions().mode() & 0o777, 0o600, "{suffix}");
     }
 }
+
+#[tokio::test]
+async fn a_backup_is_a_whole_database_of_its_owners_alone() {
+    let test = Backend::Sqlite.database().await;
+    fixture::fill(&test.db, 5).await;
+    let directory = tempfile::TempDir::new().expect("a directory");
+    let path = directory.path().join("copy.db");
+
+    test.db.backup(&path).await.expect("a copy");
+
+    assert!(test.db.backup(&path).await.is_err(), "an existing file is not written over");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        assert_eq!(fs::metadata(&path).expect("a file").permissions().mode() & 0o777, 0o600);
+    }
+    let config = gatherum::db::Config { url: format!("sqlite://{}", path.display()), ..test.config.clone() };
+    let copy = Db::open(&config).await.expect("the copy");
+    assert!(migrate::up(&copy).await.expect("nothing to do").is_empty());
+    let mut sql = copy.sql();
+    sql.push("select count(*) from artifacts");
+    assert_eq!(copy.fetch::<i64>("count", sql).await.expect("a count"), [5]);
+}

@@ -1,0 +1,67 @@
+//! Nothing waits for ever: statements end at their limit, and so does the wait for a connection.
+use std::time::Duration;
+
+use gatherum::{
+    db::{Config, Db, Dialect, Sql},
+    error::Code,
+};
+
+use crate::backend::{Backend, TestDb};
+
+/// A statement that would run until somebody stops it.
+fn endless(db: &Db) -> Sql {
+    let mut sql = db.sql();
+    sql.either(
+        "with recursive n (i) as (select 1 union all select i + 1 from n) select count(*) from n",
+        "select count(*) from generate_series(1, 1000000000000)",
+    );
+    sql
+}
+
+async fn open(test: &TestDb, change: impl FnOnce(&mut Config)) -> Db {
+    let mut config = test.config.clone();
+    change(&mut config);
+    Db::open(&config).await.expect("the database")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_statement_ends_at_its_limit_and_the_next_one_runs() {
+    for backend in Backend::all().await {
+        let test = backend.database().await;
+        let db = open(&test, |config| {
+            config.statement_timeout = Duration::from_millis(100);
+            (config.pool_size, config.max_overflow) = (1, 0);
+        })
+        .await;
+
+        let error = db.fetch::<i64>("endless", endless(&db)).await.expect_err("a limit");
+
+        assert_eq!(error.code, Code::Timeout, "{backend:?} {error:?}");
+        // The only connection was not lost with it.
+        db.ping().await.expect("a database that answers");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_pool_is_answered_unavailable() {
+    for backend in Backend::all().await {
+        let test = backend.database().await;
+        let db = open(&test, |config| {
+            config.statement_timeout = Duration::from_secs(5);
+            config.pool_timeout = Duration::from_secs(1);
+            (config.pool_size, config.max_overflow) = (1, 0);
+        })
+        .await;
+        let mut busy = std::pin::pin!(db.fetch::<i64>("endless", endless(&db)));
+        // Polled until it has the connection.
+        while db.usage().in_use == 0 {
+            assert!(futures_util::poll!(&mut busy).is_pending());
+            tokio::task::yield_now().await;
+        }
+
+        let error = db.ping().await.expect_err("no connection");
+
+        assert_eq!(error.code, Code::Unavailable, "{backend:?} {error:?}");
+        assert_eq!(db.dialect() == Dialect::Sqlite, backend == Backend::Sqlite);
+    }
+}
