@@ -38,6 +38,35 @@ pub trait Relation: Clone + Debug + Eq + Send + Sync + 'static {
     fn read(&self, row: &mut Row<'_>) -> sqlx::Result<Self::Row>;
 }
 
+/// Declares a [`Relation`] without arguments: name and label, key and value, what a row holds, and the statement.
+#[macro_export]
+macro_rules! relation {
+    (
+        $(#[doc = $doc:literal])*
+        $vis:vis $name:ident($label:literal): $key:ty => $value:ty, rows of $row:ty;
+        |$keys:ident, $sql:ident| $statement:block
+    ) => {
+        $(#[doc = $doc])*
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        $vis struct $name;
+
+        impl $crate::dataloader::Relation for $name {
+            type Key = $key;
+            type Row = $row;
+            type Value = $value;
+            const NAME: &'static str = $label;
+
+            fn statement(&self, $keys: &[$key], $sql: &mut $crate::db::Sql) {
+                $statement
+            }
+
+            fn read(&self, row: &mut $crate::db::Row<'_>) -> sqlx::Result<$row> {
+                $crate::db::Record::read(row)
+            }
+        }
+    };
+}
+
 /// What a relation can be asked about.
 pub trait Key: Record + Clone + Debug + Eq + Hash + Sync {}
 

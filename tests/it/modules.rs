@@ -1,7 +1,7 @@
 //! Imports point one way.
 use std::{collections::BTreeMap, fs, path::Path};
 
-/// Each room and the rooms it may use. `fields` and `abstract_output` are macros of `graphql`.
+/// Each room and the rooms it may use. `fields` and `abstract_output` are macros of `graphql`, `relation` is one of `dataloader`.
 const ALLOWED: [(&str, &[&str]); 13] = [
     ("main", &[]),
     ("cli", &["app", "catalog", "config", "db", "graphql", "telemetry", "transfer"]),
@@ -9,7 +9,7 @@ const ALLOWED: [(&str, &[&str]); 13] = [
     ("config", &["db", "graphql", "http", "telemetry"]),
     ("http", &["duration", "error", "graphql"]),
     ("transfer", &["catalog", "db", "graphql"]),
-    ("catalog", &["abstract_output", "dataloader", "db", "error", "fields", "graphql"]),
+    ("catalog", &["abstract_output", "dataloader", "db", "error", "fields", "graphql", "relation"]),
     ("graphql", &["dataloader", "db", "error", "fields"]),
     ("dataloader", &["db", "error"]),
     ("db", &["duration", "error"]),

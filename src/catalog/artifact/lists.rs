@@ -15,6 +15,7 @@ use crate::{
         list::{List, Order, Parent, begin_groups, count_members},
         object::{Fields, NoArguments, Object},
     },
+    relation,
 };
 
 const ARTIFACTS: Names = Names { connection: "ArtifactConnection", edge: "ArtifactEdge", nodes: "artifacts" };
@@ -339,24 +340,13 @@ impl Connected for ArtifactsOfCollection {
     }
 }
 
-/// The place of a member among all members of its collection.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct PlaceInCollection;
-
-impl Relation for PlaceInCollection {
-    type Key = (Uuid, Uuid);
-    type Row = i64;
-    type Value = i64;
-    const NAME: &'static str = "CollectionArtifactEdge.position";
-
-    fn statement(&self, keys: &[(Uuid, Uuid)], sql: &mut Sql) {
+relation! {
+    /// The place of a member among all members of its collection.
+    PlaceInCollection("CollectionArtifactEdge.position"): (Uuid, Uuid) => i64, rows of i64;
+    |keys, sql| {
         sql.push("select keys.a, keys.b, (select count(*) from collection_artifacts b where b.collection_id = keys.a and (b.sort_key, b.artifact_id) < (m.sort_key, m.artifact_id)) from ")
             .id_pair_table(keys)
             .push(" as keys join collection_artifacts m on m.collection_id = keys.a and m.artifact_id = keys.b");
-    }
-
-    fn read(&self, row: &mut Row<'_>) -> sqlx::Result<i64> {
-        row.next()
     }
 }
 
@@ -424,24 +414,13 @@ impl Connected for ArtifactsOfGroup {
     }
 }
 
-/// The place of a member among all members of its group.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct PlaceInGroup;
-
-impl Relation for PlaceInGroup {
-    type Key = (Uuid, Uuid);
-    type Row = i64;
-    type Value = i64;
-    const NAME: &'static str = "GroupArtifactEdge.position";
-
-    fn statement(&self, keys: &[(Uuid, Uuid)], sql: &mut Sql) {
+relation! {
+    /// The place of a member among all members of its group.
+    PlaceInGroup("GroupArtifactEdge.position"): (Uuid, Uuid) => i64, rows of i64;
+    |keys, sql| {
         sql.push("select keys.a, keys.b, (select count(*) from group_artifacts b where b.group_id = keys.a and (b.sort_key, b.artifact_id) < (m.sort_key, m.artifact_id)) from ")
             .id_pair_table(keys)
             .push(" as keys join group_artifacts m on m.group_id = keys.a and m.artifact_id = keys.b");
-    }
-
-    fn read(&self, row: &mut Row<'_>) -> sqlx::Result<i64> {
-        row.next()
     }
 }
 

@@ -4,26 +4,16 @@ use uuid::Uuid;
 use super::{COLUMNS, Collection};
 use crate::{
     dataloader::Relation,
-    db::{Record, Row, Sql},
+    db::{Row, Sql},
     graphql::CountStrategy,
+    relation,
 };
 
-/// Collections by their ids.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CollectionById;
-
-impl Relation for CollectionById {
-    type Key = Uuid;
-    type Row = Collection;
-    type Value = Option<Collection>;
-    const NAME: &'static str = "Query.collection";
-
-    fn statement(&self, keys: &[Uuid], sql: &mut Sql) {
+relation! {
+    /// Collections by their ids.
+    pub CollectionById("Query.collection"): Uuid => Option<Collection>, rows of Collection;
+    |keys, sql| {
         sql.push("select c.id, ").push(COLUMNS).push(" from collections c where c.id").in_ids(keys);
-    }
-
-    fn read(&self, row: &mut Row<'_>) -> sqlx::Result<Collection> {
-        Record::read(row)
     }
 }
 
@@ -73,23 +63,12 @@ fn live_counts(keys: &[Uuid], types: Option<&[String]>, sql: &mut Sql) {
     sql.push(" group by m.collection_id");
 }
 
-/// How many groups a collection has.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct GroupCount;
-
-impl Relation for GroupCount {
-    type Key = Uuid;
-    type Row = i64;
-    type Value = i64;
-    const NAME: &'static str = "Collection.groupCount";
-
-    fn statement(&self, keys: &[Uuid], sql: &mut Sql) {
+relation! {
+    /// How many groups a collection has.
+    pub GroupCount("Collection.groupCount"): Uuid => i64, rows of i64;
+    |keys, sql| {
         sql.push("select g.collection_id, count(*) from groups g where g.collection_id")
             .in_ids(keys)
             .push(" group by g.collection_id");
-    }
-
-    fn read(&self, row: &mut Row<'_>) -> sqlx::Result<i64> {
-        row.next()
     }
 }

@@ -3,33 +3,22 @@ use uuid::Uuid;
 
 use super::{COLUMNS, Group};
 use crate::{
-    dataloader::Relation,
-    db::{Record, Row, Sql},
+    db::Sql,
     graphql::{
         SortType,
         connection::{Connected, Names},
         list::{List, Order},
     },
+    relation,
 };
 
 const GROUPS: Names = Names { connection: "GroupConnection", edge: "GroupEdge", nodes: "groups" };
 
-/// Groups by their ids.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct GroupById;
-
-impl Relation for GroupById {
-    type Key = Uuid;
-    type Row = Group;
-    type Value = Option<Group>;
-    const NAME: &'static str = "Query.node(Group)";
-
-    fn statement(&self, keys: &[Uuid], sql: &mut Sql) {
+relation! {
+    /// Groups by their ids.
+    pub GroupById("Query.node(Group)"): Uuid => Option<Group>, rows of Group;
+    |keys, sql| {
         sql.push("select g.id, ").push(COLUMNS).push(" from groups g where g.id").in_ids(keys);
-    }
-
-    fn read(&self, row: &mut Row<'_>) -> sqlx::Result<Group> {
-        Record::read(row)
     }
 }
 
@@ -95,43 +84,21 @@ impl Connected for GroupsOfArtifact {
     }
 }
 
-/// How many artifacts a group holds.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ArtifactCount;
-
-impl Relation for ArtifactCount {
-    type Key = Uuid;
-    type Row = i64;
-    type Value = i64;
-    const NAME: &'static str = "Group.artifactCount";
-
-    fn statement(&self, keys: &[Uuid], sql: &mut Sql) {
+relation! {
+    /// How many artifacts a group holds.
+    pub ArtifactCount("Group.artifactCount"): Uuid => i64, rows of i64;
+    |keys, sql| {
         sql.push("select m.group_id, count(*) from group_artifacts m where m.group_id")
             .in_ids(keys)
             .push(" group by m.group_id");
     }
-
-    fn read(&self, row: &mut Row<'_>) -> sqlx::Result<i64> {
-        row.next()
-    }
 }
 
-/// The place of a group among all groups of its collection.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PlaceOfGroup;
-
-impl Relation for PlaceOfGroup {
-    type Key = Uuid;
-    type Row = i64;
-    type Value = i64;
-    const NAME: &'static str = "Group.position";
-
-    fn statement(&self, keys: &[Uuid], sql: &mut Sql) {
+relation! {
+    /// The place of a group among all groups of its collection.
+    pub PlaceOfGroup("Group.position"): Uuid => i64, rows of i64;
+    |keys, sql| {
         sql.push("select g.id, (select count(*) from groups b where b.collection_id = g.collection_id and (b.sort_key, b.id) < (g.sort_key, g.id)) from groups g where g.id")
             .in_ids(keys);
-    }
-
-    fn read(&self, row: &mut Row<'_>) -> sqlx::Result<i64> {
-        row.next()
     }
 }

@@ -4,94 +4,51 @@ use uuid::Uuid;
 use super::{COLUMNS, Tag};
 use crate::{
     catalog::filter::{Search, SearchIndex},
-    dataloader::{Relation, Root},
-    db::{Record, Row, Sql},
+    dataloader::Root,
+    db::Sql,
     graphql::{
         SortType,
         connection::{Connected, Names},
         list::{List, Order},
     },
+    relation,
 };
 
-/// Tags by their ids.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TagById;
-
-impl Relation for TagById {
-    type Key = Uuid;
-    type Row = Tag;
-    type Value = Option<Tag>;
-    const NAME: &'static str = "Query.node(Tag)";
-
-    fn statement(&self, keys: &[Uuid], sql: &mut Sql) {
+relation! {
+    /// Tags by their ids.
+    pub TagById("Query.node(Tag)"): Uuid => Option<Tag>, rows of Tag;
+    |keys, sql| {
         sql.push("select t.id, ").push(COLUMNS).push(" from tags t where t.id").in_ids(keys);
     }
-
-    fn read(&self, row: &mut Row<'_>) -> sqlx::Result<Tag> {
-        Record::read(row)
-    }
 }
 
-/// Tags by their slugs.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TagBySlug;
-
-impl Relation for TagBySlug {
-    type Key = String;
-    type Row = Tag;
-    type Value = Option<Tag>;
-    const NAME: &'static str = "Query.tag";
-
-    fn statement(&self, keys: &[String], sql: &mut Sql) {
+relation! {
+    /// Tags by their slugs.
+    pub TagBySlug("Query.tag"): String => Option<Tag>, rows of Tag;
+    |keys, sql| {
         sql.push("select t.slug, ").push(COLUMNS).push(" from tags t where t.slug").in_texts(keys);
     }
-
-    fn read(&self, row: &mut Row<'_>) -> sqlx::Result<Tag> {
-        Record::read(row)
-    }
 }
 
-/// The tags of an artifact, by name.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TagsOfArtifact;
-
-impl Relation for TagsOfArtifact {
-    type Key = Uuid;
-    type Row = Tag;
-    type Value = Vec<Tag>;
-    const NAME: &'static str = "Artifact.tags";
-
-    fn statement(&self, keys: &[Uuid], sql: &mut Sql) {
+relation! {
+    /// The tags of an artifact, by name.
+    pub TagsOfArtifact("Artifact.tags"): Uuid => Vec<Tag>, rows of Tag;
+    |keys, sql| {
         sql.push("select l.artifact_id, ")
             .push(COLUMNS)
             .push(" from artifact_tags l join tags t on t.id = l.tag_id where l.artifact_id")
             .in_ids(keys)
             .push(" order by t.name, t.id");
     }
-
-    fn read(&self, row: &mut Row<'_>) -> sqlx::Result<Tag> {
-        Record::read(row)
-    }
 }
 
-/// How many artifacts have a tag.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ArtifactCount;
-
-impl Relation for ArtifactCount {
-    type Key = Uuid;
-    type Row = i64;
-    type Value = i64;
-    const NAME: &'static str = "Tag.artifactCount";
-
-    fn statement(&self, keys: &[Uuid], sql: &mut Sql) {
+relation! {
+    /// How many artifacts have a tag.
+    pub ArtifactCount("Tag.artifactCount"): Uuid => i64, rows of i64;
+    |keys, sql| {
         sql.push("select l.tag_id, count(*) from artifact_tags l where l.tag_id")
             .in_ids(keys)
             .push(" group by l.tag_id");
-    }
-
-    fn read(&self, row: &mut Row<'_>) -> sqlx::Result<i64> {
-        row.next()
     }
 }
 

@@ -3,31 +3,20 @@ use uuid::Uuid;
 
 use super::{COLUMNS, Version};
 use crate::{
-    dataloader::Relation,
-    db::{Record, Row, Sql},
+    db::Sql,
     graphql::{
         SortType,
         connection::{Connected, Names},
         list::{List, Order},
     },
+    relation,
 };
 
-/// Versions by their ids.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct VersionById;
-
-impl Relation for VersionById {
-    type Key = Uuid;
-    type Row = Version;
-    type Value = Option<Version>;
-    const NAME: &'static str = "Query.node(ArtifactVersion)";
-
-    fn statement(&self, keys: &[Uuid], sql: &mut Sql) {
+relation! {
+    /// Versions by their ids.
+    pub VersionById("Query.node(ArtifactVersion)"): Uuid => Option<Version>, rows of Version;
+    |keys, sql| {
         sql.push("select v.id, ").push(COLUMNS).push(" from artifact_versions v where v.id").in_ids(keys);
-    }
-
-    fn read(&self, row: &mut Row<'_>) -> sqlx::Result<Version> {
-        Record::read(row)
     }
 }
 
