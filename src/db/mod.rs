@@ -142,16 +142,21 @@ impl Db {
         self.ran.fetch_add(1, Ordering::Relaxed);
         let start = Instant::now();
         let text = self.logged_text(&sql);
-        let work = async {
-            match &*self.pools {
-                Pools::Sqlite(pool) => fetch_sqlite(pool, sql, read).await,
-                Pools::Postgres { primary, replica } => {
-                    fetch_postgres(replica.as_ref().unwrap_or(primary), sql, read).await
-                }
+        // The wait for a connection has a limit of its own, and ends in another fault.
+        let fault = |source| fault::fault(name, source);
+        let limit = self.statement_timeout;
+        let rows = match &*self.pools {
+            Pools::Sqlite(pool) => {
+                let lent = pool.reader().await.map_err(fault)?;
+                tokio::time::timeout(limit, fetch_sqlite(lent, sql, read)).await
+            }
+            Pools::Postgres { primary, replica } => {
+                let lent = replica.as_ref().unwrap_or(primary).acquire().await.map_err(fault)?;
+                tokio::time::timeout(limit, fetch_postgres(postgres::Lent::new(lent), sql, read)).await
             }
         };
-        let rows = match tokio::time::timeout(self.statement_timeout, work).await {
-            Ok(rows) => rows.map_err(|source| fault::fault(name, source)),
+        let rows = match rows {
+            Ok(rows) => rows.map_err(fault),
             Err(_) => Err(fault::timed_out(name)),
         };
         self.log(name, &text, start.elapsed());
@@ -250,9 +255,8 @@ impl Db {
     }
 }
 
-async fn fetch_sqlite<T>(pool: &sqlite::Sqlite, sql: Sql, read: impl Read<T>) -> sqlx::Result<Vec<T>> {
+async fn fetch_sqlite<T>(mut lent: sqlite::Lent<'_>, sql: Sql, read: impl Read<T>) -> sqlx::Result<Vec<T>> {
     let (text, args) = sql.into_parts();
-    let mut lent = pool.reader().await?;
     let query = sqlx::query_with(AssertSqlSafe(text), sqlite_arguments(args)?);
     let mut rows = Vec::new();
     {
@@ -265,9 +269,8 @@ async fn fetch_sqlite<T>(pool: &sqlite::Sqlite, sql: Sql, read: impl Read<T>) ->
     Ok(rows)
 }
 
-async fn fetch_postgres<T>(pool: &PgPool, sql: Sql, read: impl Read<T>) -> sqlx::Result<Vec<T>> {
+async fn fetch_postgres<T>(mut lent: postgres::Lent, sql: Sql, read: impl Read<T>) -> sqlx::Result<Vec<T>> {
     let (text, args) = sql.into_parts();
-    let mut lent = postgres::Lent::new(pool.acquire().await?);
     let query = sqlx::query_with(AssertSqlSafe(text), postgres_arguments(args)?);
     let mut rows = Vec::new();
     {

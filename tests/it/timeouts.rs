@@ -29,7 +29,7 @@ async fn a_statement_ends_at_its_limit_and_the_next_one_runs() {
     for backend in Backend::all().await {
         let test = backend.database().await;
         let db = open(&test, |config| {
-            config.statement_timeout = Duration::from_millis(100);
+            config.statement_timeout = Duration::from_millis(700);
             (config.pool_size, config.max_overflow) = (1, 0);
         })
         .await;
@@ -68,4 +68,34 @@ async fn a_full_pool_is_answered_unavailable() {
         assert_eq!(error.code, Code::Unavailable, "{backend:?} {error:?}");
         assert_eq!(db.dialect() == Dialect::Sqlite, backend == Backend::Sqlite);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn postgresql_ends_the_statement_of_a_request_that_went_away() {
+    if !Backend::all().await.contains(&Backend::Postgres) {
+        return;
+    }
+    let test = Backend::Postgres.database().await;
+    let running = async |test: &TestDb| {
+        let mut sql = test.db.sql();
+        sql.push(
+            "select count(*) from pg_stat_activity where datname = current_database() and state = 'active'
+             and query like '%generate_series%' and pid <> pg_backend_pid()",
+        );
+        test.db.fetch::<i64>("activity", sql).await.expect("a count")[0]
+    };
+    let db = test.db.clone();
+    let request = tokio::spawn(async move { db.fetch::<i64>("endless", endless(&db)).await });
+    while running(&test).await == 0 {
+        tokio::task::yield_now().await;
+    }
+
+    request.abort();
+
+    let ended = async {
+        while running(&test).await > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), ended).await.expect("a statement that has ended");
 }
