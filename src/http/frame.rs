@@ -1,18 +1,18 @@
-//! What holds for every request: who it is addressed to, where it comes from, its id, its headers, and that a panic ends
-//! nothing but itself.
-use std::{net::IpAddr, panic::AssertUnwindSafe};
+//! What holds for every request: whom it may come from and go to, its id, its headers, and that a panic ends nothing but
+//! itself.
+use std::panic::AssertUnwindSafe;
 
 use axum::{
     extract::{Request, State},
-    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version, header},
     middleware::Next,
-    response::{IntoResponse, Response},
+    response::Response,
 };
 use futures_util::FutureExt;
-use tracing::error;
+use tracing::{error, info};
 use uuid::Uuid;
 
-use super::Site;
+use super::{Site, body, header_text, negotiation::MediaType, origin, refusal::Refusal};
 use crate::error::{Code, Error};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -20,104 +20,88 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Characters of a request id that is taken over from the client.
 const REQUEST_ID_LENGTH_MAX: usize = 64;
 
+/// Headers of every response.
+const HEADERS: [(HeaderName, &str); 4] = [
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (header::X_FRAME_OPTIONS, "DENY"),
+    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+];
+
 /// The id of a request, in its log line and its response.
 #[derive(Clone, Debug)]
 pub(super) struct RequestId(pub(super) String);
 
-pub(super) async fn frame(State(site): State<Site>, mut request: Request, next: Next) -> Response {
+pub(super) async fn frame(State(site): State<Site>, request: Request, next: Next) -> Response {
     let id = request_id(request.headers());
-    request.extensions_mut().insert(RequestId(id.clone()));
-    let mut response = match check(&site, &request) {
-        Err(response) => *response,
-        Ok(()) => match AssertUnwindSafe(next.run(request)).catch_unwind().await {
-            Ok(response) => response,
-            Err(panic) => {
-                let error = Error::panicked("a handler", &*panic);
-                error!(id, cause = error.causes(), "internal error");
-                failure(StatusCode::INTERNAL_SERVER_ERROR, &error, Some(&id))
-            }
-        },
+    let version = request.version();
+    let (mut parts, body) = body::linger(request).into_parts();
+    let mut response = match origin::check(site.config(), &parts) {
+        Ok(()) => {
+            parts.extensions.insert(RequestId(id.clone()));
+            run(next, Request::from_parts(parts, body), &id).await
+        }
+        Err(refusal) => {
+            info!(request_id = id, status = refusal.status().as_u16(), code = refusal.code().as_str(), "request");
+            refusal.into_response(MediaType::Json)
+        }
     };
     let headers = response.headers_mut();
     if let Ok(id) = HeaderValue::from_str(&id) {
         headers.insert(REQUEST_ID, id);
     }
-    for (name, value) in [
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::REFERRER_POLICY, "no-referrer"),
-        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
-    ] {
+    for (name, value) in HEADERS {
         headers.insert(name, HeaderValue::from_static(value));
     }
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    if site.is_stopping() && version <= Version::HTTP_11 {
+        // The client opens its next connection elsewhere, instead of writing to one that is about to be closed.
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     response
 }
 
-/// A response that was refused before or beside GraphQL, in GraphQL's form.
-pub(super) fn failure(status: StatusCode, error: &Error, id: Option<&str>) -> Response {
-    let mut extensions = serde_json::json!({ "code": error.code.as_str() });
-    if let Some(id) = id.filter(|_| error.code == Code::Internal) {
-        extensions["id"] = id.into();
+/// Runs the handler; a panic of it is answered and logged.
+async fn run(next: Next, request: Request, id: &str) -> Response {
+    match AssertUnwindSafe(next.run(request)).catch_unwind().await {
+        Ok(response) => response,
+        Err(panic) => {
+            let error = Error::panicked("a handler", &*panic);
+            error!(id, cause = error.causes(), "internal error");
+            Refusal::from_error(StatusCode::INTERNAL_SERVER_ERROR, error).with_id(id).into_response(MediaType::Json)
+        }
     }
-    let body = serde_json::json!({ "errors": [{ "message": error.message, "extensions": extensions }] });
-    (status, [(header::CONTENT_TYPE, "application/json; charset=utf-8")], body.to_string()).into_response()
 }
 
 pub(super) async fn not_found() -> Response {
     let message = "there is nothing here: GraphQL is at /graphql, GraphiQL at /graphiql";
-    failure(StatusCode::NOT_FOUND, &Error::new(Code::NotFound, message), None)
+    Refusal::new(StatusCode::NOT_FOUND, Code::NotFound, message).into_response(MediaType::Json)
 }
 
 fn request_id(headers: &HeaderMap) -> String {
-    let given = headers.get(REQUEST_ID).and_then(|value| value.to_str().ok());
     let is_sane = |id: &&str| {
         (1..=REQUEST_ID_LENGTH_MAX).contains(&id.len())
             && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
     };
-    given.filter(is_sane).map_or_else(|| Uuid::now_v7().simple().to_string(), str::to_owned)
+    header_text(headers, REQUEST_ID).filter(is_sane).map_or_else(|| Uuid::now_v7().simple().to_string(), str::to_owned)
 }
 
-/// Refuses requests that are addressed to another host, or that another site made a browser send.
-///
-/// A server on a loopback address needs no password, so a page that resolves its own name to that address must not
-/// reach it: only the names of loopback are taken.
-fn check(site: &Site, request: &Request) -> Result<(), Box<Response>> {
-    let host = request.uri().authority().map(ToString::to_string);
-    let host = host.as_deref().or_else(|| text(request.headers(), header::HOST)).unwrap_or_default();
-    if !is_our_host(site, host) {
-        let message = "this server does not answer to that host name: add it to http.allowed_hosts";
-        return Err(failure(StatusCode::MISDIRECTED_REQUEST, &Error::new(Code::BadRequest, message), None).into());
-    }
-    let is_foreign = match text(request.headers(), header::ORIGIN) {
-        Some(origin) => origin.split_once("://").map(|(_, rest)| rest) != Some(host),
-        None => text(request.headers(), HeaderName::from_static("sec-fetch-site")) == Some("cross-site"),
-    };
-    // A link from another page to this one is no request in its name; everything else is.
-    let is_navigation = text(request.headers(), HeaderName::from_static("sec-fetch-mode")) == Some("navigate")
-        && request.method() == axum::http::Method::GET;
-    if is_foreign && !is_navigation {
-        let message = "requests from other sites are not answered";
-        return Err(failure(StatusCode::FORBIDDEN, &Error::new(Code::Forbidden, message), None).into());
-    }
-    Ok(())
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
-    headers.get(name)?.to_str().ok()
-}
+    #[test]
+    fn an_id_is_taken_over_where_it_is_sane_and_made_where_it_is_not() {
+        let longest = "x".repeat(REQUEST_ID_LENGTH_MAX);
+        let too_long = "x".repeat(REQUEST_ID_LENGTH_MAX + 1);
+        for (given, is_taken) in
+            [("a-1_B.c", true), (longest.as_str(), true), ("", false), (too_long.as_str(), false), ("a b", false)]
+        {
+            let mut headers = HeaderMap::new();
+            headers.insert(REQUEST_ID, HeaderValue::from_str(given).expect("a value"));
 
-fn is_our_host(site: &Site, host: &str) -> bool {
-    let config = site.config();
-    if config.allowed_hosts.iter().any(|allowed| allowed.eq_ignore_ascii_case(host)) {
-        return true;
+            assert_eq!(request_id(&headers) == given, is_taken, "{given}");
+        }
+        assert_ne!(request_id(&HeaderMap::new()), request_id(&HeaderMap::new()));
     }
-    if !config.bind.ip().is_loopback() {
-        return config.allowed_hosts.is_empty() && !host.is_empty();
-    }
-    let name = match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) && !name.ends_with(':') => name,
-        _ => host,
-    };
-    let address = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-    name.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
 }

@@ -1,64 +1,48 @@
 //! GraphQL over HTTP: POST with JSON, and GET for queries.
 use std::time::{Duration, Instant};
 
-use async_graphql::Variables;
 use axum::{
     body::Body,
-    extract::{Query, State},
-    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
+    extract::{Request, State},
+    http::{HeaderName, HeaderValue, Method, StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
 };
-use http_body_util::{BodyExt, LengthLimitError, Limited};
-use serde_json::{Map, Value};
 use tracing::info;
 
 use super::{
-    Site, console,
-    frame::{RequestId, failure},
-    negotiation::{MediaType, is_json, negotiate},
+    Site, body, console,
+    frame::RequestId,
+    header_text,
+    negotiation::{MediaType, is_json, negotiate, prefers_html},
+    parameters,
+    refusal::{Refusal, advise_retry},
+    status::{Asked, status},
 };
 use crate::{
-    error::{Code, Error},
-    graphql::{Operation, Request, Response as Answer},
+    error::Code,
+    graphql::{Report, Response as Answer},
 };
 
 const WANTS_REPORT: HeaderName = HeaderName::from_static("x-gatherum-stats");
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
-/// Seconds after which a client may try again when the server has too much to do.
-const RETRY_AFTER_SECONDS: &str = "1";
-
-/// A request that is refused, with its status.
-type Refused = Box<(StatusCode, Error)>;
+/// Characters of an operation's name in the log.
+const LOGGED_NAME_LENGTH_MAX: usize = 100;
 
 /// Answers `/graphql`.
-pub(super) async fn answer(State(site): State<Site>, request: axum::extract::Request) -> Response {
+pub(super) async fn answer(State(site): State<Site>, request: Request) -> Response {
     let start = Instant::now();
     let (parts, body) = request.into_parts();
-    let method = parts.method.clone();
-    if method != Method::GET && method != Method::POST {
-        return not_allowed("GraphQL is asked by GET or POST", "GET, POST");
-    }
-    let accept = text(&parts.headers, header::ACCEPT);
-    if method == Method::GET && parts.uri.query().is_none() && site.config().graphiql && takes_html(accept) {
+    if wants_page(&site, &parts) {
         return console::page(&parts.headers);
     }
-    let Some(media_type) = negotiate(accept) else {
-        let message = "answers are application/graphql-response+json or application/json: accept one of them";
-        return failure(StatusCode::NOT_ACCEPTABLE, &Error::new(Code::BadRequest, message), None);
-    };
-    let read = match method {
-        Method::GET => read_query(&parts.uri),
-        _ => read_body(&site, &parts.headers, body).await,
-    };
-    let mut request = match read {
-        Ok(request) => request,
-        Err(refused) => return failure(refused.0, &refused.1, None),
-    };
-    request.queries_only = method == Method::GET;
-    request.wants_report = site.config().report_always || text(&parts.headers, WANTS_REPORT) == Some("1");
-    let id = parts.extensions.get::<RequestId>().map(|id| id.0.as_str()).unwrap_or_default();
-    execute(&site, request, media_type, start, id).await
+    let id = parts.extensions.get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default();
+    let unanswered = Unanswered { id: &id, start };
+    let outcome = exchange(&site, &parts, body).await;
+    unanswered.answer();
+    let media_type = negotiate(header_text(&parts.headers, header::ACCEPT)).unwrap_or(MediaType::Json);
+    let asked = Asked { method: &parts.method, media_type, draft: site.config().draft_status_codes };
+    respond(&site, outcome, asked, start.elapsed(), &id)
 }
 
 /// The schema in its definition language.
@@ -67,182 +51,155 @@ pub(super) async fn schema(State(site): State<Site>) -> Response {
     ([(header::CONTENT_TYPE, "application/graphql; charset=utf-8")], sdl).into_response()
 }
 
-async fn execute(site: &Site, request: Request, media_type: MediaType, start: Instant, id: &str) -> Response {
-    let Ok(_permit) = site.inner.executing.try_acquire() else {
-        let error = Error::new(Code::Overloaded, "the server has too much to do: try again in a second");
-        let mut response = failure(StatusCode::SERVICE_UNAVAILABLE, &error, None);
-        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
-        info!(id, status = 503_u16, code = error.code.as_str(), "request");
-        return response;
-    };
-    let limit = site.config().request_timeout;
-    match tokio::time::timeout(limit, site.inner.execute.execute(request)).await {
-        Ok(answer) => respond(site, answer, media_type, start.elapsed(), id),
-        Err(_) => {
-            let error = Error::new(Code::Timeout, "the request took too long: ask for less at once");
-            info!(id, status = 504_u16, code = error.code.as_str(), total_ms = milliseconds(limit), "request");
-            failure(StatusCode::GATEWAY_TIMEOUT, &error, None)
-        }
-    }
+/// Whether a browser opens the address by itself.
+fn wants_page(site: &Site, parts: &Parts) -> bool {
+    site.config().graphiql
+        && parts.method == Method::GET
+        && prefers_html(header_text(&parts.headers, header::ACCEPT))
+        && !parameters::asks(&parts.uri)
 }
 
-fn respond(site: &Site, answer: Answer, media_type: MediaType, total: Duration, id: &str) -> Response {
-    let status = status(&answer, media_type);
-    log(&answer, status, total, id);
-    let mut response = Response::new(Body::from(answer.body));
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type.as_str()));
-    headers.insert(header::VARY, HeaderValue::from_static("Accept"));
-    if status == StatusCode::METHOD_NOT_ALLOWED {
-        headers.insert(header::ALLOW, HeaderValue::from_static("POST"));
+/// Reads and executes a request.
+async fn exchange(site: &Site, parts: &Parts, body: Body) -> Result<Answer, Refusal> {
+    if parts.method != Method::GET && parts.method != Method::POST {
+        let message = "GraphQL is asked by GET or POST";
+        return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, Code::BadRequest, message).allowing("GET, POST"));
     }
-    if site.config().server_timing {
-        let timing = format!(
-            "total;dur={:.3}, db;dur={:.3};desc=\"{} statements, {} rounds\"",
-            milliseconds(total),
-            milliseconds(answer.report.db),
-            answer.report.statements,
-            answer.report.rounds
-        );
-        if let Ok(timing) = HeaderValue::from_str(&timing) {
-            headers.insert(SERVER_TIMING, timing);
+    if negotiate(header_text(&parts.headers, header::ACCEPT)).is_none() {
+        let message = "answers are application/graphql-response+json or application/json: accept one of them";
+        return Err(Refusal::new(StatusCode::NOT_ACCEPTABLE, Code::BadRequest, message));
+    }
+    let config = site.config();
+    let is_post = parts.method == Method::POST;
+    if is_post && !is_json(header_text(&parts.headers, header::CONTENT_TYPE)) {
+        let message = "the body must be JSON: send Content-Type: application/json";
+        return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::BadRequest, message));
+    }
+    // What was received takes up room until the answer is there, for the request holds copies of it.
+    let (mut request, _received);
+    if is_post {
+        let received = body::receive(body, config.body_bytes, config.body_timeout, &site.inner.bodies).await?;
+        request = parameters::from_json(&received.bytes, config.draft_status_codes)?;
+        _received = Some(received);
+    } else {
+        request = parameters::from_uri(&parts.uri, config.draft_status_codes)?;
+        _received = None;
+    }
+    request.queries_only = !is_post;
+    request.wants_report = config.report_always || header_text(&parts.headers, WANTS_REPORT) == Some("1");
+    execute(site, request).await
+}
+
+/// Executes a request if there is a place for it, within `http.request_timeout`.
+async fn execute(site: &Site, request: crate::graphql::Request) -> Result<Answer, Refusal> {
+    let _place = site.inner.executing.try_acquire().map_err(|_| Refusal::overloaded())?;
+    let limit = site.config().request_timeout;
+    tokio::time::timeout(limit, site.inner.execute.execute(request)).await.map_err(|_| {
+        let message = format!("the request took longer than {} s: ask for less at once", limit.as_secs_f64());
+        Refusal::new(StatusCode::GATEWAY_TIMEOUT, Code::Timeout, message)
+    })
+}
+
+/// Writes the response and the log line.
+fn respond(site: &Site, outcome: Result<Answer, Refusal>, asked: Asked, total: Duration, id: &str) -> Response {
+    let (mut response, line) = match outcome {
+        Ok(answer) => {
+            let line = Line::of(&answer, status(&answer, asked));
+            (write(answer.body, line.status, asked.media_type), line)
         }
+        Err(refusal) => {
+            let line = Line { status: refusal.status(), code: Some(refusal.code()), ..Line::default() };
+            (refusal.into_response(asked.media_type), line)
+        }
+    };
+    line.log(total, id);
+    response.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept"));
+    if site.config().server_timing
+        && let Ok(timing) = HeaderValue::from_str(&server_timing(&line.report, total))
+    {
+        response.headers_mut().insert(SERVER_TIMING, timing);
     }
     response
 }
 
-/// The status of an answer: that of the request where it was not executed. Clients that know `application/json` alone
-/// read errors of the document from a 200.
-fn status(answer: &Answer, media_type: MediaType) -> StatusCode {
-    let code = answer.codes.first().copied();
-    match (answer.executed, code) {
-        (true, _) => StatusCode::OK,
-        (false, Some(Code::BadRequest)) if matches!(answer.operation, Some(Operation::Mutation)) => {
-            StatusCode::METHOD_NOT_ALLOWED
+fn write(body: bytes::Bytes, status: StatusCode, media_type: MediaType) -> Response {
+    let mut response = (status, [(header::CONTENT_TYPE, media_type.as_str())], body).into_response();
+    if status == StatusCode::METHOD_NOT_ALLOWED {
+        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
+    }
+    advise_retry(&mut response);
+    response
+}
+
+fn server_timing(report: &Report, total: Duration) -> String {
+    format!(
+        "total;dur={:.3}, db;dur={:.3};desc=\"{} statements, {} rounds\"",
+        milliseconds(total),
+        milliseconds(report.db),
+        report.statements,
+        report.rounds
+    )
+}
+
+/// What the log tells of a request.
+#[derive(Default)]
+struct Line {
+    status: StatusCode,
+    code: Option<Code>,
+    operation: String,
+    report: Report,
+}
+
+impl Line {
+    fn of(answer: &Answer, status: StatusCode) -> Self {
+        let name = answer.operation_name.as_deref().unwrap_or_default();
+        Self {
+            status,
+            code: answer.codes.first().copied(),
+            operation: name.chars().take(LOGGED_NAME_LENGTH_MAX).collect(),
+            report: answer.report.clone(),
         }
-        (false, Some(Code::GraphqlParseFailed | Code::GraphqlValidationFailed | Code::BadUserInput))
-            if media_type == MediaType::Json =>
-        {
-            StatusCode::OK
-        }
-        (false, Some(Code::Internal)) => StatusCode::INTERNAL_SERVER_ERROR,
-        (false, _) => StatusCode::BAD_REQUEST,
+    }
+
+    fn log(&self, total: Duration, id: &str) {
+        info!(
+            request_id = id,
+            operation = self.operation,
+            status = self.status.as_u16(),
+            code = self.code.map(Code::as_str).unwrap_or_default(),
+            statements = self.report.statements,
+            rounds = self.report.rounds,
+            rows = self.report.rows,
+            db_ms = milliseconds(self.report.db),
+            total_ms = milliseconds(total),
+            cache_hit = self.report.cache_hits > 0,
+            "request"
+        );
     }
 }
 
-/// One line a request.
-fn log(answer: &Answer, status: StatusCode, total: Duration, id: &str) {
-    let report = &answer.report;
-    info!(
-        id,
-        operation = answer.operation_name.as_deref().unwrap_or_default(),
-        status = status.as_u16(),
-        code = answer.codes.first().map(|code| code.as_str()).unwrap_or_default(),
-        statements = report.statements,
-        rounds = report.rounds,
-        rows = report.rows,
-        db_ms = milliseconds(report.db),
-        total_ms = milliseconds(total),
-        cache_hit = report.cache_hits > 0,
-        "request"
-    );
+/// A request whose client may go away before it is answered; then this is what the log has of it.
+struct Unanswered<'a> {
+    id: &'a str,
+    start: Instant,
+}
+
+impl Unanswered<'_> {
+    fn answer(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Unanswered<'_> {
+    fn drop(&mut self) {
+        // A panic is logged where it is caught.
+        if !std::thread::panicking() {
+            info!(request_id = self.id, total_ms = milliseconds(self.start.elapsed()), "request left by its client");
+        }
+    }
 }
 
 /// Milliseconds with three decimals.
 fn milliseconds(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1e6).round() / 1e3
-}
-
-fn not_allowed(message: &'static str, allow: &'static str) -> Response {
-    let mut response = failure(StatusCode::METHOD_NOT_ALLOWED, &Error::new(Code::BadRequest, message), None);
-    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allow));
-    response
-}
-
-fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
-    headers.get(name)?.to_str().ok()
-}
-
-/// Whether a browser asks for a page.
-fn takes_html(accept: Option<&str>) -> bool {
-    accept.is_some_and(|accept| accept.split(',').any(|range| range.trim().starts_with("text/html")))
-}
-
-async fn read_body(site: &Site, headers: &HeaderMap, body: Body) -> Result<Request, Refused> {
-    if !is_json(text(headers, header::CONTENT_TYPE)) {
-        let message = "the body must be JSON: send Content-Type: application/json";
-        return Err(refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::BadRequest, message));
-    }
-    let max = site.config().body_bytes;
-    let collected = tokio::time::timeout(site.config().body_timeout, Limited::new(body, max).collect()).await;
-    let bytes = match collected {
-        Ok(Ok(collected)) => collected.to_bytes(),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            let message = format!("the body has more than {max} bytes");
-            return Err(refuse(StatusCode::PAYLOAD_TOO_LARGE, Code::LimitExceeded, message));
-        }
-        Ok(Err(_)) => return Err(refuse(StatusCode::BAD_REQUEST, Code::BadRequest, "the body broke off")),
-        Err(_) => return Err(refuse(StatusCode::REQUEST_TIMEOUT, Code::Timeout, "the body took too long to arrive")),
-    };
-    match serde_json::from_slice(&bytes) {
-        Ok(Value::Object(members)) => read_members(members),
-        Ok(Value::Array(_)) => {
-            Err(malformed("several operations in one request are not answered: send them one by one"))
-        }
-        Ok(_) => Err(malformed("the body must be a JSON object with `query`")),
-        Err(_) => Err(malformed("the body is not JSON")),
-    }
-}
-
-fn read_members(mut members: Map<String, Value>) -> Result<Request, Refused> {
-    let query = match members.remove("query") {
-        Some(Value::String(query)) => query,
-        Some(_) => return Err(malformed("`query` must be a text")),
-        None => return Err(malformed("`query` is missing")),
-    };
-    let operation_name = match members.remove("operationName") {
-        Some(Value::String(name)) => Some(name).filter(|name| !name.is_empty()),
-        None | Some(Value::Null) => None,
-        Some(_) => return Err(malformed("`operationName` must be a text")),
-    };
-    let variables = match members.remove("variables") {
-        Some(variables @ Value::Object(_)) => Variables::from_json(variables),
-        None | Some(Value::Null) => Variables::default(),
-        Some(_) => return Err(malformed("`variables` must be an object")),
-    };
-    match members.remove("extensions") {
-        None | Some(Value::Null | Value::Object(_)) => {}
-        Some(_) => return Err(malformed("`extensions` must be an object")),
-    }
-    Ok(Request { query, operation_name, variables, ..Request::default() })
-}
-
-/// Reads the parameters of a GET. An empty one is absent.
-fn read_query(uri: &axum::http::Uri) -> Result<Request, Refused> {
-    let Query(parameters) =
-        Query::<Vec<(String, String)>>::try_from_uri(uri).map_err(|_| malformed("the query string is not readable"))?;
-    let mut members = Map::new();
-    for (name, value) in parameters {
-        let is_json = matches!(name.as_str(), "variables" | "extensions");
-        let value = match value.as_str() {
-            "" => continue,
-            _ if is_json => serde_json::from_str(&value).map_err(|_| malformed(format!("`{name}` is not JSON")))?,
-            _ => Value::String(value),
-        };
-        if matches!(name.as_str(), "query" | "operationName" | "variables" | "extensions")
-            && members.insert(name.clone(), value).is_some()
-        {
-            return Err(malformed(format!("`{name}` is given twice")));
-        }
-    }
-    read_members(members)
-}
-
-fn malformed(message: impl Into<std::borrow::Cow<'static, str>>) -> Refused {
-    refuse(StatusCode::BAD_REQUEST, Code::BadRequest, message)
-}
-
-fn refuse(status: StatusCode, code: Code, message: impl Into<std::borrow::Cow<'static, str>>) -> Refused {
-    Box::new((status, Error::new(code, message)))
 }

@@ -1,5 +1,5 @@
 //! Whether the server lives, is ready, and how its database is.
-use std::{sync::atomic::Ordering, time::Duration};
+use std::time::Duration;
 
 use axum::{
     extract::State,
@@ -7,11 +7,18 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde_json::{Value, json};
+use tokio::{
+    sync::Mutex,
+    time::{Instant, timeout},
+};
 
 use super::Site;
 
 /// How long the database may take to answer that it is there.
 const PING_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How long the answer to a ping holds, so that many who ask for health are no load on the database.
+const PING_HOLDS: Duration = Duration::from_millis(250);
 
 /// Share of the pool in use from which on the database counts as degraded.
 const UTILIZATION_DEGRADED: f64 = 0.7;
@@ -46,6 +53,24 @@ impl Pool {
     }
 }
 
+/// What the last ping of the database said, and when it had said so. Who asks while a ping is under way waits for it.
+#[derive(Default)]
+pub(super) struct Ping(Mutex<Option<(Instant, bool)>>);
+
+impl Ping {
+    async fn ask(&self, health: &dyn Health) -> bool {
+        let mut last = self.0.lock().await;
+        if let Some((when, is_answering)) = *last
+            && when.elapsed() < PING_HOLDS
+        {
+            return is_answering;
+        }
+        let is_answering = timeout(PING_TIMEOUT, health.is_answering()).await.unwrap_or(false);
+        *last = Some((Instant::now(), is_answering));
+        is_answering
+    }
+}
+
 /// The process runs.
 pub(super) async fn live() -> Response {
     answer(StatusCode::OK, &json!({ "status": "live" }))
@@ -53,7 +78,7 @@ pub(super) async fn live() -> Response {
 
 /// The server takes requests: it is not about to stop, and its database answers.
 pub(super) async fn ready(State(site): State<Site>) -> Response {
-    if site.inner.is_stopping.load(Ordering::Relaxed) {
+    if site.is_stopping() {
         return answer(StatusCode::SERVICE_UNAVAILABLE, &json!({ "status": "stopping" }));
     }
     match is_answering(&site).await {
@@ -85,9 +110,66 @@ pub(super) async fn database(State(site): State<Site>) -> Response {
 }
 
 async fn is_answering(site: &Site) -> bool {
-    tokio::time::timeout(PING_TIMEOUT, site.inner.health.is_answering()).await.unwrap_or(false)
+    site.inner.ping.ask(&*site.inner.health).await
 }
 
 fn answer(status: StatusCode, body: &Value) -> Response {
     (status, [(header::CONTENT_TYPE, "application/json; charset=utf-8")], body.to_string()).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    /// A database that counts its pings and takes its time for them.
+    struct Slow {
+        pings: AtomicU32,
+        takes: Duration,
+    }
+
+    #[async_trait::async_trait]
+    impl Health for Slow {
+        async fn is_answering(&self) -> bool {
+            self.pings.fetch_add(1, Ordering::Relaxed);
+            tokio::time::sleep(self.takes).await;
+            true
+        }
+
+        fn pool(&self) -> Pool {
+            Pool { size: 0, in_use: 0, waiting: 0, max: 0 }
+        }
+    }
+
+    fn slow(takes: Duration) -> Slow {
+        Slow { pings: AtomicU32::new(0), takes }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn many_who_ask_share_a_ping() {
+        let (ping, slow) = (Ping::default(), slow(Duration::from_millis(10)));
+
+        let answers = futures_util::future::join_all((0..100).map(|_| ping.ask(&slow))).await;
+        assert!(answers.into_iter().all(|is_answering| is_answering));
+        assert_eq!(slow.pings.load(Ordering::Relaxed), 1);
+
+        tokio::time::advance(PING_HOLDS).await;
+        assert!(ping.ask(&slow).await);
+        assert_eq!(slow.pings.load(Ordering::Relaxed), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_ping_without_an_answer_is_given_up() {
+        let start = Instant::now();
+
+        assert!(!Ping::default().ask(&slow(Duration::MAX)).await);
+        assert_eq!(start.elapsed(), PING_TIMEOUT);
+    }
+
+    #[test]
+    fn an_empty_pool_is_not_in_use() {
+        assert_eq!(Pool { size: 0, in_use: 0, waiting: 0, max: 0 }.utilization(), 0.0);
+        assert_eq!(Pool { size: 10, in_use: 7, waiting: 0, max: 10 }.utilization(), 0.7);
+    }
 }

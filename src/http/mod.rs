@@ -1,11 +1,19 @@
 //! HTTP: connections, GraphQL over HTTP, GraphiQL, health.
+mod body;
 mod config;
+mod connection;
 mod console;
 mod frame;
 mod graphql;
 mod health;
 mod negotiation;
+mod origin;
+mod parameters;
+mod refusal;
 mod server;
+mod status;
+#[cfg(test)]
+mod tests;
 
 use std::sync::{
     Arc,
@@ -13,7 +21,9 @@ use std::sync::{
 };
 
 use axum::{
-    Router, middleware,
+    Router,
+    http::{HeaderMap, HeaderName},
+    middleware,
     routing::{any, get},
 };
 use tokio::sync::Semaphore;
@@ -38,21 +48,37 @@ struct Inner {
     config: Config,
     execute: Arc<dyn Execute>,
     health: Arc<dyn Health>,
+    /// What a recent ping of the database said.
+    ping: health::Ping,
+    /// A permit for each request that is executed.
     executing: Semaphore,
+    /// A permit for each byte of large bodies.
+    bodies: Semaphore,
     is_stopping: AtomicBool,
 }
 
 impl Site {
     /// A site that answers with `execute`.
     pub fn new(config: Config, execute: Arc<dyn Execute>, health: Arc<dyn Health>) -> Self {
-        let executing = Semaphore::new(config.executing);
-        let inner = Inner { config, execute, health, executing, is_stopping: AtomicBool::new(false) };
+        let inner = Inner {
+            executing: Semaphore::new(config.executing),
+            bodies: Semaphore::new(config.body_bytes_total),
+            ping: health::Ping::default(),
+            is_stopping: AtomicBool::new(false),
+            config,
+            execute,
+            health,
+        };
         Self { inner: Arc::new(inner) }
     }
 
     /// From now on the site says that it is not ready, so that nothing new is sent to it.
     pub fn stop(&self) {
         self.inner.is_stopping.store(true, Ordering::Relaxed);
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.inner.is_stopping.load(Ordering::Relaxed)
     }
 
     fn config(&self) -> &Config {
@@ -77,4 +103,9 @@ impl Site {
             .layer(middleware::from_fn_with_state(self.clone(), frame::frame))
             .with_state(self.clone())
     }
+}
+
+/// A header's value, where it has one that is text.
+fn header_text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
+    headers.get(name)?.to_str().ok()
 }

@@ -22,13 +22,9 @@ impl MediaType {
 /// The media type that `accept` prefers; none where it takes neither. Without the header it is JSON.
 pub(super) fn negotiate(accept: Option<&str>) -> Option<MediaType> {
     let Some(accept) = accept.filter(|accept| !accept.trim().is_empty()) else { return Some(MediaType::Json) };
-    let ranges: Vec<Range> = accept.split(',').filter_map(Range::parse).collect();
-    let quality = |kind: &str, subtype: &str| {
-        let best = ranges.iter().filter(|range| range.matches(kind, subtype)).max_by_key(|range| range.specificity());
-        best.map_or(0, |range| range.quality)
-    };
-    let response = quality("application", "graphql-response+json");
-    let json = quality("application", "json");
+    let ranges = Range::parse_all(accept);
+    let response = quality(&ranges, "application", "graphql-response+json");
+    let json = quality(&ranges, "application", "json");
     match (response, json) {
         (0, 0) => None,
         // A client that takes anything is one that knows JSON.
@@ -37,6 +33,23 @@ pub(super) fn negotiate(accept: Option<&str>) -> Option<MediaType> {
         }
         _ => Some(MediaType::Json),
     }
+}
+
+/// Whether `accept` prefers a page to data, as a browser does that opens an address.
+pub(super) fn prefers_html(accept: Option<&str>) -> bool {
+    let ranges = Range::parse_all(accept.unwrap_or_default());
+    let html = quality(&ranges, "text", "html");
+    let is_named = ranges.iter().any(|range| range.kind == "text" && range.subtype == "html");
+    is_named
+        && html > 0
+        && html >= quality(&ranges, "application", "json")
+        && html >= quality(&ranges, "application", "graphql-response+json")
+}
+
+/// How much a media type is wanted: what the most specific range says of it.
+fn quality(ranges: &[Range], kind: &str, subtype: &str) -> u32 {
+    let best = ranges.iter().filter(|range| range.matches(kind, subtype)).max_by_key(|range| range.specificity());
+    best.map_or(0, |range| range.quality)
 }
 
 fn names_response(ranges: &[Range]) -> bool {
@@ -55,6 +68,10 @@ struct Range {
 }
 
 impl Range {
+    fn parse_all(accept: &str) -> Vec<Self> {
+        accept.split(',').filter_map(Self::parse).collect()
+    }
+
     fn parse(text: &str) -> Option<Self> {
         let mut parts = text.split(';').map(str::trim);
         let (kind, subtype) = parts.next()?.split_once('/')?;
@@ -128,12 +145,33 @@ mod tests {
                 ),
                 Some(GraphqlResponse),
             ),
+            (Some("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"), Some(Json)),
             (Some("text/html"), None),
+            (Some("text/event-stream"), None),
+            (Some("multipart/mixed"), None),
+            (Some("nonsense"), None),
             (Some("application/json;q=0"), None),
             (Some("application/json; charset=iso-8859-1"), None),
         ];
         for (accept, expected) in cases {
             assert_eq!(negotiate(accept), expected, "{accept:?}");
+        }
+    }
+
+    #[test]
+    fn a_browser_that_opens_an_address_prefers_a_page() {
+        let chromium = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8";
+        for (accept, expected) in [
+            (Some(chromium), true),
+            (Some("text/html"), true),
+            (Some("Text/HTML, application/json"), true),
+            (Some("text/html;q=0.5, application/json"), false),
+            (Some("text/html;q=0"), false),
+            (Some("text/*"), false),
+            (Some("*/*"), false),
+            (None, false),
+        ] {
+            assert_eq!(prefers_html(accept), expected, "{accept:?}");
         }
     }
 

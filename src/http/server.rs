@@ -3,17 +3,21 @@ use std::{sync::Arc, time::Duration};
 
 use axum::Router;
 use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{conn::auto::Builder, graceful::GracefulShutdown},
-    service::TowerToHyperService,
+    rt::{TokioExecutor, TokioTimer},
+    server::conn::auto::Builder,
 };
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
+    task::JoinSet,
 };
-use tracing::{debug, info, warn};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
 
-use super::{Config, Site};
+use super::{
+    Config, Site,
+    connection::{Patience, converse},
+};
 
 /// How long to wait after the system had no room for a new connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -21,26 +25,78 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Streams that one HTTP/2 connection may have open.
 const STREAMS_MAX: u32 = 128;
 
-/// Serves `site` until `shutdown` is done; then says that it is not ready, takes no more connections, and lets what runs
-/// end within `http.shutdown_grace`.
+/// Serves `site` until `shutdown` is done. Then says that it is not ready, accepts for `http.shutdown_delay` longer, and
+/// lets what runs end, all within `http.shutdown_grace`.
+///
+/// Dropping the future ends all connections at once.
 pub async fn run(listener: TcpListener, site: Site, shutdown: impl Future<Output = ()>) {
-    let router = site.router();
-    let builder = builder(site.config());
-    let graceful = GracefulShutdown::new();
-    let places = Arc::new(Semaphore::new(site.config().connections));
-    let mut shutdown = std::pin::pin!(shutdown);
-    loop {
-        tokio::select! {
-            () = &mut shutdown => break,
-            (stream, place) = accept(&listener, &places) => serve(stream, place, &builder, &router, &graceful),
+    let config = site.config().clone();
+    let mut server = Server::new(&site);
+    server.accept_until(&listener, shutdown).await;
+    site.stop();
+    let delay = config.shutdown_delay.min(config.shutdown_grace);
+    server.accept_until(&listener, tokio::time::sleep(delay)).await;
+    drop(listener);
+    server.drain(config.shutdown_grace - delay).await;
+}
+
+/// The connections of a site.
+struct Server {
+    router: Router,
+    builder: Builder<TokioExecutor>,
+    patience: Patience,
+    places: Arc<Semaphore>,
+    connections: JoinSet<()>,
+    stopping: CancellationToken,
+}
+
+impl Server {
+    fn new(site: &Site) -> Self {
+        let config = site.config();
+        let patience =
+            Patience { first: config.header_timeout, idle: config.idle_timeout, write: config.write_timeout };
+        Self {
+            router: site.router(),
+            builder: builder(config),
+            patience,
+            places: Arc::new(Semaphore::new(config.connections)),
+            connections: JoinSet::new(),
+            stopping: CancellationToken::new(),
         }
     }
-    site.stop();
-    drop(listener);
-    let grace = site.config().shutdown_grace;
-    match tokio::time::timeout(grace, graceful.shutdown()).await {
-        Ok(()) => info!("all requests ended"),
-        Err(_) => warn!(grace_ms = grace.as_millis() as u64, "requests were cut off"),
+
+    async fn accept_until(&mut self, listener: &TcpListener, end: impl Future<Output = ()>) {
+        let mut end = std::pin::pin!(end);
+        loop {
+            tokio::select! {
+                () = &mut end => return,
+                (stream, place) = accept(listener, &self.places) => self.serve(stream, place),
+                // Only so that the set keeps no connection that has ended.
+                Some(_) = self.connections.join_next() => {}
+            }
+        }
+    }
+
+    fn serve(&mut self, stream: TcpStream, place: OwnedSemaphorePermit) {
+        // Answers are written whole, so there is nothing to gain by waiting for more. That it fails is harmless.
+        let _ = stream.set_nodelay(true);
+        let conversation =
+            converse(stream, self.builder.clone(), self.router.clone(), self.patience, self.stopping.clone());
+        self.connections.spawn(async move {
+            conversation.await;
+            drop(place);
+        });
+    }
+
+    /// Lets what runs end within `grace`, and cuts off the rest.
+    async fn drain(mut self, grace: Duration) {
+        self.stopping.cancel();
+        let all_ended = async { while self.connections.join_next().await.is_some() {} };
+        match tokio::time::timeout(grace, all_ended).await {
+            Ok(()) => info!("all connections ended"),
+            Err(_) => warn!(connections = self.connections.len(), "connections were cut off"),
+        }
+        self.connections.shutdown().await;
     }
 }
 
@@ -58,32 +114,15 @@ async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> (TcpStream, 
     }
 }
 
-fn serve(
-    stream: TcpStream,
-    place: OwnedSemaphorePermit,
-    builder: &Builder<TokioExecutor>,
-    router: &Router,
-    graceful: &GracefulShutdown,
-) {
-    let _ = stream.set_nodelay(true);
-    let service = TowerToHyperService::new(router.clone());
-    let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
-    let connection = graceful.watch(connection);
-    tokio::spawn(async move {
-        if let Err(error) = connection.await {
-            debug!(error, "a connection ended early");
-        }
-        drop(place);
-    });
-}
-
 fn builder(config: &Config) -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(config.header_timeout)
-        .max_buf_size(config.header_bytes);
+        // For hyper it begins with the end of the request before.
+        .header_read_timeout(config.idle_timeout.max(config.header_timeout))
+        .max_buf_size(config.header_bytes)
+        .max_headers(config.header_count);
     builder
         .http2()
         .timer(TokioTimer::new())

@@ -1,0 +1,241 @@
+//! One connection: the first request in time, no rest for those who neither ask nor read.
+use std::{
+    io::{self, IoSlice},
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use axum::{Router, body::Body, http::Request};
+use hyper::body::Incoming;
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo},
+    server::conn::auto::Builder,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+    sync::watch,
+    time::{Sleep, timeout},
+};
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
+use tracing::debug;
+
+/// How long a connection may make no progress.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    /// Until its first request has begun.
+    pub(super) first: Duration,
+    /// Between requests.
+    pub(super) idle: Duration,
+    /// While its client does not read.
+    pub(super) write: Duration,
+}
+
+/// Serves the requests of a connection until its client leaves or loses its patience, or `stopping` tells it to end
+/// after the requests that run.
+pub(super) async fn converse(
+    stream: TcpStream,
+    builder: Builder<TokioExecutor>,
+    router: Router,
+    patience: Patience,
+    stopping: CancellationToken,
+) {
+    let running = Running::default();
+    let (observed, answers) = (running.observe(), running.clone());
+    let service = hyper::service::service_fn(move |request: Request<Incoming>| {
+        let begun = answers.begin();
+        let answer = router.clone().oneshot(request.map(Body::new));
+        async move {
+            let answer = answer.await;
+            drop(begun);
+            answer
+        }
+    });
+    let stream = TokioIo::new(TimedStream::new(stream, patience.write));
+    let mut connection = std::pin::pin!(builder.serve_connection_with_upgrades(stream, service));
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        idleness = idleness(observed, patience) => match idleness {
+            // hyper does not time the first bytes, by which it tells HTTP/1 from HTTP/2.
+            Idleness::NeverAsked => return debug!("a connection was closed: it asked for nothing"),
+            Idleness::AskedBefore => {
+                connection.as_mut().graceful_shutdown();
+                // Nothing runs any more; a client that reads none of a last answer is not waited for.
+                timeout(patience.write, connection).await.unwrap_or(Ok(()))
+            }
+        },
+        () = stopping.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        debug!(error, "a connection ended early");
+    }
+}
+
+/// The requests of a connection that run.
+#[derive(Clone, Default)]
+struct Running(watch::Sender<usize>);
+
+/// A request that runs until this is dropped.
+struct Begun(watch::Sender<usize>);
+
+impl Running {
+    fn begin(&self) -> Begun {
+        self.0.send_modify(|count| *count += 1);
+        Begun(self.0.clone())
+    }
+
+    fn observe(&self) -> watch::Receiver<usize> {
+        self.0.subscribe()
+    }
+}
+
+impl Drop for Begun {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count -= 1);
+    }
+}
+
+/// What a connection has done before patience with it ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Idleness {
+    NeverAsked,
+    AskedBefore,
+}
+
+/// Waits until no request has run for as long as `patience` allows.
+async fn idleness(mut running: watch::Receiver<usize>, patience: Patience) -> Idleness {
+    if timeout(patience.first, running.changed()).await.is_err() {
+        return Idleness::NeverAsked;
+    }
+    loop {
+        // The senders live in the connection, so that neither wait fails before the connection has ended.
+        let _ = running.wait_for(|count| *count == 0).await;
+        match timeout(patience.idle, running.changed()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => std::future::pending().await,
+            Err(_) => return Idleness::AskedBefore,
+        }
+    }
+}
+
+/// A stream whose writes fail once the peer has taken nothing for a while.
+struct TimedStream<S> {
+    stream: S,
+    limit: Duration,
+    stalled: Option<Pin<Box<Sleep>>>,
+}
+
+impl<S> TimedStream<S> {
+    fn new(stream: S, limit: Duration) -> Self {
+        Self { stream, limit, stalled: None }
+    }
+
+    fn limited<T>(&mut self, cx: &mut Context<'_>, progress: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if progress.is_ready() {
+            self.stalled = None;
+            return progress;
+        }
+        let limit = self.limit;
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
+        ready!(stalled.as_mut().poll(cx));
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client does not read")))
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for TimedStream<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for TimedStream<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let progress = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.limited(cx, progress)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let progress = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        self.limited(cx, progress)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let progress = Pin::new(&mut self.stream).poll_flush(cx);
+        self.limited(cx, progress)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let progress = Pin::new(&mut self.stream).poll_shutdown(cx);
+        self.limited(cx, progress)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    const PATIENCE: Patience =
+        Patience { first: Duration::from_secs(5), idle: Duration::from_secs(75), write: Duration::from_secs(30) };
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_without_a_request_is_given_up_first() {
+        let running = Running::default();
+        let start = tokio::time::Instant::now();
+
+        assert_eq!(idleness(running.observe(), PATIENCE).await, Idleness::NeverAsked);
+        assert_eq!(start.elapsed(), PATIENCE.first);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_is_idle_from_the_end_of_its_last_request() {
+        let running = Running::default();
+        let observed = running.observe();
+        let start = tokio::time::Instant::now();
+        let requests = async {
+            let first = running.begin();
+            tokio::time::sleep(Duration::from_secs(100)).await;
+            let second = running.begin();
+            drop(first);
+            tokio::time::sleep(Duration::from_secs(100)).await;
+            drop(second);
+            std::future::pending::<()>().await;
+        };
+
+        let idleness = tokio::select! {
+            idleness = idleness(observed, PATIENCE) => idleness,
+            () = requests => unreachable!("it never ends"),
+        };
+
+        assert_eq!(idleness, Idleness::AskedBefore);
+        assert_eq!(start.elapsed(), Duration::from_secs(275));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_write_that_nobody_reads_fails_in_the_end() {
+        let (near, mut far) = tokio::io::duplex(4);
+        let mut stream = TimedStream::new(near, PATIENCE.write);
+        let start = tokio::time::Instant::now();
+
+        stream.write_all(b"1234").await.expect("room in the buffer");
+        let error = stream.write_all(b"5").await.expect_err("no room");
+
+        assert_eq!((error.kind(), start.elapsed()), (io::ErrorKind::TimedOut, PATIENCE.write));
+        far.read_exact(&mut [0; 4]).await.expect("what was written");
+        stream.write_all(b"5").await.expect("room again");
+    }
+}

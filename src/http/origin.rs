@@ -1,0 +1,231 @@
+//! Who a request is addressed to, and which site made a browser send it.
+//!
+//! A server on a loopback address asks for no password, so a page must not reach it by resolving a name of its own to
+//! that address (DNS rebinding), nor by making the browser send a request to it.
+use std::net::{IpAddr, SocketAddr};
+
+use axum::http::{HeaderMap, HeaderName, Method, StatusCode, Version, header, request::Parts, uri::Authority};
+
+use super::{Config, header_text, refusal::Refusal};
+use crate::error::Code;
+
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
+const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
+
+/// Paths that say nothing of the catalogue, and that orchestrators ask under an address instead of a name.
+const PROBES: [&str; 2] = ["/health/live", "/health/ready"];
+
+/// Refuses a request that is addressed to another host, or that another site made a browser send.
+pub(super) fn check(config: &Config, parts: &Parts) -> Result<(), Refusal> {
+    if PROBES.contains(&parts.uri.path()) {
+        return Ok(());
+    }
+    let names = Names { address: config.bind, allowed: &config.allowed_hosts };
+    let host = addressee(parts)?;
+    if !names.include(&host) {
+        let message = "this server does not answer to that host name: add it to http.allowed_hosts";
+        return Err(Refusal::new(StatusCode::MISDIRECTED_REQUEST, Code::BadRequest, message));
+    }
+    if is_from_elsewhere(&parts.headers, &host, &names) && !is_link(parts) {
+        let message = "requests that other sites make a browser send are not answered";
+        return Err(Refusal::new(StatusCode::FORBIDDEN, Code::Forbidden, message));
+    }
+    Ok(())
+}
+
+/// The host that a request names: that of its URI before its one Host header (RFC 9112, section 3.2).
+fn addressee(parts: &Parts) -> Result<Authority, Refusal> {
+    if let Some(authority) = parts.uri.authority() {
+        return Ok(authority.clone());
+    }
+    let mut hosts = parts.headers.get_all(header::HOST).iter();
+    let host = match (hosts.next(), hosts.next()) {
+        (Some(host), None) => host.to_str().ok().and_then(|host| host.parse().ok()),
+        (None, _) if parts.version == Version::HTTP_10 => None,
+        _ => return Err(Refusal::bad_request("a request has one Host header")),
+    };
+    host.ok_or_else(|| Refusal::bad_request("the Host header cannot be read"))
+}
+
+/// The names that a server goes by.
+struct Names<'a> {
+    address: SocketAddr,
+    allowed: &'a [String],
+}
+
+impl Names<'_> {
+    /// Whether `host` is one of them. Names of loopback go with any port, because ports are forwarded and no page can
+    /// make them its own.
+    fn include(&self, host: &Authority) -> bool {
+        let is_allowed = self.allowed.iter().any(|allowed| match allowed.rsplit_once(':') {
+            Some((_, port)) if is_port(port) => allowed.eq_ignore_ascii_case(host.as_str()),
+            _ => allowed.eq_ignore_ascii_case(host.host()),
+        });
+        match self.address.ip().is_loopback() {
+            true => is_allowed || is_loopback(host),
+            false => is_allowed || self.allowed.is_empty(),
+        }
+    }
+
+    fn allow_origin(&self, authority: &str) -> bool {
+        self.allowed.iter().any(|allowed| allowed.eq_ignore_ascii_case(authority))
+    }
+}
+
+fn is_port(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+fn is_loopback(host: &Authority) -> bool {
+    // An address in brackets is IPv6; user information before the host is for no server.
+    let name = host.host().trim_start_matches('[').trim_end_matches(']');
+    let is_loopback = name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+    (is_loopback || name.eq_ignore_ascii_case("localhost")) && !host.as_str().contains('@')
+}
+
+/// Whether another site made a browser send this. Clients that are no browsers send none of these headers. Every port of
+/// localhost is the same *site* for a browser, so that alone the same *origin* counts.
+fn is_from_elsewhere(headers: &HeaderMap, host: &Authority, names: &Names) -> bool {
+    let is_own = |origin: &str| {
+        let authority = origin.split_once("://").map_or("", |(_, authority)| authority);
+        authority.eq_ignore_ascii_case(host.as_str()) || names.allow_origin(authority)
+    };
+    match headers.get(header::ORIGIN) {
+        Some(origin) => !origin.to_str().is_ok_and(is_own),
+        None => !matches!(header_text(headers, SEC_FETCH_SITE), None | Some("same-origin" | "none")),
+    }
+}
+
+/// Whether the request is someone following a link: the answer is shown to them, and no page can read it.
+fn is_link(parts: &Parts) -> bool {
+    parts.method == Method::GET
+        && !parts.headers.contains_key(header::ORIGIN)
+        && header_text(&parts.headers, SEC_FETCH_MODE) == Some("navigate")
+        && header_text(&parts.headers, SEC_FETCH_DEST) == Some("document")
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::Request;
+
+    use super::*;
+
+    fn config(bind: &str, allowed: &[&str]) -> Config {
+        Config {
+            bind: bind.parse().expect("an address"),
+            allowed_hosts: allowed.iter().map(ToString::to_string).collect(),
+            ..Config::default()
+        }
+    }
+
+    fn request(method: &str, path: &str, headers: &[(&str, &str)]) -> Parts {
+        let request = Request::builder().method(method).uri(path);
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        request.body(()).expect("a request").into_parts().0
+    }
+
+    fn status(config: &Config, parts: &Parts) -> u16 {
+        check(config, parts).map_or_else(|refusal| refusal.status().as_u16(), |()| 200)
+    }
+
+    #[test]
+    fn a_server_on_loopback_answers_to_names_of_loopback_and_to_those_allowed() {
+        let config = config("127.0.0.1:8080", &["catalogue.example", "other.example:81"]);
+        let cases = [
+            ("localhost:8080", 200),
+            ("LocalHost", 200),
+            ("127.0.0.1:8080", 200),
+            ("[::1]:8080", 200),
+            ("catalogue.example", 200),
+            ("Catalogue.example:443", 200),
+            ("other.example:81", 200),
+            ("other.example", 421),
+            ("evil.example", 421),
+            ("localhost.evil.example:8080", 421),
+            ("127.0.0.1.evil.example", 421),
+            ("192.168.0.1:8080", 421),
+            ("0.0.0.0:8080", 421),
+            ("x@localhost", 421),
+            ("", 400),
+            ("a b", 400),
+        ];
+        for (host, expected) in cases {
+            let parts = request("POST", "/graphql", &[("host", host)]);
+
+            assert_eq!(status(&config, &parts), expected, "{host}");
+        }
+    }
+
+    #[test]
+    fn a_server_elsewhere_answers_to_all_names_until_some_are_given() {
+        let open = config("0.0.0.0:8080", &[]);
+        let named = config("0.0.0.0:8080", &["catalogue.example"]);
+        for (host, path, [expected_open, expected_named]) in [
+            ("catalogue.example", "/graphql", [200, 200]),
+            ("evil.example", "/graphql", [200, 421]),
+            ("localhost:8080", "/graphql", [200, 421]),
+            ("10.0.0.7:8080", "/health/ready", [200, 200]),
+            ("10.0.0.7:8080", "/health/database", [200, 421]),
+        ] {
+            let parts = request("GET", path, &[("host", host)]);
+
+            assert_eq!(status(&open, &parts), expected_open, "{host} {path}");
+            assert_eq!(status(&named, &parts), expected_named, "{host} {path}");
+        }
+    }
+
+    #[test]
+    fn a_request_names_one_host() {
+        let config = config("127.0.0.1:8080", &[]);
+
+        assert_eq!(status(&config, &request("GET", "/graphql", &[])), 400);
+        assert_eq!(
+            status(&config, &request("GET", "/graphql", &[("host", "localhost"), ("host", "evil.example")])),
+            400
+        );
+        // A URI with an authority goes before the header.
+        let absolute = request("GET", "http://evil.example/graphql", &[("host", "localhost")]);
+        assert_eq!(status(&config, &absolute), 421);
+    }
+
+    #[test]
+    fn what_another_site_made_a_browser_send_is_refused() {
+        let config = config("127.0.0.1:8080", &["catalogue.example"]);
+        let cases: [(&[(&str, &str)], u16); 13] = [
+            (&[], 200),
+            (&[("origin", "http://localhost:8080")], 200),
+            (&[("origin", "https://catalogue.example")], 200),
+            (&[("origin", "http://localhost:3000")], 403),
+            (&[("origin", "http://127.0.0.1:8080")], 403),
+            (&[("origin", "https://evil.example")], 403),
+            (&[("origin", "null")], 403),
+            (&[("origin", "http://localhost:8080.evil.example")], 403),
+            (&[("sec-fetch-site", "same-origin")], 200),
+            (&[("sec-fetch-site", "none")], 200),
+            (&[("sec-fetch-site", "same-site")], 403),
+            (&[("sec-fetch-site", "cross-site")], 403),
+            (&[("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document")], 403),
+        ];
+        for (headers, expected) in cases {
+            let headers = [&[("host", "localhost:8080")], headers].concat();
+
+            assert_eq!(status(&config, &request("POST", "/graphql", &headers)), expected, "{headers:?}");
+        }
+    }
+
+    #[test]
+    fn a_link_may_be_followed_and_not_framed() {
+        let config = config("127.0.0.1:8080", &[]);
+        for (dest, expected) in [("document", 200), ("iframe", 403), ("image", 403)] {
+            let headers = [
+                ("host", "localhost:8080"),
+                ("sec-fetch-site", "cross-site"),
+                ("sec-fetch-mode", "navigate"),
+                ("sec-fetch-dest", dest),
+            ];
+
+            assert_eq!(status(&config, &request("GET", "/graphiql", &headers)), expected, "{dest}");
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! The parameters of a GraphQL request: `query`, `operationName`, `variables`, `extensions`.
+use async_graphql::Variables;
+use axum::{extract::Query, http::Uri};
+use serde_json::{Map, Value};
+
+use super::refusal::Refusal;
+use crate::graphql::Request;
+
+/// Reads the parameters from the JSON body of a POST. With `draft`, what is malformed is refused with the status of the
+/// draft of GraphQL over HTTP.
+pub(super) fn from_json(body: &[u8], draft: bool) -> Result<Request, Refusal> {
+    match serde_json::from_slice(body) {
+        Ok(Value::Object(members)) => read(members).map_err(|message| Refusal::malformed(message, draft)),
+        Ok(Value::Array(_)) => {
+            let message = "several operations in one request are not answered: send them one by one";
+            Err(Refusal::malformed(message, draft))
+        }
+        Ok(_) => Err(Refusal::malformed("the body must be a JSON object with `query`", draft)),
+        Err(_) => Err(Refusal::bad_request("the body is not JSON")),
+    }
+}
+
+/// Reads the parameters from the query string of a GET. An empty one is absent.
+pub(super) fn from_uri(uri: &Uri, draft: bool) -> Result<Request, Refusal> {
+    let Query(parameters) = Query::<Vec<(String, String)>>::try_from_uri(uri)
+        .map_err(|_| Refusal::bad_request("the query string cannot be read"))?;
+    let mut members = Map::new();
+    for (name, value) in parameters {
+        let value = match name.as_str() {
+            _ if value.is_empty() => continue,
+            "query" | "operationName" => Value::String(value),
+            "variables" | "extensions" => {
+                serde_json::from_str(&value).map_err(|_| Refusal::bad_request(format!("`{name}` is not JSON")))?
+            }
+            _ => continue,
+        };
+        if members.contains_key(&name) {
+            return Err(Refusal::malformed(format!("`{name}` is given twice"), draft));
+        }
+        members.insert(name, value);
+    }
+    read(members).map_err(|message| Refusal::malformed(message, draft))
+}
+
+/// Whether the query string of a GET asks for anything.
+pub(super) fn asks(uri: &Uri) -> bool {
+    Query::<Vec<(String, String)>>::try_from_uri(uri)
+        .map_or(true, |Query(parameters)| parameters.iter().any(|(name, value)| name == "query" && !value.is_empty()))
+}
+
+/// Reads the parameters; those that are unknown are ignored. The error says what is malformed.
+fn read(mut members: Map<String, Value>) -> Result<Request, &'static str> {
+    let query = match members.remove("query") {
+        Some(Value::String(query)) => query,
+        Some(Value::Null) | None => return Err("`query` is missing"),
+        Some(_) => return Err("`query` must be a string"),
+    };
+    let operation_name = match members.remove("operationName") {
+        Some(Value::String(name)) => Some(name).filter(|name| !name.is_empty()),
+        Some(Value::Null) | None => None,
+        Some(_) => return Err("`operationName` must be a string"),
+    };
+    let variables = match members.remove("variables") {
+        Some(variables @ Value::Object(_)) => Variables::from_json(variables),
+        Some(Value::Null) | None => Variables::default(),
+        Some(_) => return Err("`variables` must be an object"),
+    };
+    match members.remove("extensions") {
+        Some(Value::Object(_) | Value::Null) | None => {}
+        Some(_) => return Err("`extensions` must be an object"),
+    }
+    Ok(Request { query, operation_name, variables, ..Request::default() })
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::StatusCode;
+    use serde_json::json;
+
+    use super::*;
+
+    fn uri(query: &str) -> Uri {
+        format!("/graphql?{query}").parse().expect("a URI")
+    }
+
+    #[test]
+    fn all_parameters_are_read_from_either_place() {
+        let body =
+            json!({ "query": "q", "operationName": "o", "variables": { "a": 1 }, "extensions": { "b": 2 }, "c": 3 });
+        let posted = from_json(body.to_string().as_bytes(), false).expect("parameters");
+        let got =
+            from_uri(&uri("query=q&operationName=o&variables=%7B%22a%22%3A1%7D&extensions=%7B%7D&c=3&c=4"), false)
+                .expect("parameters");
+
+        for request in [posted, got] {
+            assert_eq!((request.query.as_str(), request.operation_name.as_deref()), ("q", Some("o")));
+            assert_eq!(request.variables, Variables::from_json(json!({ "a": 1 })));
+        }
+    }
+
+    #[test]
+    fn null_and_the_empty_string_are_absent() {
+        let body = json!({ "query": "q", "operationName": null, "variables": null, "extensions": null });
+        let posted = from_json(body.to_string().as_bytes(), false).expect("parameters");
+        let got = from_uri(&uri("query=q&operationName=&variables=&extensions="), false).expect("parameters");
+
+        for request in [posted, got] {
+            assert_eq!(request.operation_name, None);
+            assert_eq!(request.variables, Variables::default());
+        }
+    }
+
+    #[test]
+    fn what_is_malformed_is_named() {
+        let bodies = [
+            ("", "the body is not JSON"),
+            ("{", "the body is not JSON"),
+            ("{\"query\":\"\u{0}\"}", "the body is not JSON"),
+            ("null", "the body must be a JSON object with `query`"),
+            ("\"query\"", "the body must be a JSON object with `query`"),
+            ("[]", "several operations in one request are not answered: send them one by one"),
+            ("[{\"query\":\"q\"}]", "several operations in one request are not answered: send them one by one"),
+            ("{}", "`query` is missing"),
+            ("{\"query\":null}", "`query` is missing"),
+            ("{\"query\":1}", "`query` must be a string"),
+            ("{\"query\":[\"q\"]}", "`query` must be a string"),
+            ("{\"query\":\"q\",\"operationName\":1}", "`operationName` must be a string"),
+            ("{\"query\":\"q\",\"operationName\":{}}", "`operationName` must be a string"),
+            ("{\"query\":\"q\",\"variables\":\"{}\"}", "`variables` must be an object"),
+            ("{\"query\":\"q\",\"variables\":[7]}", "`variables` must be an object"),
+            ("{\"query\":\"q\",\"variables\":0}", "`variables` must be an object"),
+            ("{\"query\":\"q\",\"variables\":false}", "`variables` must be an object"),
+            ("{\"query\":\"q\",\"extensions\":[]}", "`extensions` must be an object"),
+        ];
+        let queries = [
+            ("", "`query` is missing"),
+            ("query=", "`query` is missing"),
+            ("query=q&query=q", "`query` is given twice"),
+            ("query=q&variables=1", "`variables` must be an object"),
+            ("query=q&variables=%7B", "`variables` is not JSON"),
+            ("query=q&extensions=x", "`extensions` is not JSON"),
+        ];
+
+        let posted = bodies.map(|(body, message)| (body, from_json(body.as_bytes(), false), message));
+        let got = queries.map(|(query, message)| (query, from_uri(&uri(query), false), message));
+
+        for (given, result, message) in posted.into_iter().chain(got) {
+            let refusal = result.expect_err(given);
+            assert_eq!((refusal.status(), refusal.message()), (StatusCode::BAD_REQUEST, message), "{given}");
+        }
+    }
+
+    #[test]
+    fn a_body_nested_too_deeply_is_refused() {
+        let body = format!("{{\"query\":\"q\",\"variables\":{}}}", "{\"a\":".repeat(100_000));
+
+        assert!(from_json(body.as_bytes(), false).is_err());
+    }
+
+    #[test]
+    fn the_draft_has_a_status_of_its_own_for_what_is_json_and_malformed() {
+        let status = |body: &str| from_json(body.as_bytes(), true).expect_err("a refusal").status().as_u16();
+
+        assert_eq!(status("{"), 400);
+        assert_eq!(status("null"), 422);
+        assert_eq!(status("[]"), 422);
+        assert_eq!(status("{\"query\":1}"), 422);
+    }
+
+    #[test]
+    fn a_page_is_shown_where_nothing_is_asked() {
+        assert!(!asks(&"/graphql".parse().expect("a URI")));
+        assert!(!asks(&uri("")));
+        assert!(!asks(&uri("query=")));
+        assert!(asks(&uri("query=q")));
+    }
+}

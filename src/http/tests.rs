@@ -1,0 +1,739 @@
+//! HTTP over sockets, with a fake behind it that executes what each test needs.
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    sync::{Notify, oneshot},
+    task::JoinHandle,
+};
+
+use super::{Config, Health, Pool, Site, run};
+use crate::{
+    error::Code,
+    graphql::{Execute, Operation, Report, Request, Response},
+};
+
+/// Executes by what the document says: `{ ok }`, `{ large }`, `{ wait }`, `{ never }`, `{ panic }`, `{ partial }`; what
+/// begins with `mutation` is one; all else cannot be parsed.
+#[derive(Default)]
+struct Fake {
+    /// Told when `{ wait }` or `{ never }` has begun.
+    begun: Notify,
+    /// Ends `{ wait }`.
+    release: Notify,
+    /// Told when `{ never }` was dropped.
+    dropped: Notify,
+    is_without_database: AtomicBool,
+    in_use: AtomicU32,
+}
+
+struct TellsDropped<'a>(&'a Notify);
+
+impl Drop for TellsDropped<'_> {
+    fn drop(&mut self) {
+        self.0.notify_one();
+    }
+}
+
+const LARGE_BYTES: usize = 32 << 20;
+
+fn executed(data: &str) -> Response {
+    let report = Report { statements: 3, rounds: 2, rows: 7, ..Report::default() };
+    let body = Bytes::from(format!("{{\"data\":{data}}}"));
+    let (codes, operation) = (Vec::new(), Some(Operation::Query));
+    Response { body, executed: true, codes, operation_name: None, operation, report }
+}
+
+fn refused(code: Code, operation: Option<Operation>) -> Response {
+    let body = json!({ "errors": [{ "message": "refused", "extensions": { "code": code.as_str() } }] });
+    Response { body: body.to_string().into(), executed: false, codes: vec![code], operation, ..executed("{}") }
+}
+
+#[async_trait::async_trait]
+impl Execute for Fake {
+    async fn execute(&self, request: Request) -> Response {
+        let name = request.operation_name.clone();
+        let response = match request.query.as_str() {
+            "{ ok }" => executed(if request.wants_report { "{\"reported\":true}" } else { "{}" }),
+            "{ large }" => executed(&format!("\"{}\"", "x".repeat(LARGE_BYTES))),
+            "{ medium }" => executed(&format!("\"{}\"", "x".repeat(2_000))),
+            "{ partial }" => Response { codes: vec![Code::Unavailable], ..executed("null") },
+            "{ unavailable }" => refused(Code::Unavailable, Some(Operation::Query)),
+            "{ panic }" => panic!("on purpose"),
+            "{ wait }" => {
+                self.begun.notify_one();
+                self.release.notified().await;
+                executed("{}")
+            }
+            "{ never }" => {
+                let _tells = TellsDropped(&self.dropped);
+                self.begun.notify_one();
+                std::future::pending().await
+            }
+            mutation if mutation.starts_with("mutation") => match request.queries_only {
+                true => refused(Code::BadRequest, Some(Operation::Mutation)),
+                false => executed("{}"),
+            },
+            _ => refused(Code::GraphqlParseFailed, None),
+        };
+        Response { operation_name: name, ..response }
+    }
+
+    fn sdl(&self) -> &str {
+        "type Query { ok: Boolean }"
+    }
+}
+
+struct FakeHealth(Arc<Fake>);
+
+#[async_trait::async_trait]
+impl Health for FakeHealth {
+    async fn is_answering(&self) -> bool {
+        !self.0.is_without_database.load(Ordering::Relaxed)
+    }
+
+    fn pool(&self) -> Pool {
+        Pool { size: 9, in_use: self.0.in_use.load(Ordering::Relaxed), waiting: 1, max: 10 }
+    }
+}
+
+/// A server on a port of its own.
+struct Server {
+    address: SocketAddr,
+    fake: Arc<Fake>,
+    client: reqwest::Client,
+    stop: Option<oneshot::Sender<()>>,
+    task: JoinHandle<()>,
+}
+
+impl Server {
+    async fn start(change: impl FnOnce(&mut Config)) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let mut config = Config { bind: address, shutdown_delay: Duration::ZERO, ..Config::default() };
+        change(&mut config);
+        let fake = Arc::new(Fake::default());
+        let site = Site::new(config, fake.clone(), Arc::new(FakeHealth(fake.clone())));
+        let (stop, stopped) = oneshot::channel();
+        let task = tokio::spawn(run(listener, site, async {
+            let _ = stopped.await;
+        }));
+        Self { address, fake, client: reqwest::Client::new(), stop: Some(stop), task }
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    fn post(&self, query: &str) -> reqwest::RequestBuilder {
+        self.client.post(self.url("/graphql")).json(&json!({ "query": query }))
+    }
+
+    fn get(&self, path: &str) -> reqwest::RequestBuilder {
+        self.client.get(self.url(path))
+    }
+
+    async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address).await.expect("a connection")
+    }
+
+    /// Sends bytes on a connection of their own and returns all that comes back before it is closed.
+    async fn send(&self, bytes: impl AsRef<[u8]>) -> String {
+        let mut stream = self.connect().await;
+        stream.write_all(bytes.as_ref()).await.expect("room");
+        read_to_end(&mut stream).await
+    }
+
+    fn begin_to_stop(&mut self) {
+        self.stop.take().expect("not yet stopped").send(()).expect("a server that runs");
+    }
+
+    async fn stop(mut self) {
+        self.begin_to_stop();
+        drop(self.client);
+        self.task.await.expect("it ends by itself");
+    }
+}
+
+/// What a peer sends until it closes the connection, in whichever way.
+async fn read_to_end(stream: &mut TcpStream) -> String {
+    let mut bytes = Vec::new();
+    let _ = stream.read_to_end(&mut bytes).await;
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// A POST of a query as bytes.
+fn post(query: &str) -> String {
+    let body = json!({ "query": query }).to_string();
+    format!(
+        "POST /graphql HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+async fn json_of(request: reqwest::RequestBuilder) -> (u16, Value) {
+    let response = request.send().await.expect("an answer");
+    let status = response.status().as_u16();
+    (status, response.json().await.expect("JSON"))
+}
+
+fn header<'a>(response: &'a reqwest::Response, name: &str) -> &'a str {
+    response.headers().get(name).map_or("", |value| value.to_str().expect("text"))
+}
+
+const SHORT: Duration = Duration::from_millis(30);
+
+#[tokio::test]
+async fn an_answer_carries_what_every_answer_tells() {
+    let server = Server::start(|_| {}).await;
+
+    let response = server.post("{ ok }").header("x-request-id", "a-1").send().await.expect("an answer");
+
+    assert_eq!(response.status(), 200);
+    assert_eq!(header(&response, "content-type"), "application/json; charset=utf-8");
+    assert_eq!(header(&response, "cache-control"), "no-store");
+    assert_eq!(header(&response, "x-content-type-options"), "nosniff");
+    assert_eq!(header(&response, "referrer-policy"), "no-referrer");
+    assert_eq!(header(&response, "x-request-id"), "a-1");
+    assert_eq!(header(&response, "access-control-allow-origin"), "");
+    assert!(header(&response, "vary").contains("Accept"));
+    let timing = header(&response, "server-timing");
+    assert!(timing.starts_with("total;dur=") && timing.ends_with("db;dur=0.000;desc=\"3 statements, 2 rounds\""));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn the_settings_choose_what_answers_tell() {
+    let server = Server::start(|config| {
+        config.server_timing = false;
+        config.report_always = true;
+    })
+    .await;
+
+    let response = server.post("{ ok }").send().await.expect("an answer");
+
+    assert_eq!(header(&response, "server-timing"), "");
+    assert_eq!(response.text().await.expect("a body"), "{\"data\":{\"reported\":true}}");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn the_report_comes_where_it_is_asked_for() {
+    let server = Server::start(|_| {}).await;
+
+    let (_, with) = json_of(server.post("{ ok }").header("x-gatherum-stats", "1")).await;
+    let (_, without) = json_of(server.post("{ ok }").header("x-gatherum-stats", "0")).await;
+
+    assert_eq!(with["data"]["reported"], true);
+    assert_eq!(without["data"], json!({}));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn only_json_is_read_from_a_body() {
+    let server = Server::start(|_| {}).await;
+    for (content_type, expected) in [
+        (Some("application/json"), 200),
+        (Some("application/json; charset=utf-8"), 200),
+        (Some("APPLICATION/JSON"), 200),
+        (Some("application/json; charset=utf-16"), 415),
+        (Some("application/graphql"), 415),
+        (Some("application/x-www-form-urlencoded"), 415),
+        (Some("multipart/form-data; boundary=x"), 415),
+        (Some("text/plain"), 415),
+        (Some("text/plain; application/json"), 415),
+        (None, 415),
+    ] {
+        let request = server.client.post(server.url("/graphql")).body("{\"query\":\"mutation { a }\"}");
+        let request = content_type.into_iter().fold(request, |request, value| request.header("content-type", value));
+
+        let (status, answer) = json_of(request).await;
+
+        assert_eq!(status, expected, "{content_type:?}");
+        assert_eq!(answer.get("errors").is_some(), expected != 200, "{content_type:?}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn only_get_and_post_are_taken_and_mutations_by_post_alone() {
+    let server = Server::start(|_| {}).await;
+    for method in ["PUT", "PATCH", "DELETE", "OPTIONS", "HEAD"] {
+        let method = method.parse().expect("a method");
+        let response = server.client.request(method, server.url("/graphql")).send().await.expect("an answer");
+
+        assert_eq!((response.status().as_u16(), header(&response, "allow")), (405, "GET, POST"));
+    }
+    let by_get = server.get("/graphql?query=mutation%7Ba%7D").send().await.expect("an answer");
+    assert_eq!((by_get.status().as_u16(), header(&by_get, "allow")), (405, "POST"));
+    assert_eq!(server.post("mutation { a }").send().await.expect("an answer").status(), 200);
+    assert_eq!(server.get("/graphql?query=%7B+ok+%7D").send().await.expect("an answer").status(), 200);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn an_answer_has_the_media_type_that_was_asked_for_with_its_status() {
+    let server = Server::start(|_| {}).await;
+    const RESPONSE: &str = "application/graphql-response+json; charset=utf-8";
+    const JSON: &str = "application/json; charset=utf-8";
+    for (accept, query, status, content_type) in [
+        ("*/*", "{ ok }", 200, JSON),
+        ("application/graphql-response+json", "{ ok }", 200, RESPONSE),
+        ("application/json", "{", 200, JSON),
+        ("application/graphql-response+json", "{", 400, RESPONSE),
+        ("application/graphql-response+json", "{ partial }", 200, RESPONSE),
+        ("text/event-stream", "{ ok }", 406, JSON),
+        ("text/csv", "{ ok }", 406, JSON),
+    ] {
+        let response = server.post(query).header("accept", accept).send().await.expect("an answer");
+
+        assert_eq!((response.status().as_u16(), header(&response, "content-type")), (status, content_type), "{accept}");
+        assert!(header(&response, "vary").contains("Accept"));
+        assert!(header(&response, "server-timing").starts_with("total;dur="), "{accept}");
+    }
+    let malformed = server.get("/graphql").header("accept", "application/graphql-response+json");
+    let malformed = malformed.send().await.expect("an answer");
+    assert_eq!((malformed.status().as_u16(), header(&malformed, "content-type")), (400, RESPONSE));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn the_statuses_of_the_draft_are_a_setting() {
+    let server = Server::start(|config| config.draft_status_codes = true).await;
+    for (body, status) in [
+        ("{\"query\":\"{ ok }\"}", 200),
+        ("{\"query\":\"{ partial }\"}", 294),
+        ("{\"query\":\"{\"}", 400),
+        ("{\"query\":1}", 422),
+        ("null", 422),
+        ("{", 400),
+    ] {
+        let request = server.client.post(server.url("/graphql")).header("content-type", "application/json").body(body);
+
+        assert_eq!(request.send().await.expect("an answer").status().as_u16(), status, "{body}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn hosts_and_sites_are_told_apart_on_every_path() {
+    let server = Server::start(|_| {}).await;
+    for (name, value, status) in [
+        ("host", "evil.example", 421),
+        ("origin", "http://evil.example", 403),
+        ("origin", "null", 403),
+        ("sec-fetch-site", "cross-site", 403),
+        ("sec-fetch-site", "same-origin", 200),
+    ] {
+        for request in [server.post("{ ok }"), server.get("/schema.graphql"), server.get("/health/database")] {
+            let response = request.header(name, value).send().await.expect("an answer");
+
+            assert_eq!(response.status().as_u16(), status, "{name}: {value}");
+            assert_eq!(header(&response, "access-control-allow-origin"), "");
+            assert_ne!(header(&response, "x-request-id"), "");
+        }
+    }
+    let own = server.post("{ ok }").header("origin", server.url(""));
+    assert_eq!(own.send().await.expect("an answer").status(), 200);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_panic_ends_its_request_alone() {
+    let server = Server::start(|_| {}).await;
+
+    let (status, answer) = json_of(server.post("{ panic }").header("x-request-id", "p-1")).await;
+
+    assert_eq!(status, 500);
+    assert_eq!(answer["errors"][0]["extensions"], json!({ "code": "INTERNAL", "id": "p-1" }));
+    assert_eq!(answer["errors"][0]["message"], "internal error");
+    assert_eq!(server.post("{ ok }").send().await.expect("an answer").status(), 200);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_body_too_large_is_refused_before_it_is_sent_and_while() {
+    let server = Server::start(|config| config.body_bytes = 1_000).await;
+    let head = "POST /graphql HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n";
+
+    let announced = server.send(format!("{head}Expect: 100-continue\r\nContent-Length: 1001\r\n\r\n")).await;
+    let streamed =
+        server.send(format!("{head}Transfer-Encoding: chunked\r\n\r\n3e9\r\n{}\r\n", "x".repeat(1_001))).await;
+    let sent = server.post(&"x".repeat(5_000_000)).send().await.expect("an answer");
+
+    for answer in [announced, streamed] {
+        assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+        assert!(answer.contains("LIMIT_EXCEEDED"), "{answer}");
+    }
+    assert_eq!(sent.status(), 413);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_client_that_still_sends_what_is_refused_reads_the_answer() {
+    let server = Server::start(|_| {}).await;
+    let body = "x".repeat(12_000_000);
+    for (content_type, origin, expected) in [
+        ("application/json", server.url(""), 413),
+        ("text/plain", server.url(""), 415),
+        ("application/json", "http://evil.example".to_owned(), 403),
+    ] {
+        // Writes all before it reads anything.
+        let head = format!(
+            "POST /graphql HTTP/1.1\r\nHost: {}\r\nOrigin: {origin}\r\nContent-Type: {content_type}\r\n",
+            server.address
+        );
+        let mut stream = server.connect().await;
+        let request = format!("{head}Connection: close\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+
+        stream.write_all(request.as_bytes()).await.expect("room for all");
+
+        let answer = read_to_end(&mut stream).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {expected}")), "{answer}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_head_too_large_is_refused() {
+    let server = Server::start(|_| {}).await;
+    let long = format!("GET /graphql HTTP/1.1\r\nHost: localhost\r\nX: {}\r\n\r\n", "x".repeat(20_000));
+    let many = format!("GET /graphql HTTP/1.1\r\nHost: localhost\r\n{}\r\n", "X: x\r\n".repeat(100));
+
+    assert!(server.send(long).await.starts_with("HTTP/1.1 431"));
+    assert!(server.send(many).await.starts_with("HTTP/1.1 431"));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn who_begins_and_does_not_go_on_is_let_go() {
+    let server = Server::start(|config| config.header_timeout = SHORT).await;
+    let http2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+
+    for beginning in [&b""[..], b"P", b"PRI * HT", b"POST /graphql HTTP/1.1\r\nHost: local", http2] {
+        let answer = server.send(beginning).await;
+
+        assert!(!answer.starts_with("HTTP/1.1 2"), "{answer}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_arrive_is_answered_with_a_timeout() {
+    let server = Server::start(|config| config.body_timeout = SHORT).await;
+
+    let answer = server
+        .send(
+            "POST /graphql HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{",
+        )
+        .await;
+
+    assert!(answer.starts_with("HTTP/1.1 408") && answer.contains("\"TIMEOUT\""), "{answer}");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_connection_that_rests_too_long_is_closed() {
+    let server = Server::start(|config| config.idle_timeout = SHORT).await;
+
+    let answer = server.send(post("{ ok }") + &post("{ ok }")).await;
+
+    assert_eq!(answer.matches("HTTP/1.1 200").count(), 2, "{answer}");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn who_does_not_read_gives_up_the_place() {
+    let server = Server::start(|config| {
+        config.connections = 1;
+        config.write_timeout = SHORT;
+    })
+    .await;
+    let mut deaf = server.connect().await;
+    deaf.write_all(post("{ large }").as_bytes()).await.expect("room");
+
+    // There is one place, so the answer comes once the other connection was cut.
+    let answer = server.post("{ ok }").send().await.expect("an answer");
+
+    assert_eq!(answer.status(), 200);
+    assert!(read_to_end(&mut deaf).await.len() < LARGE_BYTES);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn more_connections_than_places_wait() {
+    let server = Server::start(|config| config.connections = 1).await;
+    let mut first = server.connect().await;
+    first.write_all(post("{ wait }").as_bytes()).await.expect("room");
+    server.fake.begun.notified().await;
+    let mut second = server.connect().await;
+    second.write_all(post("{ ok }").as_bytes()).await.expect("room");
+
+    let mut byte = [0];
+    assert!(futures_util::poll!(std::pin::pin!(second.read(&mut byte))).is_pending());
+    drop(first);
+
+    assert_eq!(second.read(&mut byte).await.expect("an answer"), 1);
+    drop(second);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn more_requests_than_places_are_refused_at_once() {
+    let server = Server::start(|config| config.executing = 1).await;
+    let waiting = tokio::spawn(server.post("{ wait }").send());
+    server.fake.begun.notified().await;
+
+    let refused = server.post("{ ok }").send().await.expect("an answer");
+    let live = server.get("/health/live").send().await.expect("an answer");
+
+    assert_eq!((refused.status().as_u16(), header(&refused, "retry-after")), (503, "1"));
+    assert_eq!(refused.json::<Value>().await.expect("JSON")["errors"][0]["extensions"]["code"], "OVERLOADED");
+    assert_eq!(live.status(), 200);
+    server.fake.release.notify_one();
+    assert_eq!(waiting.await.expect("a task").expect("an answer").status(), 200);
+    assert_eq!(server.post("{ ok }").send().await.expect("an answer").status(), 200);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_database_that_is_away_is_said_with_when_to_come_back() {
+    let server = Server::start(|_| {}).await;
+
+    let response = server.post("{ unavailable }").send().await.expect("an answer");
+
+    assert_eq!((response.status().as_u16(), header(&response, "retry-after")), (503, "1"));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_request_that_takes_too_long_is_dropped_and_answered() {
+    let server = Server::start(|config| config.request_timeout = SHORT).await;
+
+    let (status, answer) = json_of(server.post("{ never }")).await;
+
+    assert_eq!((status, &answer["errors"][0]["extensions"]["code"]), (504, &json!("TIMEOUT")));
+    server.fake.dropped.notified().await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_request_whose_client_leaves_is_dropped() {
+    let server = Server::start(|_| {}).await;
+    let mut leaving = server.connect().await;
+    leaving.write_all(post("{ never }").as_bytes()).await.expect("room");
+    server.fake.begun.notified().await;
+
+    drop(leaving);
+
+    server.fake.dropped.notified().await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn answers_are_compressed_from_a_kilobyte_on_for_those_who_take_it() {
+    let server = Server::start(|_| {}).await;
+    for (accept, query, coding) in [
+        ("gzip, br", "{ ok }", ""),
+        ("gzip", "{ medium }", "gzip"),
+        ("br", "{ medium }", "br"),
+        ("identity", "{ medium }", ""),
+    ] {
+        let response = server.post(query).header("accept-encoding", accept).send().await.expect("an answer");
+
+        assert_eq!(header(&response, "content-encoding"), coding, "{accept} {query}");
+        let vary: Vec<_> = response.headers().get_all("vary").iter().collect();
+        assert!(
+            query == "{ ok }" || (vary[0] == "Accept" && vary.contains(&&"accept-encoding".parse().expect("a value"))),
+            "{vary:?}"
+        );
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn http_2_is_spoken_without_an_upgrade() {
+    let server = Server::start(|_| {}).await;
+    let client = reqwest::Client::builder().http2_prior_knowledge().build().expect("a client");
+    let ask = |query: &str| client.post(server.url("/graphql")).json(&json!({ "query": query })).send();
+
+    let (first, second) = tokio::join!(ask("{ ok }"), ask("{ medium }"));
+
+    for response in [first, second] {
+        let response = response.expect("an answer");
+        assert_eq!((response.status().as_u16(), response.version()), (200, reqwest::Version::HTTP_2));
+    }
+    let evil = client.get(server.url("/schema.graphql")).header("origin", "http://evil.example").send().await;
+    assert_eq!(evil.expect("an answer").status(), 403);
+    drop(client);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn what_runs_ends_before_the_server_does() {
+    let mut server = Server::start(|_| {}).await;
+    let mut stream = server.connect().await;
+    stream.write_all((post("{ wait }") + &post("{ ok }")).as_bytes()).await.expect("room");
+    server.fake.begun.notified().await;
+
+    server.begin_to_stop();
+    refuses_connections(server.address).await;
+    assert!(!server.task.is_finished());
+    server.fake.release.notify_one();
+
+    let answer = read_to_end(&mut stream).await;
+    // What was sent behind it was not begun, so that the client may send it again elsewhere.
+    assert_eq!(answer.matches("HTTP/1.1 200").count(), 1, "{answer}");
+    assert!(answer.contains("{\"data\":{}}") && answer.to_lowercase().contains("connection: close"), "{answer}");
+    server.task.await.expect("it ends by itself");
+}
+
+/// Waits until nobody listens any more.
+async fn refuses_connections(address: SocketAddr) {
+    while TcpStream::connect(address).await.is_ok() {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_stops_goes_on_accepting_while_it_says_that_it_is_not_ready() {
+    let mut server = Server::start(|config| config.shutdown_delay = Config::default().shutdown_grace).await;
+    assert_eq!(server.get("/health/ready").send().await.expect("an answer").status(), 200);
+
+    server.begin_to_stop();
+    let mut ready = server.get("/health/ready").send().await.expect("an answer");
+    while ready.status() == 200 {
+        ready = server.get("/health/ready").send().await.expect("an answer");
+    }
+    let late = server.post("{ ok }").send().await.expect("an answer");
+
+    assert_eq!((ready.status().as_u16(), header(&ready, "connection")), (503, "close"));
+    assert_eq!((late.status().as_u16(), header(&late, "connection")), (200, "close"));
+    server.task.abort();
+}
+
+#[tokio::test]
+async fn what_does_not_end_is_cut_off_after_the_grace() {
+    let mut server = Server::start(|config| config.shutdown_grace = SHORT).await;
+    let mut stream = server.connect().await;
+    stream.write_all(post("{ never }").as_bytes()).await.expect("room");
+    server.fake.begun.notified().await;
+
+    server.begin_to_stop();
+
+    server.task.await.expect("it ends by itself");
+    server.fake.dropped.notified().await;
+    assert_eq!(read_to_end(&mut stream).await, "");
+}
+
+#[tokio::test]
+async fn health_is_told_as_it_is() {
+    for (in_use, is_without_database, status, expected, ready) in
+        [(6, false, 200, "healthy", 200), (7, false, 200, "degraded", 200), (0, true, 503, "unavailable", 503)]
+    {
+        let server = Server::start(|_| {}).await;
+        server.fake.in_use.store(in_use, Ordering::Relaxed);
+        server.fake.is_without_database.store(is_without_database, Ordering::Relaxed);
+
+        let (database_status, database) = json_of(server.get("/health/database")).await;
+
+        assert_eq!((database_status, &database["status"]), (status, &json!(expected)));
+        assert_eq!(database["in_use"], in_use);
+        assert_eq!(database["idle"], 9 - in_use);
+        assert_eq!((&database["size"], &database["waiting"], &database["max"]), (&json!(9), &json!(1), &json!(10)));
+        assert_eq!(database["utilization"], f64::from(in_use) / 10.0);
+        assert_eq!(json_of(server.get("/health/ready")).await.0, ready);
+        assert_eq!(json_of(server.get("/health/live")).await.0, 200);
+        server.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn the_schema_is_told_and_unknown_paths_are_not_found() {
+    let server = Server::start(|_| {}).await;
+
+    let schema = server.get("/schema.graphql").send().await.expect("an answer");
+    let (status, nothing) = json_of(server.get("/nothing")).await;
+
+    assert_eq!(schema.text().await.expect("a text"), "type Query { ok: Boolean }");
+    assert_eq!((status, &nothing["errors"][0]["extensions"]["code"]), (404, &json!("NOT_FOUND")));
+    server.stop().await;
+}
+
+/// The log of all tests, as JSON.
+#[derive(Clone)]
+struct Lines;
+
+static LINES: Mutex<Vec<u8>> = Mutex::new(Vec::new());
+
+impl std::io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        std::io::Write::write(&mut *LINES.lock().expect("no panic"), bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The log lines of the requests with an id.
+fn lines_of(id: &str) -> Vec<Value> {
+    let bytes = LINES.lock().expect("no panic");
+    let lines = std::str::from_utf8(&bytes).expect("text").lines();
+    let lines = lines.map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
+    lines.filter(|line| line["request_id"] == id).collect()
+}
+
+#[tokio::test]
+async fn every_request_leaves_one_line() {
+    // A subscriber of one thread would miss what other threads have made the library believe that nobody wants.
+    let subscriber = tracing_subscriber::fmt().json().flatten_event(true).with_writer(|| Lines).finish();
+    tracing::subscriber::set_global_default(subscriber).expect("the only one in this process");
+    let server = Server::start(|_| {}).await;
+    let named = json!({ "query": "{ ok }", "operationName": "n".repeat(200) });
+
+    for request in [
+        server.client.post(server.url("/graphql")).json(&named),
+        server.post("{"),
+        server.post("{ ok }").header("accept", "text/csv"),
+        server.post("{ ok }").header("host", "evil.example"),
+    ] {
+        request.header("x-request-id", "one-line").send().await.expect("an answer");
+    }
+    let mut leaving = server.connect().await;
+    let never = post("{ never }").replace("Host", "X-Request-Id: one-line\r\nHost");
+    leaving.write_all(never.as_bytes()).await.expect("room");
+    server.fake.begun.notified().await;
+    drop(leaving);
+    server.fake.dropped.notified().await;
+
+    let lines = lines_of("one-line");
+    let told: Vec<_> = lines.iter().map(|line| (line["status"].as_u64(), line["code"].as_str())).collect();
+    assert_eq!(
+        told,
+        [
+            (Some(200), Some("")),
+            (Some(200), Some("GRAPHQL_PARSE_FAILED")),
+            (Some(406), Some("BAD_REQUEST")),
+            (Some(421), Some("BAD_REQUEST")),
+            (None, None),
+        ]
+    );
+    let messages: Vec<_> = lines.iter().map(|line| line["message"].as_str().expect("text")).collect();
+    assert_eq!(messages, ["request", "request", "request", "request", "request left by its client"]);
+    let first = &lines[0];
+    assert_eq!(first["operation"], "n".repeat(100));
+    assert_eq!((&first["statements"], &first["rounds"], &first["rows"]), (&json!(3), &json!(2), &json!(7)));
+    assert!(first["db_ms"].is_number() && first["total_ms"].is_number() && first["cache_hit"] == false, "{first}");
+    server.stop().await;
+}
