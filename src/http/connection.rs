@@ -6,11 +6,12 @@ use std::{
     time::Duration,
 };
 
-use axum::{Router, body::Body, http::Request};
-use hyper::body::Incoming;
+use axum::{Router, http::Request};
+use hyper::{body::Incoming, service::Service};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo},
     server::conn::auto::Builder,
+    service::TowerToHyperService,
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -18,8 +19,6 @@ use tokio::{
     sync::watch,
     time::{Sleep, timeout},
 };
-use tokio_util::sync::CancellationToken;
-use tower::ServiceExt;
 use tracing::debug;
 
 /// How long a connection may make no progress.
@@ -33,20 +32,21 @@ pub(super) struct Patience {
     pub(super) write: Duration,
 }
 
-/// Serves the requests of a connection until its client leaves or loses its patience, or `stopping` tells it to end
-/// after the requests that run.
+/// Serves the requests of a connection until its client leaves, patience with it ends, or `stopping` is true: then
+/// it ends after the requests that run.
 pub(super) async fn converse(
     stream: TcpStream,
     builder: Builder<TokioExecutor>,
     router: Router,
     patience: Patience,
-    stopping: CancellationToken,
+    stopping: watch::Receiver<bool>,
 ) {
     let running = Running::default();
     let (observed, answers) = (running.observe(), running.clone());
+    let router = TowerToHyperService::new(router);
     let service = hyper::service::service_fn(move |request: Request<Incoming>| {
         let begun = answers.begin();
-        let answer = router.clone().oneshot(request.map(Body::new));
+        let answer = router.call(request);
         async move {
             let answer = answer.await;
             drop(begun);
@@ -66,7 +66,7 @@ pub(super) async fn converse(
                 timeout(patience.write, connection).await.unwrap_or(Ok(()))
             }
         },
-        () = stopping.cancelled() => {
+        () = told_to_stop(stopping) => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }
@@ -74,6 +74,11 @@ pub(super) async fn converse(
     if let Err(error) = ended {
         debug!(error, "a connection ended early");
     }
+}
+
+async fn told_to_stop(mut stopping: watch::Receiver<bool>) {
+    // It fails where the server was dropped, which ends its connections too.
+    let _ = stopping.wait_for(|stopping| *stopping).await;
 }
 
 /// The requests of a connection that run.

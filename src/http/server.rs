@@ -8,10 +8,9 @@ use hyper_util::{
 };
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
     task::JoinSet,
 };
-use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::{
@@ -47,7 +46,7 @@ struct Server {
     patience: Patience,
     places: Arc<Semaphore>,
     connections: JoinSet<()>,
-    stopping: CancellationToken,
+    stopping: watch::Sender<bool>,
 }
 
 impl Server {
@@ -61,7 +60,7 @@ impl Server {
             patience,
             places: Arc::new(Semaphore::new(config.connections)),
             connections: JoinSet::new(),
-            stopping: CancellationToken::new(),
+            stopping: watch::Sender::new(false),
         }
     }
 
@@ -81,7 +80,7 @@ impl Server {
         // Answers are written whole, so there is nothing to gain by waiting for more. That it fails is harmless.
         let _ = stream.set_nodelay(true);
         let conversation =
-            converse(stream, self.builder.clone(), self.router.clone(), self.patience, self.stopping.clone());
+            converse(stream, self.builder.clone(), self.router.clone(), self.patience, self.stopping.subscribe());
         self.connections.spawn(async move {
             conversation.await;
             drop(place);
@@ -90,7 +89,7 @@ impl Server {
 
     /// Lets what runs end within `grace`, and cuts off the rest.
     async fn drain(mut self, grace: Duration) {
-        self.stopping.cancel();
+        self.stopping.send_replace(true);
         let all_ended = async { while self.connections.join_next().await.is_some() {} };
         match tokio::time::timeout(grace, all_ended).await {
             Ok(()) => info!("all connections ended"),
