@@ -59,8 +59,25 @@ fn wants_page(site: &Site, parts: &Parts) -> bool {
         && !parameters::asks(&parts.uri)
 }
 
-/// Reads and executes a request.
+/// Checks, reads and executes a request.
 async fn exchange(site: &Site, parts: &Parts, body: Body) -> Result<Answer, Refusal> {
+    check(parts)?;
+    let config = site.config();
+    // What was received takes up room until the answer is there, because the request holds copies of it.
+    let (mut request, _received) = match parts.method == Method::POST {
+        true => {
+            let received = body::receive(body, config.body_bytes, config.body_timeout, &site.inner.bodies).await?;
+            (parameters::from_json(&received.bytes, config.draft_status_codes)?, Some(received))
+        }
+        false => (parameters::from_uri(&parts.uri, config.draft_status_codes)?, None),
+    };
+    request.queries_only = parts.method == Method::GET;
+    request.wants_report = config.report_always || header_text(&parts.headers, WANTS_REPORT) == Some("1");
+    execute(site, request).await
+}
+
+/// Refuses what the head alone shows to be wrong.
+fn check(parts: &Parts) -> Result<(), Refusal> {
     if parts.method != Method::GET && parts.method != Method::POST {
         let message = "GraphQL is asked by GET or POST";
         return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, Code::BadRequest, message).allowing("GET, POST"));
@@ -69,25 +86,11 @@ async fn exchange(site: &Site, parts: &Parts, body: Body) -> Result<Answer, Refu
         let message = "answers are application/graphql-response+json or application/json: accept one of them";
         return Err(Refusal::new(StatusCode::NOT_ACCEPTABLE, Code::BadRequest, message));
     }
-    let config = site.config();
-    let is_post = parts.method == Method::POST;
-    if is_post && !is_json(header_text(&parts.headers, header::CONTENT_TYPE)) {
+    if parts.method == Method::POST && !is_json(header_text(&parts.headers, header::CONTENT_TYPE)) {
         let message = "the body must be JSON: send Content-Type: application/json";
         return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::BadRequest, message));
     }
-    // What was received takes up room until the answer is there, for the request holds copies of it.
-    let (mut request, _received);
-    if is_post {
-        let received = body::receive(body, config.body_bytes, config.body_timeout, &site.inner.bodies).await?;
-        request = parameters::from_json(&received.bytes, config.draft_status_codes)?;
-        _received = Some(received);
-    } else {
-        request = parameters::from_uri(&parts.uri, config.draft_status_codes)?;
-        _received = None;
-    }
-    request.queries_only = !is_post;
-    request.wants_report = config.report_always || header_text(&parts.headers, WANTS_REPORT) == Some("1");
-    execute(site, request).await
+    Ok(())
 }
 
 /// Executes a request if there is a place for it, within `http.request_timeout`.
