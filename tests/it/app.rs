@@ -58,6 +58,8 @@ impl TestApp {
         let test = backend.database().await;
         let mut config = Config { database: test.config.clone(), ..Config::default() };
         config.http.bind = SocketAddr::from(([127, 0, 0, 1], 0));
+        // Nobody balances load here: stopping needs no time to be noticed.
+        config.http.shutdown_delay = std::time::Duration::ZERO;
         change(&mut config);
         let app = App::build(&config).await.expect("a server");
         crate::fixture::fill(app.db(), 20).await;
