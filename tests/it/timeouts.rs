@@ -5,6 +5,7 @@ use gatherum::{
     db::{Config, Db, Dialect, Sql},
     error::Code,
 };
+use sqlx::{ConnectOptions, Row, sqlite::SqliteConnectOptions};
 
 use crate::backend::{Backend, TestDb};
 
@@ -94,6 +95,44 @@ async fn postgresql_ends_the_statement_of_a_request_that_went_away() {
 
     let ended = async {
         while running(&test).await > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), ended).await.expect("a statement that has ended");
+}
+
+/// A reader of SQLite keeps its view of the file until its statement has ended: as long as it does, the write-ahead log
+/// cannot be folded into the file and cut off.
+#[tokio::test(flavor = "multi_thread")]
+async fn sqlite_ends_the_statement_of_a_request_that_went_away() {
+    let test = Backend::Sqlite.database().await;
+    let file: SqliteConnectOptions = test.config.url.parse().expect("a URL");
+    let mut beside = file.busy_timeout(Duration::ZERO).connect().await.expect("another connection");
+    let mut is_being_read = async || {
+        sqlx::query(
+            "insert into users (id, name, created_at, updated_at) values (randomblob(16), hex(randomblob(8)), 0, 0)",
+        )
+        .execute(&mut beside)
+        .await
+        .expect("a row in the log");
+        let checkpoint =
+            sqlx::query("pragma wal_checkpoint(truncate)").fetch_one(&mut beside).await.expect("a checkpoint");
+        checkpoint.get::<i64, _>("busy") == 1
+    };
+    let mut sql = test.db.sql();
+    sql.push(
+        "with recursive n (i) as (select count(*) from users union all select i + 1 from n) select count(*) from n",
+    );
+    let db = test.db.clone();
+    let request = tokio::spawn(async move { db.fetch::<i64>("endless", sql).await });
+    while !is_being_read().await {
+        tokio::task::yield_now().await;
+    }
+
+    request.abort();
+
+    let ended = async {
+        while is_being_read().await {
             tokio::task::yield_now().await;
         }
     };
