@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Imports 100,000 artifacts with about 300,000 memberships from NDJSON into PostgreSQL and SQLite, and beside it restores
-# the same rows into PostgreSQL by COPY, keys and triggers in place on both sides.
+# Imports 100,000 artifacts with about 300,000 memberships from NDJSON into SQLite and PostgreSQL. Beside it the databases
+# write the same rows themselves: SQLite from another file, PostgreSQL by COPY; keys and triggers in place on all sides.
 #
 #   cargo build --release && bench/import.sh [postgres://user@host:port]
 set -euo pipefail
@@ -26,7 +26,10 @@ for name in gatherum_bench_a gatherum_bench_b; do
   psql -q "$server/postgres" -c "drop database if exists $name" -c "create database $name" 2>/dev/null
 done
 timed "import, SQLite" env DATABASE_URL="sqlite://$work/bench.db" "$gatherum" import ndjson "$work/catalogue.ndjson"
+python3 -m venv "$work/python" && "$work/python/bin/pip" install --quiet apsw==3.54.1.0
+DATABASE_URL="sqlite://$work/bulk.db" "$gatherum" migrate up >/dev/null
+timed "SQLite, the same rows" "$work/python/bin/python" bench/sqlite_bulk.py "$work/bench.db" "$work/bulk.db"
 timed "import, PostgreSQL" env DATABASE_URL="$server/gatherum_bench_a" "$gatherum" import ndjson "$work/catalogue.ndjson"
 pg_dump --data-only -t artifacts -t collections -t collection_artifacts "$server/gatherum_bench_a" >"$work/rows.sql"
 DATABASE_URL="$server/gatherum_bench_b" "$gatherum" migrate up >/dev/null
-timed "COPY of the same rows" psql -q1 "$server/gatherum_bench_b" -f "$work/rows.sql"
+timed "PostgreSQL, COPY of the rows" psql -q1 "$server/gatherum_bench_b" -f "$work/rows.sql"

@@ -67,18 +67,23 @@ async fn analyze(db: &Db) -> Result<()> {
     Ok(())
 }
 
-/// A transaction in which PostgreSQL looks rows up by index. What is written in it is not in the statistics yet: taken for
-/// small, whole tables would be read and hashed for each batch.
+/// A transaction for many rows.
+///
+/// PostgreSQL looks rows up by index: what is written is not in the statistics yet, and whole tables, taken for small,
+/// would be read and hashed for each batch. SQLite keeps 64 MiB of pages: with fewer, those of the indexes would be written
+/// to the log and read back again and again.
 async fn begin(db: &Db) -> Result<Transaction> {
     let mut tx = db.begin().await?;
-    if tx.dialect() == Dialect::Postgres {
-        for setting in
-            ["set local enable_hashjoin = off", "set local enable_mergejoin = off", "set local enable_seqscan = off"]
-        {
-            let mut sql = tx.sql();
-            sql.push(setting);
-            tx.execute("import.settings", sql).await?;
+    let settings: &[&str] = match tx.dialect() {
+        Dialect::Postgres => {
+            &["set local enable_hashjoin = off", "set local enable_mergejoin = off", "set local enable_seqscan = off"]
         }
+        Dialect::Sqlite => &["pragma cache_size = -65536"],
+    };
+    for setting in settings {
+        let mut sql = tx.sql();
+        sql.push(setting);
+        tx.execute("import.settings", sql).await?;
     }
     Ok(tx)
 }
@@ -412,7 +417,7 @@ impl Writer {
     /// What each row is to the database: new, changed, alike, or to be refused.
     async fn look(&mut self, table: &'static Table, rows: &[Waiting]) -> Result<Vec<i64>> {
         let mut sql = self.tx.sql();
-        sql.push("select r.n, cast(case ");
+        sql.push("select s.n, s.state from (select r.n, cast(case ");
         for (place, (condition, _)) in table.refusals.iter().enumerate() {
             sql.push("when ").push(condition).push(" then ").int(REFUSED + place as i64).push(" ");
         }
@@ -420,11 +425,13 @@ impl Writer {
         table.values(&mut sql, "e.", true);
         sql.push(") is not distinct from (");
         table.values(&mut sql, "r.", false);
-        sql.push(") then 2 else 1 end as bigint) from ");
+        sql.push(") then 2 else 1 end as bigint) as state from ");
         sql.row_table(table.columns, &numbered(rows.iter()));
         sql.push(" r left join ").push(table.name).push(" e on ");
         table.key_is(&mut sql);
-        let mut states = vec![REFUSED; rows.len()];
+        // What is new, mostly all, need not be told.
+        sql.push(") s where s.state <> ").int(NEW);
+        let mut states = vec![NEW; rows.len()];
         for (n, state) in self.tx.fetch::<(i64, i64)>("import.look", sql).await? {
             if let Some(found) = usize::try_from(n).ok().and_then(|n| states.get_mut(n)) {
                 *found = state;
