@@ -7,6 +7,7 @@ pub mod collection;
 pub mod filter;
 pub mod group;
 pub mod node;
+pub mod rules;
 pub mod tag;
 pub mod version;
 mod visibility;

@@ -10,9 +10,12 @@ use serde_json::{Map, Value};
 
 use super::{
     Located, Problem, Record, Send,
-    record::{self, derived_id, slug_of},
+    record::{self, derived_id},
 };
-use crate::{catalog::Visibility, db::Time};
+use crate::{
+    catalog::{Visibility, rules},
+    db::Time,
+};
 
 /// Folders within folders at most.
 const DEPTH_MAX: usize = 16;
@@ -107,13 +110,13 @@ fn records(
         Some(Value::String(tags)) => tags.split(',').map(|tag| tag.trim().to_owned()).collect(),
         _ => Vec::new(),
     };
-    let tags: Vec<String> = tags.into_iter().filter(|tag| !slug_of(tag).is_empty()).collect();
+    let tags: Vec<String> = tags.into_iter().filter(|tag| !rules::slug_of(tag).is_empty()).collect();
     let id = derived_id("artifact", place);
     let time = modified(file);
     let mut records: Vec<Result<Record, String>> = tags
         .iter()
         .map(|tag| {
-            let slug = slug_of(tag);
+            let slug = rules::slug_of(tag);
             Ok(Record::Tag(record::Tag { id: derived_id("tag", &slug), name: tag.clone(), slug, color: None }))
         })
         .collect();
@@ -127,7 +130,7 @@ fn records(
         license,
         version,
         visibility: Visibility::Private,
-        tags: tags.iter().map(|tag| slug_of(tag)).collect(),
+        tags: tags.iter().map(|tag| rules::slug_of(tag)).collect(),
         metadata: Some(front).filter(|front| !front.is_empty()),
         content: Some(body.to_owned()),
         created_at: time,

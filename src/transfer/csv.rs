@@ -5,9 +5,12 @@ use anyhow::{Context, Result, ensure};
 
 use super::{
     Located, Problem, Record, Send,
-    record::{self, derived_id, slug_of},
+    record::{self, derived_id},
 };
-use crate::{catalog::Visibility, db::Time};
+use crate::{
+    catalog::{Visibility, rules},
+    db::Time,
+};
 
 /// The time of artifacts whose list does not tell one: 2026-01-01.
 const TIME_UNKNOWN: Time = Time(1_767_225_600_000_000);
@@ -88,7 +91,7 @@ impl Known {
             (cells.get("type").copied().unwrap_or_default(), cells.get("name").copied().unwrap_or_default());
         let tags = list(cells.get("tags"));
         for tag in &tags {
-            let slug = slug_of(tag);
+            let slug = rules::slug_of(tag);
             if self.tags.insert(slug.clone(), ()).is_none() {
                 let id = derived_id("tag", &slug);
                 records.push(Ok(Record::Tag(record::Tag { id, name: tag.clone(), slug, color: None })));
@@ -205,7 +208,7 @@ fn artifact(
         license: text("license"),
         version: text("version"),
         visibility,
-        tags: tags.iter().map(|tag| slug_of(tag)).collect(),
+        tags: tags.iter().map(|tag| rules::slug_of(tag)).collect(),
         metadata: Some(metadata).filter(|metadata| !metadata.is_empty()),
         content: text("content"),
         created_at,

@@ -3,22 +3,14 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::{
-    catalog::{Visibility, artifact, collection, group, tag, version},
+    catalog::{
+        Visibility, artifact, collection, group,
+        rules::{self, NAME_MAX, TAG_NAME_MAX},
+        tag, version,
+    },
     db::Time,
     graphql::id::{self, GlobalId},
 };
-
-/// Characters of a name at most.
-pub const NAME_MAX: usize = 255;
-
-/// Characters of a tag's name and slug at most.
-const TAG_MAX: usize = 100;
-
-/// Characters of a type at most.
-const TYPE_MAX: usize = 64;
-
-/// Bytes of a text at most.
-const TEXT_BYTES_MAX: usize = 8 << 20;
 
 /// A record and where it stands in its source.
 #[derive(Clone, Debug)]
@@ -259,13 +251,13 @@ impl Record {
             Self::Gatherum { format: 1 } => {}
             Self::Gatherum { format } => return Err(format!("format {format} is newer than this release reads")),
             Self::Tag(tag) => {
-                name(&mut tag.name, TAG_MAX)?;
-                slug(&tag.slug)?;
-                color(tag.color.as_deref())?;
+                trimmed(&mut tag.name, TAG_NAME_MAX)?;
+                rules::slug(&tag.slug)?;
+                rules::color(tag.color.as_deref())?;
             }
             Self::Artifact(artifact) => {
-                kind(&artifact.kind)?;
-                name(&mut artifact.name, NAME_MAX)?;
+                rules::kind(&artifact.kind)?;
+                trimmed(&mut artifact.name, NAME_MAX)?;
                 for text in [
                     &artifact.description,
                     &artifact.source,
@@ -274,37 +266,33 @@ impl Record {
                     &artifact.version,
                     &artifact.content,
                 ] {
-                    text_is_storable(text.as_deref())?;
+                    rules::text(text.as_deref())?;
                 }
-                artifact.tags.iter().try_for_each(|tag| slug(tag))?;
+                artifact.tags.iter().try_for_each(|tag| rules::slug(tag))?;
                 artifact.tags.sort_unstable();
                 artifact.tags.dedup();
-                let metadata =
-                    artifact.metadata.as_ref().map(|metadata| serde_json::Value::Object(metadata.clone()).to_string());
-                if metadata.is_some_and(|text| text.contains("\\u0000")) {
-                    return Err("metadata has U+0000".to_owned());
-                }
+                artifact.metadata.as_ref().map_or(Ok(()), rules::metadata)?;
             }
             Self::Version(version) => {
-                name(&mut version.version, NAME_MAX)?;
-                text_is_storable(version.content_hash.as_deref())?;
-                text_is_storable(version.notes.as_deref())?;
+                trimmed(&mut version.version, NAME_MAX)?;
+                rules::text(version.content_hash.as_deref())?;
+                rules::text(version.notes.as_deref())?;
             }
             Self::Collection(collection) => {
-                name(&mut collection.name, NAME_MAX)?;
-                text_is_storable(collection.description.as_deref())?;
-                text_is_storable(collection.kind.as_deref())?;
-                color(collection.color.as_deref())?;
+                trimmed(&mut collection.name, NAME_MAX)?;
+                rules::text(collection.description.as_deref())?;
+                rules::text(collection.kind.as_deref())?;
+                rules::color(collection.color.as_deref())?;
             }
             Self::Group(group) => {
-                name(&mut group.name, NAME_MAX)?;
+                trimmed(&mut group.name, NAME_MAX)?;
                 for text in [&group.description, &group.color, &group.icon] {
-                    text_is_storable(text.as_deref())?;
+                    rules::text(text.as_deref())?;
                 }
             }
             Self::Membership(membership) => {
-                text_is_storable(membership.status.as_deref())?;
-                text_is_storable(membership.note.as_deref())?;
+                rules::text(membership.status.as_deref())?;
+                rules::text(membership.note.as_deref())?;
             }
             Self::GroupMembership(_) => {}
         }
@@ -312,55 +300,9 @@ impl Record {
     }
 }
 
-fn name(name: &mut String, max: usize) -> Result<(), String> {
-    *name = name.trim().to_owned();
-    let length = name.chars().count();
-    if !(1..=max).contains(&length) {
-        return Err(format!("a name has 1 to {max} characters, not {length}"));
-    }
-    text_is_storable(Some(name))
-}
-
-fn kind(kind: &str) -> Result<(), String> {
-    let is_slug = kind.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-".contains(&byte));
-    if is_slug && (1..=TYPE_MAX).contains(&kind.len()) {
-        return Ok(());
-    }
-    Err(format!("a type has 1 to {TYPE_MAX} lower-case letters, digits, _ and -"))
-}
-
-fn slug(slug: &str) -> Result<(), String> {
-    if (1..=TAG_MAX).contains(&slug.chars().count()) && slug == slug.trim() {
-        return text_is_storable(Some(slug));
-    }
-    Err(format!("the slug of a tag has 1 to {TAG_MAX} characters and no space around it"))
-}
-
-fn color(color: Option<&str>) -> Result<(), String> {
-    let is_color = |color: &str| {
-        color.strip_prefix('#').is_some_and(|hex| hex.len() == 6 && hex.bytes().all(|byte| byte.is_ascii_hexdigit()))
-    };
-    if color.is_none_or(is_color) {
-        return Ok(());
-    }
-    Err("a colour is written #rrggbb".to_owned())
-}
-
-fn text_is_storable(text: Option<&str>) -> Result<(), String> {
-    let Some(text) = text else { return Ok(()) };
-    if text.contains('\0') {
-        return Err("a text has U+0000".to_owned());
-    }
-    if text.len() > TEXT_BYTES_MAX {
-        return Err(format!("a text has more than {TEXT_BYTES_MAX} bytes"));
-    }
+fn trimmed(name: &mut String, max: usize) -> Result<(), String> {
+    *name = rules::name(name, max)?;
     Ok(())
-}
-
-/// The word for a tag's name: lower case, other signs than letters and digits as one hyphen.
-pub fn slug_of(name: &str) -> String {
-    let words = name.split(|character: char| !character.is_alphanumeric()).filter(|word| !word.is_empty());
-    words.map(str::to_lowercase).collect::<Vec<_>>().join("-")
 }
 
 /// The id of what a source knows by a key of its own: the same in every run.

@@ -14,9 +14,12 @@ use uuid::Uuid;
 
 use super::{
     Located, Problem, Record, Send,
-    record::{self, derived_id, slug_of},
+    record::{self, derived_id},
 };
-use crate::{catalog::Visibility, db::Time};
+use crate::{
+    catalog::{Visibility, rules},
+    db::Time,
+};
 
 /// The content of a database, as records in an order in which they can be written.
 pub(super) struct Catalogue {
@@ -223,7 +226,7 @@ impl<'t> Builder<'t> {
     }
 
     fn tag(&mut self, artifact: Uuid, name: &str) {
-        let slug = slug_of(name);
+        let slug = rules::slug_of(name);
         if slug.is_empty() {
             return;
         }
@@ -236,7 +239,7 @@ impl<'t> Builder<'t> {
         let mut slugs: HashMap<String, String> = HashMap::new();
         for row in tables.rows("tags") {
             let name = text(row, "name").unwrap_or_default();
-            let slug = text(row, "slug").unwrap_or_else(|| slug_of(&name));
+            let slug = text(row, "slug").unwrap_or_else(|| rules::slug_of(&name));
             self.tags.insert(slug.clone(), name);
             slugs.extend(text(row, "id").map(|id| (id, slug)));
         }
