@@ -6,11 +6,11 @@ use tokio::net::TcpListener;
 use tracing::info;
 
 use crate::{
-    catalog::Query,
+    catalog::{Mutation, Query},
     config::Config,
     dataloader,
     db::{Db, migrate},
-    graphql::{Engine, Settings},
+    graphql::{self, Settings},
     http::{self, Health, Pool, Site},
 };
 
@@ -59,11 +59,14 @@ impl App {
     }
 }
 
+/// Executes the whole schema.
+pub type Engine = graphql::Engine<Query, Mutation>;
+
 /// The engine for the whole schema.
 ///
 /// # Errors
 /// The schema cannot be read by the guard.
-pub fn engine(config: &Config, db: Db) -> Result<Engine<Query>> {
+pub fn engine(config: &Config, db: Db) -> Result<Engine> {
     let settings = Settings {
         page_size_default: config.limits.page_size_default,
         page_size_max: config.limits.page_size_max,
@@ -71,7 +74,7 @@ pub fn engine(config: &Config, db: Db) -> Result<Engine<Query>> {
     };
     let loading =
         dataloader::Limits { keys_max: config.loading.batch_keys, statements_max: config.loading.max_sql_per_request };
-    Ok(Engine::new(Query, db, settings, config.limits.clone(), loading)?)
+    Ok(Engine::new((Query, Mutation), db, settings, config.limits.clone(), loading)?)
 }
 
 /// The signal to stop: SIGINT or SIGTERM. A second one ends the process at once.

@@ -16,6 +16,8 @@ pub enum Code {
     NotFound,
     /// The write contradicts what is stored.
     Conflict,
+    /// An item of a batch that was not written because another one was refused.
+    Aborted,
     /// No valid credentials.
     Unauthenticated,
     /// Valid credentials that do not allow this.
@@ -44,6 +46,7 @@ impl Code {
             Code::BadUserInput => "BAD_USER_INPUT",
             Code::NotFound => "NOT_FOUND",
             Code::Conflict => "CONFLICT",
+            Code::Aborted => "ABORTED",
             Code::Unauthenticated => "UNAUTHENTICATED",
             Code::Forbidden => "FORBIDDEN",
             Code::LimitExceeded => "LIMIT_EXCEEDED",
@@ -64,15 +67,28 @@ pub struct Error {
     pub code: Code,
     /// What clients read; never an internal detail.
     pub message: Cow<'static, str>,
+    /// What a client that writes needs besides.
+    pub about: Option<Arc<About>>,
     /// The cause, for the log alone.
     #[source]
     pub source: Option<Arc<dyn std::error::Error + Send + Sync>>,
 }
 
+/// What a refused write was about.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct About {
+    /// The field of the input, such as `name` or `artifacts.3.name`.
+    pub field: Option<String>,
+    /// The revision that the object has now, where another was expected.
+    pub revision: Option<i64>,
+    /// Whether the write came upon another one, so that it is worth to look again.
+    is_to_be_tried_again: bool,
+}
+
 impl Error {
     /// A fault with a message for clients.
     pub fn new(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, message: message.into(), source: None }
+        Self { code, message: message.into(), about: None, source: None }
     }
 
     /// A value that the caller has to change.
@@ -83,7 +99,46 @@ impl Error {
     /// A fault of the server, with the cause for the log.
     pub fn internal(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         let source: Box<dyn std::error::Error + Send + Sync> = source.into();
-        Self { code: Code::Internal, message: "internal error".into(), source: Some(Arc::from(source)) }
+        Self { code: Code::Internal, message: "internal error".into(), about: None, source: Some(Arc::from(source)) }
+    }
+
+    /// The fault, which the value of this field of the input has.
+    #[must_use]
+    pub fn in_field(mut self, field: impl Into<String>) -> Self {
+        let about = self.about.map(|about| (*about).clone()).unwrap_or_default();
+        self.about = Some(Arc::new(About { field: Some(field.into()), ..about }));
+        self
+    }
+
+    /// The fault, its field as one of the input's `place`-th item of `list`.
+    #[must_use]
+    pub fn in_item(self, list: &str, place: usize) -> Self {
+        let field = self.about.as_ref().and_then(|about| about.field.as_deref());
+        let path = field.map_or_else(|| format!("{list}.{place}"), |field| format!("{list}.{place}.{field}"));
+        self.in_field(path)
+    }
+
+    /// A conflict that shows only what came between looking and writing: looking again tells more.
+    #[must_use]
+    pub fn to_be_tried_again(mut self) -> Self {
+        if self.code == Code::Conflict {
+            let about = self.about.map(|about| (*about).clone()).unwrap_or_default();
+            self.about = Some(Arc::new(About { is_to_be_tried_again: true, ..about }));
+        }
+        self
+    }
+
+    /// Whether it is such a conflict.
+    pub fn is_to_be_tried_again(&self) -> bool {
+        self.about.as_ref().is_some_and(|about| about.is_to_be_tried_again)
+    }
+
+    /// A write that expected another revision than the one there is.
+    pub fn stale(current: i64) -> Self {
+        let message = format!("it was changed: its revision is {current}; read it again");
+        let about =
+            About { field: Some("expectedRevision".to_owned()), revision: Some(current), is_to_be_tried_again: false };
+        Self { about: Some(Arc::new(about)), ..Self::new(Code::Conflict, message) }
     }
 
     /// A panic in `place`, with what it said for the log.

@@ -2,7 +2,10 @@
 use anyhow::Result;
 
 use super::Outcome;
-use crate::{catalog::Query, graphql};
+use crate::{
+    catalog::{Mutation, Query},
+    graphql,
+};
 
 /// The schema.
 #[derive(clap::Args)]
@@ -13,6 +16,10 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: &Args) -> Result<Outcome> {
-    let text = if args.json { graphql::introspection_json::<Query>().await? } else { graphql::sdl::<Query>() };
+    let text = if args.json {
+        graphql::introspection_json::<Query, Mutation>().await?
+    } else {
+        graphql::sdl::<Query, Mutation>()
+    };
     super::print(&text)
 }

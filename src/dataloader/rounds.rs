@@ -151,9 +151,13 @@ impl Rounds {
     }
 
     fn allow(&self, due: &[Box<dyn Due>]) -> Result<()> {
+        let next = due.iter().map(|batch| batch.statements(self.limits.keys_max)).sum();
+        self.within(&mut self.state(), next)
+    }
+
+    /// Refuses the request where `next` more statements are too many.
+    fn within(&self, state: &mut State, next: usize) -> Result<()> {
         let Some(max) = self.limits.statements_max else { return Ok(()) };
-        let mut state = self.state();
-        let next: usize = due.iter().map(|batch| batch.statements(self.limits.keys_max)).sum();
         if state.report.statements.len() + next <= max as usize {
             return Ok(());
         }
@@ -162,6 +166,22 @@ impl Rounds {
             Code::SqlBudgetExceeded,
             format!("the request needs more than {max} SQL statements: ask for fewer relationships at once"),
         ))
+    }
+
+    /// Counts a statement that a transaction is about to run, as one of the request's.
+    ///
+    /// # Errors
+    /// `SQL_BUDGET_EXCEEDED` where it is one too many.
+    pub fn spend(&self) -> Result<()> {
+        let mut state = self.state();
+        self.within(&mut state, 1)
+    }
+
+    /// Reports a statement that a transaction has run.
+    pub fn ran(&self, statement: Statement) {
+        let mut state = self.state();
+        state.report.time += statement.time;
+        state.report.statements.push(statement);
     }
 
     /// Whether the request was refused for the number of its statements.

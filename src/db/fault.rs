@@ -1,8 +1,14 @@
 //! What a failed statement means to the one who asked.
+use super::constraint::violated;
 use crate::error::{Code, Error};
 
 /// The fault of `statement`, with the driver's error as its cause.
 pub(super) fn fault(statement: &'static str, source: sqlx::Error) -> Error {
+    if let sqlx::Error::Database(database) = &source
+        && let Some(violated) = violated(database.as_ref())
+    {
+        return violated.caused_by(Failed { statement, source });
+    }
     let (code, message) = match &source {
         sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => {
             (Code::Unavailable, "the database has no free connection: try again")
@@ -30,6 +36,14 @@ pub(super) fn fault(statement: &'static str, source: sqlx::Error) -> Error {
 /// The statement took longer than the limit.
 pub(super) fn timed_out(statement: &'static str) -> Error {
     Error::new(Code::Timeout, "the database took too long").caused_by(TimedOut { statement })
+}
+
+/// Whether `error` came of meeting another transaction, so that trying again is likely to succeed: PostgreSQL's
+/// serialization failure and deadlock.
+pub fn met_another(error: &Error) -> bool {
+    let failed = error.source.as_ref().and_then(|source| source.downcast_ref::<Failed>());
+    let Some(sqlx::Error::Database(database)) = failed.map(|failed| &failed.source) else { return false };
+    matches!(database.code().as_deref(), Some("40001" | "40P01"))
 }
 
 #[derive(Debug, thiserror::Error)]

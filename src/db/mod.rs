@@ -3,6 +3,7 @@
 //! There is no trait with two implementations and no generic parameter for the database: [`Db`] is one of two pools, a
 //! statement is one [`Sql`] text with its parameters, and a [`Record`] reads its columns alike from both.
 mod config;
+mod constraint;
 mod fault;
 pub mod migrate;
 mod postgres;
@@ -25,6 +26,7 @@ use sqlx::{AssertSqlSafe, PgPool, postgres::PgArguments, sqlite::SqliteArguments
 use tracing::{info, warn};
 
 pub use config::{Config, Synchronous, redacted};
+pub use fault::met_another;
 pub use record::{Column, Record, Row};
 pub use sql::{Arg, Cell, CellType, Dialect, Sql};
 pub use time::Time;
@@ -41,6 +43,8 @@ pub struct Db {
     echo: bool,
     running: Arc<AtomicU32>,
     ran: Arc<AtomicU64>,
+    /// Whether to read from the primary even where there is a replica.
+    from_primary: bool,
 }
 
 enum Pools {
@@ -65,8 +69,8 @@ impl Drop for Running<'_> {
 }
 
 /// Reads a row.
-pub trait Read<T>: Fn(&mut Row<'_>) -> sqlx::Result<T> {}
-impl<T, F: Fn(&mut Row<'_>) -> sqlx::Result<T>> Read<T> for F {}
+pub trait Read<T>: Fn(&mut Row<'_>) -> sqlx::Result<T> + Send {}
+impl<T, F: Fn(&mut Row<'_>) -> sqlx::Result<T> + Send> Read<T> for F {}
 
 /// How much of a pool is in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,6 +111,7 @@ impl Db {
             echo: config.echo,
             running: Arc::default(),
             ran: Arc::default(),
+            from_primary: false,
         })
     }
 
@@ -116,6 +121,12 @@ impl Db {
             Pools::Sqlite(_) => Dialect::Sqlite,
             Pools::Postgres { .. } => Dialect::Postgres,
         }
+    }
+
+    /// The same database, read where it is written: what a mutation answers must show what it wrote.
+    #[must_use]
+    pub fn primary(&self) -> Self {
+        Self { from_primary: true, ..self.clone() }
     }
 
     /// An empty statement for this database.
@@ -151,7 +162,8 @@ impl Db {
                 tokio::time::timeout(limit, fetch_sqlite(lent, sql, read)).await
             }
             Pools::Postgres { primary, replica } => {
-                let lent = replica.as_ref().unwrap_or(primary).acquire().await.map_err(fault)?;
+                let pool = replica.as_ref().filter(|_| !self.from_primary).unwrap_or(primary);
+                let lent = pool.acquire().await.map_err(fault)?;
                 tokio::time::timeout(limit, fetch_postgres(postgres::Lent::new(lent), sql, read)).await
             }
         };
@@ -184,13 +196,13 @@ impl Db {
     /// `UNAVAILABLE` without a connection in time.
     pub async fn begin(&self) -> Result<Transaction> {
         match &*self.pools {
-            Pools::Sqlite(pool) => Transaction::sqlite(pool.writer().await).await,
-            Pools::Postgres { primary, .. } => Transaction::postgres(primary.begin().await),
+            Pools::Sqlite(pool) => Transaction::sqlite(pool.writer().await, self.ran.clone()).await,
+            Pools::Postgres { primary, .. } => Transaction::postgres(primary.begin().await, self.ran.clone()),
         }
     }
 
-    /// How many statements that read were run since it was opened, whoever asked. What a request reports must add up to
-    /// this; a field that goes to the database by itself shows here.
+    /// How many statements were run since it was opened, whoever asked, without those that begin and end transactions.
+    /// What a request reports must add up to this; a field that goes to the database by itself shows here.
     pub fn statements_run(&self) -> u64 {
         self.ran.load(Ordering::Relaxed)
     }

@@ -185,6 +185,19 @@ pub enum Cell {
     Time(Time),
 }
 
+impl From<Cell> for Arg {
+    /// Null is a null text: PostgreSQL wants to know what it is that is missing.
+    fn from(cell: Cell) -> Self {
+        match cell {
+            Cell::Null => Self::Text(None),
+            Cell::Id(id) => Self::Id(id),
+            Cell::Int(value) => Self::Int(value),
+            Cell::Text(text) => Self::Text(Some(text)),
+            Cell::Time(time) => Self::Time(time),
+        }
+    }
+}
+
 /// Places of a JSON array, as SQL. A row table has no more columns.
 const PLACES: [&str; 20] =
     ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14", "15", "16", "17", "18", "19"];

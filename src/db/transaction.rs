@@ -1,13 +1,19 @@
 //! Transactions that write.
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
 use futures_util::TryStreamExt;
 use sqlx::{AssertSqlSafe, Postgres, SqliteConnection};
 
-use super::{Arg, Dialect, Record, Row, Sql, fault::fault, sqlite::Writer};
+use super::{Arg, Dialect, Read, Record, Row, Sql, fault::fault, sqlite::Writer};
 use crate::error::Result;
 
 /// A transaction that writes. Dropped without [`Transaction::commit`], nothing of it is kept.
 pub struct Transaction {
     inner: Inner,
+    ran: Arc<AtomicU64>,
 }
 
 enum Inner {
@@ -36,16 +42,19 @@ impl Drop for Writing {
 }
 
 impl Transaction {
-    pub(super) async fn sqlite(writer: sqlx::Result<Writer>) -> Result<Self> {
+    pub(super) async fn sqlite(writer: sqlx::Result<Writer>, ran: Arc<AtomicU64>) -> Result<Self> {
         let writer = writer.map_err(|source| fault("begin", source))?;
         let mut writing = Writing { writer, ended: false };
         sqlx::query("begin immediate").execute(writing.connection()).await.map_err(|source| fault("begin", source))?;
-        Ok(Self { inner: Inner::Sqlite(writing) })
+        Ok(Self { inner: Inner::Sqlite(writing), ran })
     }
 
-    pub(super) fn postgres(transaction: sqlx::Result<sqlx::Transaction<'static, Postgres>>) -> Result<Self> {
+    pub(super) fn postgres(
+        transaction: sqlx::Result<sqlx::Transaction<'static, Postgres>>,
+        ran: Arc<AtomicU64>,
+    ) -> Result<Self> {
         let transaction = transaction.map_err(|source| fault("begin", source))?;
-        Ok(Self { inner: Inner::Postgres(transaction) })
+        Ok(Self { inner: Inner::Postgres(transaction), ran })
     }
 
     /// Which database it writes to.
@@ -66,7 +75,16 @@ impl Transaction {
     /// # Errors
     /// As [`super::Db::fetch`]; the transaction can then only be dropped.
     pub async fn fetch<T: Record>(&mut self, name: &'static str, sql: Sql) -> Result<Vec<T>> {
-        self.rows(sql).await.map_err(|source| fault(name, source))
+        self.fetch_with(name, sql, T::read).await
+    }
+
+    /// As [`Transaction::fetch`], with rows read by `read`.
+    ///
+    /// # Errors
+    /// As [`Transaction::fetch`].
+    pub async fn fetch_with<T>(&mut self, name: &'static str, sql: Sql, read: impl Read<T>) -> Result<Vec<T>> {
+        self.ran.fetch_add(1, Ordering::Relaxed);
+        self.rows(sql, read).await.map_err(|source| fault(name, source))
     }
 
     /// Runs a statement and returns how many rows it wrote.
@@ -74,6 +92,7 @@ impl Transaction {
     /// # Errors
     /// As [`super::Db::fetch`]; the transaction can then only be dropped.
     pub async fn execute(&mut self, name: &'static str, sql: Sql) -> Result<u64> {
+        self.ran.fetch_add(1, Ordering::Relaxed);
         self.write(sql).await.map_err(|source| fault(name, source))
     }
 
@@ -92,7 +111,7 @@ impl Transaction {
         Ok(())
     }
 
-    async fn rows<T: Record>(&mut self, sql: Sql) -> sqlx::Result<Vec<T>> {
+    async fn rows<T>(&mut self, sql: Sql, read: impl Read<T>) -> sqlx::Result<Vec<T>> {
         let (text, args): (String, Vec<Arg>) = sql.into_parts();
         let mut rows = Vec::new();
         match &mut self.inner {
@@ -100,14 +119,14 @@ impl Transaction {
                 let query = sqlx::query_with(AssertSqlSafe(text), super::sqlite_arguments(args)?);
                 let mut stream = query.fetch(writing.connection());
                 while let Some(row) = stream.try_next().await? {
-                    rows.push(T::read(&mut Row::sqlite(&row))?);
+                    rows.push(read(&mut Row::sqlite(&row))?);
                 }
             }
             Inner::Postgres(transaction) => {
                 let query = sqlx::query_with(AssertSqlSafe(text), super::postgres_arguments(args)?);
                 let mut stream = query.fetch(&mut **transaction);
                 while let Some(row) = stream.try_next().await? {
-                    rows.push(T::read(&mut Row::postgres(&row))?);
+                    rows.push(read(&mut Row::postgres(&row))?);
                 }
             }
         }

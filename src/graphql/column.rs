@@ -87,7 +87,7 @@ macro_rules! leaf_outputs {
             fn complete<'a>(values: Vec<Self>, _origins: Vec<Origin>, _node: Node<'a>) -> BoxFuture<'a, Column> {
                 let mut column = Column::with_capacity(values.len());
                 for value in values {
-                    column.write(|json| value.write(json));
+                    column.write(|json| Leaf::write(&value, json));
                 }
                 Box::pin(std::future::ready(column))
             }

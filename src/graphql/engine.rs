@@ -2,8 +2,8 @@
 use std::{collections::HashMap, marker::PhantomData, panic::AssertUnwindSafe, sync::Arc, time::Instant};
 
 use async_graphql::{
-    ContainerType, EmptyMutation, EmptySubscription, ObjectType, OutputType, Pos, Positioned, SDLExportOptions, Schema,
-    SchemaBuilder, ServerError, ServerResult, Value,
+    ContainerType, EmptySubscription, ObjectType, OutputType, Pos, Positioned, SDLExportOptions, Schema, SchemaBuilder,
+    ServerError, ServerResult, Value,
     extensions::{Extension, ExtensionContext, ExtensionFactory, NextExecute},
     parser::types::{ExecutableDocument, Field, OperationDefinition, OperationType, Selection},
     registry::Registry,
@@ -14,9 +14,9 @@ use uuid::Uuid;
 
 use super::{
     Batch, Context, Execute, Operation, Report, Request, Response, Settings,
-    execute::{ERRORS_MAX, Execution, FieldError, Segment, variables},
+    execute::{ERRORS_MAX, Execution, FieldError, Segment, Turns, variables},
     guard::{Guard, Limits, Refusal, operation},
-    object::{Declaring, Object, Types},
+    object::{Absent, Declaring, Object, Types},
 };
 use crate::{
     dataloader::{self, Rounds},
@@ -24,34 +24,45 @@ use crate::{
     error::{Code, Error, Result},
 };
 
-/// Executes requests against a schema whose root is `Q`.
-pub struct Engine<Q: Object> {
+/// Executes requests against a schema whose roots are `Q` and `M`.
+pub struct Engine<Q: Object, M: Object = Absent> {
     query: Q,
+    mutation: M,
     types: Types,
     sdl: String,
     guard: Guard,
-    validator: Schema<Root<Q>, EmptyMutation, EmptySubscription>,
-    introspector: Schema<Root<Q>, EmptyMutation, EmptySubscription>,
+    validator: Stock<Q, M>,
+    introspector: Stock<Q, M>,
     db: Db,
     settings: Settings,
     loading: dataloader::Limits,
 }
 
-impl<Q: Object> Engine<Q> {
-    /// Declares the schema below `query` and guards it with `limits`.
+/// async-graphql's own schema.
+type Stock<Q, M> = Schema<Root<Q>, Root<M>, EmptySubscription>;
+
+impl<Q: Object, M: Object> Engine<Q, M> {
+    /// Declares the schema and guards it with `limits`.
     ///
     /// # Errors
     /// The guard cannot read the schema.
-    pub fn new(query: Q, db: Db, settings: Settings, limits: Limits, loading: dataloader::Limits) -> Result<Self> {
+    pub fn new(
+        (query, mutation): (Q, M),
+        db: Db,
+        settings: Settings,
+        limits: Limits,
+        loading: dataloader::Limits,
+    ) -> Result<Self> {
         let mut registry = scratch();
         let mut declaring = Declaring::new(&mut registry);
         declaring.object::<Q>();
+        declaring.object::<M>();
         let types = declaring.finish();
-        let introspector = stock::<Q>().finish();
-        let validator = stock::<Q>().extension(ValidateOnly).finish();
-        let sdl = sdl::<Q>();
+        let introspector = stock::<Q, M>().finish();
+        let validator = stock::<Q, M>().extension(ValidateOnly).finish();
+        let sdl = sdl::<Q, M>();
         let guard = Guard::new(&sdl, limits)?;
-        Ok(Self { query, types, sdl, guard, validator, introspector, db, settings, loading })
+        Ok(Self { query, mutation, types, sdl, guard, validator, introspector, db, settings, loading })
     }
 
     async fn answer(&self, request: &Request) -> std::result::Result<Answer, Refused> {
@@ -71,16 +82,23 @@ impl<Q: Object> Engine<Q> {
         let values = variables(&operation.node, &request.variables).map_err(|error| refuse(vec![plain(error)]))?;
         let elsewhere = self.introspect(request, &document, operation).await;
         let limits = self.loading;
-        let context = Context { rounds: Rounds::new(self.db.clone(), limits), settings: self.settings };
+        // What a mutation answers must show what it wrote.
+        let db = if kind == Operation::Mutation { self.db.primary() } else { self.db.clone() };
+        let context = Context { rounds: Rounds::new(db.clone(), limits), settings: self.settings, db };
         let execution = Execution::new(&self.types, &context, &document.fragments, values, elsewhere);
-        let root = execution.root(self.query.clone(), &operation.node.selection_set.node);
+        let selection = &operation.node.selection_set.node;
+        let root = match kind {
+            Operation::Mutation => execution.root(self.mutation.clone(), selection, Turns::InOrder).boxed(),
+            _ => execution.root(self.query.clone(), selection, Turns::Together).boxed(),
+        };
         let data = AssertUnwindSafe(context.rounds.drive(root)).catch_unwind().await;
         let mut errors = execution.take_errors();
         let data = data.unwrap_or_else(|panic| {
             errors.push(plain(Error::panicked("the execution", &*panic)));
             None
         });
-        if context.rounds.exceeded() {
+        // Of a mutation something may have been written: its answer tells field by field.
+        if context.rounds.exceeded() && kind == Operation::Query {
             errors.retain(|error| error.error.code == Code::SqlBudgetExceeded);
             errors.truncate(1);
             return Err(refuse(errors));
@@ -117,22 +135,22 @@ impl<Q: Object> Engine<Q> {
     }
 }
 
-/// async-graphql's own schema of what is declared below `Q`.
-fn stock<Q: Object>() -> SchemaBuilder<Root<Q>, EmptyMutation, EmptySubscription> {
-    Schema::build(Root::<Q>(PhantomData), EmptyMutation, EmptySubscription)
+/// async-graphql's own schema of what is declared below the roots.
+fn stock<Q: Object, M: Object>() -> SchemaBuilder<Root<Q>, Root<M>, EmptySubscription> {
+    Schema::build(Root::<Q>(PhantomData), Root::<M>(PhantomData), EmptySubscription)
 }
 
-/// The schema below `Q` in the schema definition language.
-pub fn sdl<Q: Object>() -> String {
-    stock::<Q>().finish().sdl_with_options(SDLExportOptions::new().include_specified_by())
+/// The schema in the schema definition language.
+pub fn sdl<Q: Object, M: Object>() -> String {
+    stock::<Q, M>().finish().sdl_with_options(SDLExportOptions::new().include_specified_by())
 }
 
 /// The answer to the standard introspection query.
 ///
 /// # Errors
 /// The answer cannot be written.
-pub async fn introspection_json<Q: Object>() -> Result<String> {
-    let response = stock::<Q>().finish().execute(include_str!("guard/introspection.graphql")).await;
+pub async fn introspection_json<Q: Object, M: Object>() -> Result<String> {
+    let response = stock::<Q, M>().finish().execute(include_str!("guard/introspection.graphql")).await;
     let mut text =
         serde_json::to_string_pretty(&serde_json::json!({ "data": response.data })).map_err(Error::internal)?;
     text.push('\n');
@@ -140,7 +158,7 @@ pub async fn introspection_json<Q: Object>() -> Result<String> {
 }
 
 #[async_trait::async_trait]
-impl<Q: Object> Execute for Engine<Q> {
+impl<Q: Object, M: Object> Execute for Engine<Q, M> {
     async fn execute(&self, request: Request) -> Response {
         let start = Instant::now();
         let answer = self.answer(&request).await;
@@ -303,6 +321,14 @@ fn error_json(error: &FieldError) -> serde_json::Value {
         json["path"] = serde_json::to_value(&error.path).unwrap_or_default();
     }
     json["extensions"] = serde_json::json!({ "code": error.error.code.as_str() });
+    if let Some(about) = &error.error.about {
+        if let Some(field) = &about.field {
+            json["extensions"]["field"] = field.as_str().into();
+        }
+        if let Some(revision) = about.revision {
+            json["extensions"]["currentRevision"] = revision.into();
+        }
+    }
     let path = || error.path.iter().map(Segment::to_string).collect::<Vec<_>>().join(".");
     match error.error.code {
         Code::Internal => {
@@ -323,6 +349,10 @@ fn error_json(error: &FieldError) -> serde_json::Value {
 struct Root<Q>(PhantomData<fn() -> Q>);
 
 impl<Q: Object> ContainerType for Root<Q> {
+    fn is_empty() -> bool {
+        Q::IS_ABSENT
+    }
+
     async fn resolve_field(&self, _ctx: &async_graphql::Context<'_>) -> ServerResult<Option<Value>> {
         Ok(None)
     }

@@ -102,9 +102,14 @@ impl<'a> Execution<'a> {
     }
 
     /// The operation's root object as JSON; nothing where it failed as a whole.
-    pub(super) async fn root<T: Object>(&'a self, root: T, selection: &'a SelectionSet) -> Option<Vec<u8>> {
+    pub(super) async fn root<T: Object>(
+        &'a self,
+        root: T,
+        selection: &'a SelectionSet,
+        turns: Turns,
+    ) -> Option<Vec<u8>> {
         let level = Level { above: None, origins: vec![Origin { parent: 0, item: None }] };
-        let column = self.objects(&[root], &level, &[selection]).await;
+        let column = self.fields(&[root], &level, &[selection], turns).await;
         match column.get(0) {
             CellValue::Json(_) => Some(column.json),
             CellValue::Failed => None,
@@ -129,34 +134,71 @@ impl<'a> Execution<'a> {
         level: &'b Level<'b>,
         selections: &'b [&'b SelectionSet],
     ) -> BoxFuture<'b, Column> {
-        Box::pin(async move {
-            if objects.is_empty() {
-                return Column::default();
-            }
-            let declared = self.types.get::<T>();
-            let mut groups = Vec::new();
-            let collecting = Collecting { execution: self, name: &declared.name, abstracts: &declared.abstracts };
-            for selection in selections {
-                collecting.collect(selection, &mut groups, &mut Vec::new());
-            }
-            let mut waiting = Vec::new();
-            let mut cells = Vec::with_capacity(groups.len());
-            for group in &groups {
-                let name = group.fields[0].node.name.node.as_str();
-                cells.push(match declared.fields.get(name) {
-                    Some(Field::Leaf(write)) => Cell::Leaf(write),
-                    Some(Field::Column(resolve)) => {
-                        waiting.push(resolve(objects, Node { execution: self, level, group }));
-                        Cell::Column(waiting.len() - 1)
-                    }
-                    None if name == "__typename" => Cell::TypeName,
-                    None => Cell::Elsewhere(self.elsewhere.get(group.key).map_or(b"null", Vec::as_slice)),
-                });
-            }
-            let columns = join_all(waiting).await;
-            write(objects, &declared.name, &groups, &cells, &columns)
-        })
+        Box::pin(self.fields(objects, level, selections, Turns::Together))
     }
+
+    async fn fields<'b, T: Object>(
+        &'b self,
+        objects: &'b [T],
+        level: &'b Level<'b>,
+        selections: &'b [&'b SelectionSet],
+        turns: Turns,
+    ) -> Column {
+        if objects.is_empty() {
+            return Column::default();
+        }
+        let declared = self.types.get::<T>();
+        let mut groups = Vec::new();
+        let collecting = Collecting { execution: self, name: &declared.name, abstracts: &declared.abstracts };
+        for selection in selections {
+            collecting.collect(selection, &mut groups, &mut Vec::new());
+        }
+        let mut waiting = Vec::new();
+        let mut cells = Vec::with_capacity(groups.len());
+        for group in &groups {
+            let name = group.fields[0].node.name.node.as_str();
+            cells.push(match declared.fields.get(name) {
+                Some(Field::Leaf(write)) => Cell::Leaf(write),
+                Some(Field::Column(resolve)) => {
+                    waiting.push(resolve(objects, Node { execution: self, level, group }));
+                    Cell::Column(waiting.len() - 1)
+                }
+                None if name == "__typename" => Cell::TypeName,
+                None => Cell::Elsewhere(self.elsewhere.get(group.key).map_or(b"null", Vec::as_slice)),
+            });
+        }
+        let columns = match turns {
+            Turns::Together => join_all(waiting).await,
+            Turns::InOrder => in_order(waiting).await,
+        };
+        write(objects, &declared.name, &groups, &cells, &columns)
+    }
+}
+
+/// How the fields of an object are resolved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turns {
+    /// All at once.
+    Together,
+    /// Each after the one before has ended with all below it, as the fields of a mutation (section 6.2.2).
+    InOrder,
+}
+
+/// Resolves one after the other. After one that failed the whole object nothing more is begun: it would be written and
+/// not be told of.
+async fn in_order(waiting: Vec<BoxFuture<'_, Column>>) -> Vec<Column> {
+    let count = waiting.len();
+    let mut columns = Vec::with_capacity(count);
+    for resolving in waiting {
+        let column = resolving.await;
+        let has_failed = column.spans.contains(&Span::Failed);
+        columns.push(column);
+        if has_failed {
+            break;
+        }
+    }
+    columns.resize_with(count, Column::default);
+    columns
 }
 
 /// Where the values of a group come from when its objects are written.

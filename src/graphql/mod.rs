@@ -5,7 +5,7 @@ use async_graphql::Variables;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::{dataloader::Rounds, error::Code};
+use crate::{dataloader::Rounds, db::Db, error::Code};
 
 mod column;
 pub mod connection;
@@ -18,12 +18,14 @@ mod json;
 pub mod list;
 pub mod object;
 pub mod scalar;
+mod write;
 
 pub use column::{Column, Mixed, Output};
 pub use cursor::{SortType, SortValue};
 pub use engine::{Engine, introspection_json, sdl};
 pub use execute::{Node, Origin};
 pub use json::Leaf;
+pub use write::Write;
 
 /// What the fields of one request are resolved with.
 pub struct Context {
@@ -31,6 +33,8 @@ pub struct Context {
     pub rounds: Rounds,
     /// What holds for all requests.
     pub settings: Settings,
+    /// Where fields of a mutation write; nothing else reaches it.
+    db: Db,
 }
 
 /// What holds for all requests.

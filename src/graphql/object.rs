@@ -6,6 +6,7 @@ use std::{
     any::{Any, TypeId},
     collections::{HashMap, HashSet},
     panic::AssertUnwindSafe,
+    sync::Arc,
 };
 
 use async_graphql::{
@@ -20,6 +21,7 @@ use super::{
     column::{Column, Output},
     execute::Node,
     json::Leaf,
+    write::{self, Writes},
 };
 use crate::{
     dataloader::Relation,
@@ -28,11 +30,28 @@ use crate::{
 
 /// A type with fields. Values are cheap to clone: a row behind an `Arc`, or a handful of numbers.
 pub trait Object: Clone + Send + Sync + 'static {
+    /// Whether there is no such type: the root of a kind of operation that the schema does not have.
+    const IS_ABSENT: bool = false;
+
     /// The name in the schema.
     fn name() -> String;
 
     /// Declares description, interfaces and fields. [`crate::fields!`] writes it.
     fn declare(fields: &mut Fields<'_, '_, Self>);
+}
+
+/// The root of a kind of operation that the schema does not have.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Absent;
+
+impl Object for Absent {
+    const IS_ABSENT: bool = true;
+
+    fn name() -> String {
+        "Absent".to_owned()
+    }
+
+    fn declare(_fields: &mut Fields<'_, '_, Self>) {}
 }
 
 /// The arguments of a field: an input object whose fields they are, or [`NoArguments`].
@@ -76,6 +95,40 @@ impl<T: InputObjectType + 'static> Arguments for T {
             .map_err(|error| Error::bad_user_input(reason(error.into_server_error(Default::default()).message)))
     }
 }
+
+/// The one argument `input` of a field that writes.
+#[derive(Clone, Copy, Debug)]
+struct Input<T>(T);
+
+impl<T: InputType + 'static> Arguments for Input<T> {
+    fn describe(registry: &mut Registry) -> IndexMap<String, MetaInputValue> {
+        let input = MetaInputValue {
+            name: INPUT.to_owned(),
+            description: Some("What to write.".to_owned()),
+            ty: T::create_type_info(registry),
+            deprecation: Deprecation::NoDeprecated,
+            default_value: None,
+            visible: None,
+            inaccessible: false,
+            tags: Vec::new(),
+            is_secret: false,
+            directive_invocations: Vec::new(),
+        };
+        IndexMap::from([(INPUT.to_owned(), input)])
+    }
+
+    fn parse(mut values: IndexMap<async_graphql::Name, Value>) -> Result<Self> {
+        T::parse(values.swap_remove(INPUT))
+            .map(Self)
+            .map_err(|error| Error::bad_user_input(reason(error.into_server_error(Default::default()).message)))
+    }
+}
+
+/// The name of the argument of a field that writes.
+const INPUT: &str = "input";
+
+/// A write on its way.
+pub type Writing<'t, V> = BoxFuture<'t, Result<V>>;
 
 /// The reason without the chain of inputs around it, whose names are not the client's.
 fn reason(message: String) -> String {
@@ -320,6 +373,16 @@ impl<P: Object> Fields<'_, '_, P> {
             })
         });
         self.add::<A>(about, type_ref, Field::Column(resolve));
+    }
+
+    /// A write: what `write` does with the argument `input`, in one transaction. Its value leads to what was written.
+    pub fn write<A: InputType + Sync + 'static, V: Output>(&mut self, about: About, write: impl Writes<A, V>) {
+        let write = Arc::new(write);
+        self.column::<Input<A>, V>(about, move |parents, input, node| {
+            let write = write.clone();
+            debug_assert_eq!(parents.len(), 1, "the root of a mutation is one object");
+            Box::pin(async move { Ok(vec![write::run(node.context(), &input.0, &*write).await?]) })
+        });
     }
 
     fn add<A: Arguments>(&mut self, about: About, type_ref: String, field: Field<P>) {

@@ -7,10 +7,13 @@ use super::{
     Located, Problem, Record, Report, Source,
     record::{self, derived_id},
 };
-use crate::db::{
-    Cell,
-    CellType::{self, Id, Int, Text, Time as TimeCell},
-    Db, Dialect, Sql, Time, Transaction,
+use crate::{
+    catalog::order,
+    db::{
+        Cell,
+        CellType::{self, Id, Int, Text, Time as TimeCell},
+        Db, Dialect, Sql, Time, Transaction,
+    },
 };
 
 /// Rows of one statement.
@@ -18,9 +21,6 @@ const BATCH: usize = 5_000;
 
 /// The version of UUIDs that are derived from names.
 const DERIVED_VERSION: usize = 5;
-
-/// Distance between the sort keys of neighbours, so that there is room between them.
-pub const SORT_KEY_STEP: i64 = 1 << 20;
 
 /// Between the slugs of an artifact's tags where they are compared.
 const SLUG_SEPARATOR: &str = "\n";
@@ -589,7 +589,7 @@ fn text(value: Option<String>) -> Cell {
 }
 
 fn sort_key(position: u32) -> Cell {
-    Cell::Int(i64::from(position) * SORT_KEY_STEP)
+    Cell::Int(i64::from(position) * order::STEP)
 }
 
 /// The table of a record, its cells without the number, and the tags it names.

@@ -2,12 +2,10 @@
 use std::net::SocketAddr;
 
 use gatherum::{
-    app,
-    app::App,
-    catalog::Query,
+    app::{self, App, Engine},
     config::Config,
     db::Db,
-    graphql::{Engine, Execute, Request},
+    graphql::{Execute, Request},
 };
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
@@ -15,27 +13,28 @@ use tokio::sync::oneshot;
 use crate::backend::{Backend, TestDb};
 
 /// An engine over `db`, with the settings that `change` makes.
-pub fn engine_with(db: &Db, change: impl FnOnce(&mut Config)) -> Engine<Query> {
+pub fn engine_with(db: &Db, change: impl FnOnce(&mut Config)) -> Engine {
     let mut config = Config::default();
     change(&mut config);
     app::engine(&config, db.clone()).expect("a schema")
 }
 
 /// An engine over `db` with the default settings.
-pub fn engine(db: &Db) -> Engine<Query> {
+pub fn engine(db: &Db) -> Engine {
     engine_with(db, |_| {})
 }
 
 /// The answer to a query, with its report.
-pub async fn ask(engine: &Engine<Query>, query: &str) -> Value {
+pub async fn ask(engine: &Engine, query: &str) -> Value {
     ask_with(engine, query, json!({})).await
 }
 
 /// The answer to a query with variables, with its report.
-pub async fn ask_with(engine: &Engine<Query>, query: &str, variables: Value) -> Value {
+pub async fn ask_with(engine: &Engine, query: &str, variables: Value) -> Value {
     let variables = async_graphql::Variables::from_json(variables);
     let request = Request { query: query.to_owned(), variables, wants_report: true, ..Request::default() };
-    serde_json::from_slice(&engine.execute(request).await.body).expect("JSON")
+    let body = engine.execute(request).await.body;
+    serde_json::from_slice(&body).unwrap_or_else(|error| panic!("{error} in {}", String::from_utf8_lossy(&body)))
 }
 
 /// The number of statements that an answer reports.

@@ -54,12 +54,7 @@ async fn every_case_has_the_same_answer_on_both_databases() {
 }
 
 /// Reads a list page by page, and returns the names in the order read.
-async fn names(
-    engine: &gatherum::graphql::Engine<gatherum::catalog::Query>,
-    arguments: &str,
-    size: usize,
-    backward: bool,
-) -> Vec<String> {
+async fn names(engine: &gatherum::app::Engine, arguments: &str, size: usize, backward: bool) -> Vec<String> {
     let (mut names, mut cursor) = (Vec::new(), None::<String>);
     loop {
         let (count, place) = if backward { ("last", "before") } else { ("first", "after") };

@@ -14,3 +14,4 @@ mod statements;
 mod timeouts;
 mod transfer;
 mod walk;
+mod writing;

@@ -2,6 +2,7 @@
 mod filter;
 mod lists;
 mod relations;
+mod write;
 
 use std::sync::Arc;
 
@@ -35,6 +36,7 @@ pub use lists::{
 };
 pub use relations::ArtifactById;
 use relations::{CollectionCount, ContentOfArtifact, MetadataOfArtifact, VersionCount};
+pub use write::declare_mutations;
 
 /// Prefix of the ids of artifacts.
 pub const PREFIX: &str = "artifact";

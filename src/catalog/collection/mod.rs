@@ -1,7 +1,9 @@
 //! Collections of artifacts.
+mod copy;
 mod counts;
 mod lists;
 mod relations;
+mod write;
 
 use std::sync::Arc;
 
@@ -29,6 +31,7 @@ pub use counts::{repair_counts, wrong_counts};
 pub use lists::{AllCollectionsArguments, CollectionsArguments, CollectionsOfArtifact};
 use relations::{ArtifactCount, GroupCount};
 pub use relations::{CollectionById, kept_counts};
+pub use write::{add_members, declare_mutations, have_lost, holding, lock, lock_one, take_over};
 
 /// Prefix of the ids of collections.
 pub const PREFIX: &str = "collection";

@@ -1,5 +1,6 @@
 //! Groups of artifacts within a collection.
 mod relations;
+mod write;
 
 use std::sync::Arc;
 
@@ -21,6 +22,7 @@ use crate::{
 
 use relations::{ArtifactCount, PlaceOfGroup};
 pub use relations::{GroupById, GroupsOfArtifact, GroupsOfCollection};
+pub use write::{copy_all, declare_mutations};
 
 /// Prefix of the ids of groups.
 pub const PREFIX: &str = "group";

@@ -1,5 +1,6 @@
 //! Tags.
 mod relations;
+mod write;
 
 use std::sync::Arc;
 
@@ -25,6 +26,7 @@ use crate::{
 
 pub use relations::{AllTags, TagById, TagsOfArtifact};
 use relations::{ArtifactCount, TagBySlug};
+pub use write::{Named, declare_mutations, link, make, named};
 
 /// Prefix of the ids of tags.
 pub const PREFIX: &str = "tag";

@@ -1,5 +1,6 @@
 //! Versions of artifacts.
 mod relations;
+mod write;
 
 use std::sync::Arc;
 
@@ -17,6 +18,7 @@ use crate::{
 };
 
 pub use relations::{VersionById, VersionsOfArtifact};
+pub use write::{declare_mutations, insert_missing};
 
 /// Prefix of the ids of versions.
 pub const PREFIX: &str = "version";

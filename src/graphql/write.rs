@@ -1,0 +1,131 @@
+//! How a mutation writes: each of its root fields in a transaction of its own, one after the other.
+//!
+//! A field's statements count like those of the loaders. What changed is announced in the same transaction, so that those
+//! who follow hear of it once it is kept, and only then. The objects of its answer are loaded afterwards, in rounds.
+use std::time::Instant;
+
+use serde::Serialize;
+
+use super::Context;
+use crate::{
+    dataloader::{Rounds, Statement},
+    db::{self, Dialect, Read, Record, Sql, Time, Transaction},
+    error::Result,
+};
+
+/// How often a write is tried that met another transaction.
+const ATTEMPTS_MAX: u32 = 4;
+
+/// The transaction of one root field.
+pub struct Write<'c> {
+    tx: Transaction,
+    rounds: &'c Rounds,
+    now: Time,
+    changes: Vec<serde_json::Value>,
+    is_discarded: bool,
+}
+
+/// What a write does: given its arguments, in a transaction that is kept where it succeeds.
+pub trait Writes<A, V>:
+    for<'t> Fn(&'t A, &'t mut Write<'_>) -> super::object::Writing<'t, V> + Send + Sync + 'static
+{
+}
+impl<A, V, F> Writes<A, V> for F where
+    F: for<'t> Fn(&'t A, &'t mut Write<'_>) -> super::object::Writing<'t, V> + Send + Sync + 'static
+{
+}
+
+impl<'c> Write<'c> {
+    async fn begin(context: &'c Context) -> Result<Self> {
+        let now = Time(jiff::Timestamp::now().as_microsecond());
+        Ok(Self {
+            tx: context.db.begin().await?,
+            rounds: &context.rounds,
+            now,
+            changes: Vec::new(),
+            is_discarded: false,
+        })
+    }
+
+    /// Which database it writes to.
+    pub fn dialect(&self) -> Dialect {
+        self.tx.dialect()
+    }
+
+    /// An empty statement for this database.
+    pub fn sql(&self) -> Sql {
+        self.tx.sql()
+    }
+
+    /// The time of everything that this transaction writes.
+    pub fn now(&self) -> Time {
+        self.now
+    }
+
+    /// Runs a statement and returns its rows. `name` says which one it is in reports and logs.
+    ///
+    /// # Errors
+    /// As [`db::Db::fetch`]; `CONFLICT` for a violated constraint; `SQL_BUDGET_EXCEEDED`.
+    pub async fn fetch<T: Record>(&mut self, name: &'static str, sql: Sql) -> Result<Vec<T>> {
+        self.fetch_with(name, sql, T::read).await
+    }
+
+    /// As [`Write::fetch`], with rows read by `read`.
+    ///
+    /// # Errors
+    /// As [`Write::fetch`].
+    pub async fn fetch_with<T>(&mut self, name: &'static str, sql: Sql, read: impl Read<T>) -> Result<Vec<T>> {
+        self.rounds.spend()?;
+        let start = Instant::now();
+        let rows = self.tx.fetch_with(name, sql, read).await?;
+        self.rounds.ran(Statement { relation: name, keys: 0, rows: rows.len(), time: start.elapsed() });
+        Ok(rows)
+    }
+
+    /// Runs a statement and returns how many rows it wrote.
+    ///
+    /// # Errors
+    /// As [`Write::fetch`].
+    pub async fn execute(&mut self, name: &'static str, sql: Sql) -> Result<u64> {
+        self.rounds.spend()?;
+        let start = Instant::now();
+        let written = self.tx.execute(name, sql).await?;
+        let rows = usize::try_from(written).unwrap_or(usize::MAX);
+        self.rounds.ran(Statement { relation: name, keys: 0, rows, time: start.elapsed() });
+        Ok(written)
+    }
+
+    /// Tells those who follow of a change, once it is kept.
+    pub fn announce(&mut self, change: &impl Serialize) {
+        self.changes.push(serde_json::to_value(change).expect("a change can be written as JSON"));
+    }
+
+    /// Keeps nothing of what was written, although the field has a value.
+    pub fn discard(&mut self) {
+        self.is_discarded = true;
+    }
+
+    async fn commit(self) -> Result<()> {
+        if self.is_discarded { Ok(()) } else { self.tx.commit().await }
+    }
+}
+
+/// Runs `write` in a transaction, and again where it met another one.
+pub(super) async fn run<A, V>(context: &Context, args: &A, write: &impl Writes<A, V>) -> Result<V> {
+    let mut attempt = 1;
+    loop {
+        match once(context, args, write).await {
+            Err(error) if attempt < ATTEMPTS_MAX && (error.is_to_be_tried_again() || db::met_another(&error)) => {
+                attempt += 1
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
+async fn once<A, V>(context: &Context, args: &A, write: &impl Writes<A, V>) -> Result<V> {
+    let mut transaction = Write::begin(context).await?;
+    let value = write(args, &mut transaction).await?;
+    transaction.commit().await?;
+    Ok(value)
+}
