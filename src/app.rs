@@ -6,7 +6,7 @@ use tokio::net::TcpListener;
 use tracing::info;
 
 use crate::{
-    catalog::{Mutation, Query},
+    catalog::{Mutation, Query, Subscription},
     config::Config,
     dataloader,
     db::{Db, migrate},
@@ -60,7 +60,7 @@ impl App {
 }
 
 /// Executes the whole schema.
-pub type Engine = graphql::Engine<Query, Mutation>;
+pub type Engine = graphql::Engine<Query, Mutation, Subscription>;
 
 /// The engine for the whole schema.
 ///

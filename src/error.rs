@@ -32,6 +32,8 @@ pub enum Code {
     Overloaded,
     /// The database does not answer.
     Unavailable,
+    /// A subscription ended because changes were missed.
+    EventsLost,
     /// A fault of the server; the id in the response is in the log.
     Internal,
 }
@@ -54,6 +56,7 @@ impl Code {
             Code::Timeout => "TIMEOUT",
             Code::Overloaded => "OVERLOADED",
             Code::Unavailable => "UNAVAILABLE",
+            Code::EventsLost => "EVENTS_LOST",
             Code::Internal => "INTERNAL",
         }
     }

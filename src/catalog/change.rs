@@ -1,7 +1,21 @@
 //! What those who follow are told of: that an object was made, changed or deleted, or what a collection holds.
-use async_graphql::Enum;
+use async_graphql::{Enum, ID, InputObject, InputType, registry::Registry};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
+
+use super::{
+    artifact,
+    collection::{self, Collection, CollectionById},
+    node::{self, AnyNode},
+};
+use crate::{
+    fields,
+    graphql::{
+        Leaf,
+        id::{self, GlobalId},
+        object::{Fields, NoArguments, Object},
+    },
+};
 
 /// What happened to an object.
 #[derive(Enum, Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
@@ -38,5 +52,134 @@ impl Change {
     /// A change of an object itself.
     pub fn of(kind: ChangeKind, prefix: &str, id: Uuid) -> Self {
         Self { kind, prefix: prefix.to_owned(), id, artifacts: Vec::new() }
+    }
+}
+
+impl Leaf for ChangeKind {
+    fn type_ref(registry: &mut Registry) -> String {
+        <Self as InputType>::create_type_info(registry)
+    }
+
+    fn write(&self, json: &mut Vec<u8>) {
+        let word = match self {
+            Self::Created => "CREATED",
+            Self::Updated => "UPDATED",
+            Self::Deleted => "DELETED",
+            Self::ArtifactsAdded => "ARTIFACTS_ADDED",
+            Self::ArtifactsRemoved => "ARTIFACTS_REMOVED",
+            Self::ArtifactsMoved => "ARTIFACTS_MOVED",
+        };
+        word.write(json);
+    }
+}
+
+/// The root of all that can be followed: one change.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(transparent)]
+pub struct Subscription(Change);
+
+impl Object for Subscription {
+    fn name() -> String {
+        "Subscription".to_owned()
+    }
+
+    fn declare(fields: &mut Fields<'_, '_, Self>) {
+        fields! { fields;
+            /// All that can be followed. Changes are told of once they are kept; those of one collection in their order.
+            /// One who is too slow, or was cut off, is told so by an error with the code `EVENTS_LOST`, and reads again.
+            type;
+            /// Changes of one collection: its own fields, and which artifacts it holds.
+            collectionChanged => events::<CollectionChangedArguments, _>(|change, args| {
+                let id = id::parse(collection::PREFIX, &args.id)?;
+                let is_it = change.0.prefix == collection::PREFIX && change.0.id == id;
+                Ok(is_it.then(|| CollectionEvent(change.0.clone())))
+            });
+            /// Every change.
+            catalogChanged => events::<NoArguments, _>(|change, _| Ok(Some(CatalogEvent(change.0.clone()))));
+        }
+    }
+}
+
+#[derive(InputObject)]
+struct CollectionChangedArguments {
+    /// The collection.
+    #[graphql(validator(custom = "CollectionId"))]
+    id: ID,
+}
+
+/// Refuses what is no id of a collection when following begins.
+struct CollectionId;
+
+impl async_graphql::CustomValidator<ID> for CollectionId {
+    fn check(&self, value: &ID) -> Result<(), async_graphql::InputValueError<ID>> {
+        match id::parse(collection::PREFIX, value) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(async_graphql::InputValueError::custom(error.message)),
+        }
+    }
+}
+
+/// A change of a collection.
+#[derive(Clone, Debug)]
+struct CollectionEvent(Change);
+
+impl Object for CollectionEvent {
+    fn name() -> String {
+        "CollectionEvent".to_owned()
+    }
+
+    fn declare(fields: &mut Fields<'_, '_, Self>) {
+        fields! { fields;
+            /// A change of a collection.
+            type;
+            /// What happened.
+            kind => leaf(|event| &event.0.kind);
+            /// The id of the collection.
+            collectionId => value(|event: &Self| GlobalId { prefix: collection::PREFIX, id: event.0.id });
+            /// The collection as it is now; null where it is no more.
+            collection => load::<NoArguments, _, _>(
+                |event| event.0.id,
+                |_, _, _| Ok(CollectionById),
+                |collection: Option<Collection>| collection,
+            );
+            /// The artifacts that came, left or moved.
+            artifactIds => compute::<NoArguments, _>(|event, _, _| {
+                let id = |id: &Uuid| GlobalId { prefix: artifact::PREFIX, id: *id };
+                Ok(event.0.artifacts.iter().map(id).collect::<Vec<_>>())
+            });
+        }
+    }
+}
+
+/// A change of any object.
+#[derive(Clone, Debug)]
+struct CatalogEvent(Change);
+
+impl CatalogEvent {
+    fn node_id(&self) -> GlobalId {
+        let known = node::PREFIXES.into_iter().find(|prefix| *prefix == self.0.prefix);
+        GlobalId { prefix: known.unwrap_or("unknown"), id: self.0.id }
+    }
+}
+
+impl Object for CatalogEvent {
+    fn name() -> String {
+        "CatalogEvent".to_owned()
+    }
+
+    fn declare(fields: &mut Fields<'_, '_, Self>) {
+        fields! { fields;
+            /// A change of an object.
+            type;
+            /// What happened.
+            kind => leaf(|event| &event.0.kind);
+            /// The id of the object.
+            nodeId => value(CatalogEvent::node_id);
+            /// The object as it is now; null where it is no more.
+            node => column::<NoArguments, crate::error::Result<Option<AnyNode>>>(|events, _, node| Box::pin(async move {
+                let ids = events.iter().map(|event| Ok(event.node_id())).collect();
+                Ok(node::load(node.context(), ids).await)
+            }));
+        }
     }
 }

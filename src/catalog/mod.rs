@@ -20,6 +20,7 @@ use crate::{
     graphql::object::{Fields, Object},
 };
 
+pub use change::Subscription;
 pub use visibility::Visibility;
 
 /// The root of all that can be read.

@@ -34,7 +34,7 @@ abstract_output! {
 }
 
 /// The prefixes of all ids.
-const PREFIXES: [&str; 5] = [artifact::PREFIX, collection::PREFIX, group::PREFIX, tag::PREFIX, version::PREFIX];
+pub const PREFIXES: [&str; 5] = [artifact::PREFIX, collection::PREFIX, group::PREFIX, tag::PREFIX, version::PREFIX];
 
 fn declare_interface(declaring: &mut Declaring<'_>) {
     let id = About { name: "id", docs: &["Opaque, the same for ever, unique among all objects."] };
@@ -88,7 +88,7 @@ struct NodesArguments {
 }
 
 /// The objects of these ids, in their order: one statement for each type, all in one round.
-async fn load(context: &Context, ids: Vec<Result<GlobalId>>) -> Vec<Result<Option<AnyNode>>> {
+pub async fn load(context: &Context, ids: Vec<Result<GlobalId>>) -> Vec<Result<Option<AnyNode>>> {
     let mut nodes: Vec<Result<Option<AnyNode>>> = Vec::new();
     nodes.extend(ids.iter().map(|id| id.clone().map(|_| None)));
     let of = |prefix: &str| -> Vec<(usize, Uuid)> {

@@ -3,7 +3,7 @@ use anyhow::Result;
 
 use super::Outcome;
 use crate::{
-    catalog::{Mutation, Query},
+    catalog::{Mutation, Query, Subscription},
     graphql,
 };
 
@@ -17,9 +17,9 @@ pub(super) struct Args {
 
 pub(super) async fn run(args: &Args) -> Result<Outcome> {
     let text = if args.json {
-        graphql::introspection_json::<Query, Mutation>().await?
+        graphql::introspection_json::<Query, Mutation, Subscription>().await?
     } else {
-        graphql::sdl::<Query, Mutation>()
+        graphql::sdl::<Query, Mutation, Subscription>()
     };
     super::print(&text)
 }

@@ -5,6 +5,7 @@
 mod config;
 mod constraint;
 mod fault;
+mod feed;
 pub mod migrate;
 mod postgres;
 mod record;
@@ -22,11 +23,16 @@ use std::{
 };
 
 use futures_util::TryStreamExt;
-use sqlx::{AssertSqlSafe, PgPool, postgres::PgArguments, sqlite::SqliteArguments};
+use sqlx::{
+    AssertSqlSafe, PgPool,
+    postgres::{PgArguments, PgConnectOptions},
+    sqlite::SqliteArguments,
+};
 use tracing::{info, warn};
 
 pub use config::{Config, Synchronous, redacted};
 pub use fault::met_another;
+pub use feed::{Feed, Heard};
 pub use record::{Column, Record, Row};
 pub use sql::{Arg, Cell, CellType, Dialect, Sql};
 pub use time::Time;
@@ -49,7 +55,7 @@ pub struct Db {
 
 enum Pools {
     Sqlite(Box<sqlite::Sqlite>),
-    Postgres { primary: PgPool, replica: Option<PgPool> },
+    Postgres { primary: PgPool, replica: Option<PgPool>, options: Box<PgConnectOptions> },
 }
 
 /// A statement that runs, or waits for a connection.
@@ -95,12 +101,13 @@ impl Db {
             anyhow::ensure!(config.replica_url.is_none(), "DATABASE_REPLICA_URL goes with PostgreSQL alone: unset it");
             Pools::Sqlite(Box::new(sqlite::Sqlite::open(&sqlite::path(&config.url)?, config).await?))
         } else if config.url.starts_with("postgres:") || config.url.starts_with("postgresql:") {
-            let primary = postgres::open(&config.url, config).await?;
+            let options = postgres::options(&config.url, config)?;
+            let primary = postgres::open(options.clone(), config).await?;
             let replica = match &config.replica_url {
-                Some(url) => Some(postgres::open(url, config).await?),
+                Some(url) => Some(postgres::open(postgres::options(url, config)?, config).await?),
                 None => None,
             };
-            Pools::Postgres { primary, replica }
+            Pools::Postgres { primary, replica, options: Box::new(options) }
         } else {
             anyhow::bail!("DATABASE_URL must begin with sqlite:// or postgres://")
         };
@@ -161,7 +168,7 @@ impl Db {
                 let lent = pool.reader().await.map_err(fault)?;
                 tokio::time::timeout(limit, fetch_sqlite(lent, sql, read)).await
             }
-            Pools::Postgres { primary, replica } => {
+            Pools::Postgres { primary, replica, .. } => {
                 let pool = replica.as_ref().filter(|_| !self.from_primary).unwrap_or(primary);
                 let lent = pool.acquire().await.map_err(fault)?;
                 tokio::time::timeout(limit, fetch_postgres(postgres::Lent::new(lent), sql, read)).await
@@ -196,9 +203,21 @@ impl Db {
     /// `UNAVAILABLE` without a connection in time.
     pub async fn begin(&self) -> Result<Transaction> {
         match &*self.pools {
-            Pools::Sqlite(pool) => Transaction::sqlite(pool.writer().await, self.ran.clone()).await,
+            Pools::Sqlite(pool) => Transaction::sqlite(pool.writer().await, pool.announced(), self.ran.clone()).await,
             Pools::Postgres { primary, .. } => Transaction::postgres(primary.begin().await, self.ran.clone()),
         }
+    }
+
+    /// What transactions announce from now on, in this process and all others.
+    ///
+    /// # Errors
+    /// `UNAVAILABLE` where the database cannot be listened to.
+    pub async fn feed(&self) -> Result<Feed> {
+        let feed = match &*self.pools {
+            Pools::Sqlite(pool) => pool.feed().await,
+            Pools::Postgres { options, .. } => Feed::postgres((**options).clone()).await,
+        };
+        feed.map_err(|source| fault::fault("feed", source))
     }
 
     /// How many statements were run since it was opened, whoever asked, without those that begin and end transactions.
@@ -257,7 +276,7 @@ impl Db {
     pub async fn close(&self) {
         match &*self.pools {
             Pools::Sqlite(pool) => pool.close().await,
-            Pools::Postgres { primary, replica } => {
+            Pools::Postgres { primary, replica, .. } => {
                 primary.close().await;
                 if let Some(replica) = replica {
                     replica.close().await;

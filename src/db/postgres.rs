@@ -13,7 +13,8 @@ use super::config::Config;
 /// The oldest major version whose features are used: `client_connection_check_interval` and `normalize`.
 const VERSION_MIN: i64 = 14;
 
-pub(super) async fn open(url: &str, config: &Config) -> anyhow::Result<PgPool> {
+/// How to connect to the database that `url` names.
+pub(super) fn options(url: &str, config: &Config) -> anyhow::Result<PgConnectOptions> {
     let timeout_ms = config.statement_timeout.as_millis().to_string();
     let options = PgConnectOptions::from_str(url)
         .map_err(|_| {
@@ -30,6 +31,10 @@ pub(super) async fn open(url: &str, config: &Config) -> anyhow::Result<PgPool> {
             ("timezone", "UTC"),
         ])
         .disable_statement_logging();
+    Ok(options)
+}
+
+pub(super) async fn open(options: PgConnectOptions, config: &Config) -> anyhow::Result<PgPool> {
     let pool = PgPoolOptions::new()
         .max_connections(config.pool_size + config.max_overflow)
         .acquire_timeout(config.pool_timeout)

@@ -13,9 +13,12 @@ use sqlx::{
     ConnectOptions, Connection, SqliteConnection,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
 };
-use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Mutex as AsyncMutex, Notify, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 
-use super::config::{Config, Synchronous};
+use super::{
+    config::{Config, Synchronous},
+    feed::Feed,
+};
 
 /// The oldest SQLite that does not corrupt a write-ahead log when two connections checkpoint at once.
 const VERSION_MIN: (u32, u32, u32) = (3, 51, 3);
@@ -35,6 +38,8 @@ pub(super) struct Sqlite {
     timeout: Duration,
     readers_max: u32,
     path: PathBuf,
+    /// Is told of each announcement that was kept.
+    announced: Arc<Notify>,
 }
 
 /// A connection for reading, and the flag that stops its statement.
@@ -68,6 +73,7 @@ impl Sqlite {
             timeout: config.pool_timeout,
             readers_max,
             path: path.to_owned(),
+            announced: Arc::default(),
         })
     }
 
@@ -105,6 +111,16 @@ impl Sqlite {
             *writer = Some(self.options.connect().await?);
         }
         Ok(writer)
+    }
+
+    /// What transactions announce from now on.
+    pub(super) async fn feed(&self) -> sqlx::Result<Feed> {
+        Feed::sqlite(self.options.clone(), self.announced.clone()).await
+    }
+
+    /// Who is told of announcements.
+    pub(super) fn announced(&self) -> Arc<Notify> {
+        self.announced.clone()
     }
 
     /// The file.

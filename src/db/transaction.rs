@@ -7,7 +7,14 @@ use std::sync::{
 use futures_util::TryStreamExt;
 use sqlx::{AssertSqlSafe, Postgres, SqliteConnection};
 
-use super::{Arg, Dialect, Read, Record, Row, Sql, fault::fault, sqlite::Writer};
+use tokio::sync::Notify;
+
+use super::{
+    Arg, Dialect, Read, Record, Row, Sql,
+    fault::fault,
+    feed::{CHANNEL, parts},
+    sqlite::Writer,
+};
 use crate::error::Result;
 
 /// A transaction that writes. Dropped without [`Transaction::commit`], nothing of it is kept.
@@ -25,6 +32,8 @@ enum Inner {
 struct Writing {
     writer: Writer,
     ended: bool,
+    announced: Arc<Notify>,
+    has_announced: bool,
 }
 
 impl Writing {
@@ -42,9 +51,13 @@ impl Drop for Writing {
 }
 
 impl Transaction {
-    pub(super) async fn sqlite(writer: sqlx::Result<Writer>, ran: Arc<AtomicU64>) -> Result<Self> {
+    pub(super) async fn sqlite(
+        writer: sqlx::Result<Writer>,
+        announced: Arc<Notify>,
+        ran: Arc<AtomicU64>,
+    ) -> Result<Self> {
         let writer = writer.map_err(|source| fault("begin", source))?;
-        let mut writing = Writing { writer, ended: false };
+        let mut writing = Writing { writer, ended: false, announced, has_announced: false };
         sqlx::query("begin immediate").execute(writing.connection()).await.map_err(|source| fault("begin", source))?;
         Ok(Self { inner: Inner::Sqlite(writing), ran })
     }
@@ -96,6 +109,30 @@ impl Transaction {
         self.write(sql).await.map_err(|source| fault(name, source))
     }
 
+    /// Announces a message to every feed, once the transaction is kept. One statement.
+    ///
+    /// # Errors
+    /// As [`super::Db::fetch`]; the transaction can then only be dropped.
+    pub async fn announce(&mut self, message: &str) -> Result<()> {
+        let mut sql = self.sql();
+        match &mut self.inner {
+            Inner::Sqlite(writing) => {
+                writing.has_announced = true;
+                sql.push("insert into announcements (message) values (");
+                sql.bind(Arg::Text(Some(message.to_owned()))).push(")");
+                self.execute("announce", sql).await?;
+            }
+            Inner::Postgres(_) => {
+                sql.push("select count(pg_notify(")
+                    .bind(Arg::Text(Some(CHANNEL.to_owned())))
+                    .push(", p)) from unnest(");
+                sql.bind(Arg::Texts(parts(message))).push(") p");
+                self.fetch::<i64>("announce", sql).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// Keeps what was written. On return it is durable.
     ///
     /// # Errors
@@ -105,6 +142,9 @@ impl Transaction {
             Inner::Sqlite(mut writing) => {
                 sqlx::query("commit").execute(writing.connection()).await.map_err(|source| fault("commit", source))?;
                 writing.ended = true;
+                if writing.has_announced {
+                    writing.announced.notify_one();
+                }
             }
             Inner::Postgres(transaction) => transaction.commit().await.map_err(|source| fault("commit", source))?,
         }

@@ -1,20 +1,22 @@
 //! From the text of a request to the text of its response.
-use std::{collections::HashMap, marker::PhantomData, panic::AssertUnwindSafe, sync::Arc, time::Instant};
+use std::{collections::HashMap, marker::PhantomData, panic::AssertUnwindSafe, pin::Pin, sync::Arc, time::Instant};
 
 use async_graphql::{
-    ContainerType, EmptySubscription, ObjectType, OutputType, Pos, Positioned, SDLExportOptions, Schema, SchemaBuilder,
-    ServerError, ServerResult, Value,
+    ContainerType, Name, ObjectType, OutputType, Pos, Positioned, SDLExportOptions, Schema, SchemaBuilder, ServerError,
+    ServerResult, SubscriptionType, Value,
     extensions::{Extension, ExtensionContext, ExtensionFactory, NextExecute},
+    indexmap::IndexMap,
     parser::types::{ExecutableDocument, Field, OperationDefinition, OperationType, Selection},
-    registry::Registry,
+    registry::{MetaType, Registry},
 };
-use futures_util::FutureExt;
+use futures_util::{FutureExt, Stream, StreamExt, stream};
 use tracing::{error, warn};
 use uuid::Uuid;
 
 use super::{
-    Batch, Context, Execute, Operation, Report, Request, Response, Settings,
-    execute::{ERRORS_MAX, Execution, FieldError, Segment, Turns, variables},
+    Batch, Context, Execute, Operation, Report, Request, Response, Responses, Settings,
+    execute::{ERRORS_MAX, Execution, FieldError, Segment, Turns, single_field, variables},
+    follow::{Change, Following, Hub},
     guard::{Guard, Limits, Refusal, operation},
     object::{Absent, Declaring, Object, Types},
 };
@@ -24,24 +26,25 @@ use crate::{
     error::{Code, Error, Result},
 };
 
-/// Executes requests against a schema whose roots are `Q` and `M`.
-pub struct Engine<Q: Object, M: Object = Absent> {
+/// Executes requests against a schema whose roots are `Q`, `M` and `S`.
+pub struct Engine<Q: Object, M: Object = Absent, S: Change = Absent> {
     query: Q,
     mutation: M,
+    hub: Hub<S>,
     types: Types,
     sdl: String,
     guard: Guard,
-    validator: Stock<Q, M>,
-    introspector: Stock<Q, M>,
+    validator: Stock<Q, M, S>,
+    introspector: Stock<Q, M, S>,
     db: Db,
     settings: Settings,
     loading: dataloader::Limits,
 }
 
 /// async-graphql's own schema.
-type Stock<Q, M> = Schema<Root<Q>, Root<M>, EmptySubscription>;
+type Stock<Q, M, S> = Schema<Root<Q>, Root<M>, Root<S>>;
 
-impl<Q: Object, M: Object> Engine<Q, M> {
+impl<Q: Object, M: Object, S: Change> Engine<Q, M, S> {
     /// Declares the schema and guards it with `limits`.
     ///
     /// # Errors
@@ -57,18 +60,47 @@ impl<Q: Object, M: Object> Engine<Q, M> {
         let mut declaring = Declaring::new(&mut registry);
         declaring.object::<Q>();
         declaring.object::<M>();
+        declaring.object::<S>();
         let types = declaring.finish();
-        let introspector = stock::<Q, M>().finish();
-        let validator = stock::<Q, M>().extension(ValidateOnly).finish();
-        let sdl = sdl::<Q, M>();
+        let introspector = stock::<Q, M, S>().finish();
+        let validator = stock::<Q, M, S>().extension(ValidateOnly).finish();
+        let sdl = sdl::<Q, M, S>();
         let guard = Guard::new(&sdl, limits)?;
-        Ok(Self { query, mutation, types, sdl, guard, validator, introspector, db, settings, loading })
+        Ok(Self {
+            query,
+            mutation,
+            hub: Hub::new(db.clone()),
+            types,
+            sdl,
+            guard,
+            validator,
+            introspector,
+            db,
+            settings,
+            loading,
+        })
     }
 
     async fn answer(&self, request: &Request) -> std::result::Result<Answer, Refused> {
+        let prepared = self.prepare(request).await?;
+        if prepared.kind == Operation::Subscription {
+            let message = "a subscription is followed over a WebSocket, or with Accept: text/event-stream";
+            return Err(prepared.refuse(Error::new(Code::BadRequest, message)));
+        }
+        let elsewhere = self.introspect(request, &prepared).await;
+        match prepared.kind {
+            Operation::Mutation => {
+                self.run(&prepared, self.mutation.clone(), (self.db.primary(), Turns::InOrder), elsewhere).await
+            }
+            _ => self.run(&prepared, self.query.clone(), (self.db.clone(), Turns::Together), elsewhere).await,
+        }
+    }
+
+    /// Guards, validates and reads the variables.
+    async fn prepare(&self, request: &Request) -> std::result::Result<Prepared, Refused> {
         let document = self.guard.parse(&request.query)?;
         let name = request.operation_name.as_deref().filter(|name| !name.is_empty());
-        let operation = operation(&document, name)?;
+        let operation = operation(&document, name)?.clone();
         let kind = kind(operation.node.ty);
         let refuse = |errors: Vec<FieldError>| Refused { errors, operation: Some(kind) };
         self.guard
@@ -80,17 +112,21 @@ impl<Q: Object, M: Object> Engine<Q, M> {
         }
         self.validate(request, &document).await.map_err(refuse)?;
         let values = variables(&operation.node, &request.variables).map_err(|error| refuse(vec![plain(error)]))?;
-        let elsewhere = self.introspect(request, &document, operation).await;
-        let limits = self.loading;
-        // What a mutation answers must show what it wrote.
-        let db = if kind == Operation::Mutation { self.db.primary() } else { self.db.clone() };
-        let context = Context { rounds: Rounds::new(db.clone(), limits), settings: self.settings, db };
-        let execution = Execution::new(&self.types, &context, &document.fragments, values, elsewhere);
-        let selection = &operation.node.selection_set.node;
-        let root = match kind {
-            Operation::Mutation => execution.root(self.mutation.clone(), selection, Turns::InOrder).boxed(),
-            _ => execution.root(self.query.clone(), selection, Turns::Together).boxed(),
-        };
+        Ok(Prepared { document, operation, kind, values })
+    }
+
+    /// Executes an operation over its root.
+    async fn run<T: Object>(
+        &self,
+        prepared: &Prepared,
+        root: T,
+        (db, turns): (Db, Turns),
+        elsewhere: HashMap<String, Vec<u8>>,
+    ) -> std::result::Result<Answer, Refused> {
+        let context = Context { rounds: Rounds::new(db.clone(), self.loading), settings: self.settings, db };
+        let fragments = &prepared.document.fragments;
+        let execution = Execution::new(&self.types, &context, fragments, prepared.values.clone(), elsewhere);
+        let root = execution.root(root, &prepared.operation.node.selection_set.node, turns);
         let data = AssertUnwindSafe(context.rounds.drive(root)).catch_unwind().await;
         let mut errors = execution.take_errors();
         let data = data.unwrap_or_else(|panic| {
@@ -98,12 +134,27 @@ impl<Q: Object, M: Object> Engine<Q, M> {
             None
         });
         // Of a mutation something may have been written: its answer tells field by field.
-        if context.rounds.exceeded() && kind == Operation::Query {
+        if context.rounds.exceeded() && prepared.kind != Operation::Mutation {
             errors.retain(|error| error.error.code == Code::SqlBudgetExceeded);
             errors.truncate(1);
-            return Err(refuse(errors));
+            return Err(Refused { errors, operation: Some(prepared.kind) });
         }
-        Ok(Answer { data, errors, operation: kind, report: report(&context.rounds) })
+        Ok(Answer { data, errors, operation: prepared.kind, report: report(&context.rounds) })
+    }
+
+    /// Which changes belong to a subscription.
+    fn belonging(&self, prepared: &Prepared) -> Result<Box<dyn Fn(&S) -> bool + Send + Sync>> {
+        let context = Context {
+            rounds: Rounds::new(self.db.clone(), self.loading),
+            settings: self.settings,
+            db: self.db.clone(),
+        };
+        let fragments = &prepared.document.fragments;
+        let execution = Execution::new(&self.types, &context, fragments, prepared.values.clone(), HashMap::new());
+        let declared = self.types.get::<S>();
+        let (field, values) = single_field(&execution, &declared.name, &prepared.operation.node.selection_set.node)?;
+        let belonging = declared.belongings.get(field);
+        belonging.ok_or_else(|| Error::new(Code::BadRequest, "a subscription has one field at its root"))?(values)
     }
 
     async fn validate(
@@ -119,13 +170,9 @@ impl<Q: Object, M: Object> Engine<Q, M> {
     }
 
     /// The introspection fields of the operation, by response key. async-graphql answers them, and null for all others.
-    async fn introspect(
-        &self,
-        request: &Request,
-        document: &ExecutableDocument,
-        operation: &Positioned<OperationDefinition>,
-    ) -> HashMap<String, Vec<u8>> {
-        if !introspects(document, &operation.node.selection_set.node.items) {
+    async fn introspect(&self, request: &Request, prepared: &Prepared) -> HashMap<String, Vec<u8>> {
+        let document = &prepared.document;
+        if !introspects(document, &prepared.operation.node.selection_set.node.items) {
             return HashMap::new();
         }
         let response = self.introspector.execute(stock_request(request, document)).await;
@@ -136,21 +183,21 @@ impl<Q: Object, M: Object> Engine<Q, M> {
 }
 
 /// async-graphql's own schema of what is declared below the roots.
-fn stock<Q: Object, M: Object>() -> SchemaBuilder<Root<Q>, Root<M>, EmptySubscription> {
-    Schema::build(Root::<Q>(PhantomData), Root::<M>(PhantomData), EmptySubscription)
+fn stock<Q: Object, M: Object, S: Object>() -> SchemaBuilder<Root<Q>, Root<M>, Root<S>> {
+    Schema::build(Root::<Q>(PhantomData), Root::<M>(PhantomData), Root::<S>(PhantomData))
 }
 
 /// The schema in the schema definition language.
-pub fn sdl<Q: Object, M: Object>() -> String {
-    stock::<Q, M>().finish().sdl_with_options(SDLExportOptions::new().include_specified_by())
+pub fn sdl<Q: Object, M: Object, S: Object>() -> String {
+    stock::<Q, M, S>().finish().sdl_with_options(SDLExportOptions::new().include_specified_by())
 }
 
 /// The answer to the standard introspection query.
 ///
 /// # Errors
 /// The answer cannot be written.
-pub async fn introspection_json<Q: Object, M: Object>() -> Result<String> {
-    let response = stock::<Q, M>().finish().execute(include_str!("guard/introspection.graphql")).await;
+pub async fn introspection_json<Q: Object, M: Object, S: Object>() -> Result<String> {
+    let response = stock::<Q, M, S>().finish().execute(include_str!("guard/introspection.graphql")).await;
     let mut text =
         serde_json::to_string_pretty(&serde_json::json!({ "data": response.data })).map_err(Error::internal)?;
     text.push('\n');
@@ -158,24 +205,93 @@ pub async fn introspection_json<Q: Object, M: Object>() -> Result<String> {
 }
 
 #[async_trait::async_trait]
-impl<Q: Object, M: Object> Execute for Engine<Q, M> {
+impl<Q: Object, M: Object, S: Change> Execute for Engine<Q, M, S> {
     async fn execute(&self, request: Request) -> Response {
         let start = Instant::now();
         let answer = self.answer(&request).await;
-        let (data, errors, operation, mut report, executed) = match answer {
-            Ok(answer) => (Some(answer.data), answer.errors, Some(answer.operation), answer.report, true),
-            Err(refused) => (None, refused.errors, refused.operation, Report::default(), false),
+        respond(answer, &request, start)
+    }
+
+    async fn subscribe(self: Arc<Self>, request: Request) -> std::result::Result<Responses, Response> {
+        let start = Instant::now();
+        let prepared = match self.prepare(&request).await {
+            Ok(prepared) if prepared.kind == Operation::Subscription => prepared,
+            Ok(_) => return Err(self.execute(request).await),
+            Err(refused) => return Err(respond(Err(refused), &request, start)),
         };
-        report.total = start.elapsed();
-        let codes = errors.iter().map(|error| error.error.code).collect();
-        let extensions = request.wants_report.then(|| report.to_json());
-        let body = write(data, &errors, extensions).into();
-        Response { body, executed, codes, operation_name: request.operation_name, operation, report }
+        let belonging = match self.belonging(&prepared) {
+            Ok(belonging) => belonging,
+            Err(error) => return Err(respond(Err(prepared.refuse(error)), &request, start)),
+        };
+        let following = match self.hub.follow().await {
+            Ok(following) => following,
+            Err(error) => return Err(respond(Err(prepared.refuse(error)), &request, start)),
+        };
+        let subscription = Subscription { engine: self, request, prepared, belonging, following };
+        Ok(stream::unfold(Some(subscription), |subscription| async { subscription?.next().await }).boxed())
     }
 
     fn sdl(&self) -> &str {
         &self.sdl
     }
+}
+
+/// A subscription that is followed.
+struct Subscription<Q: Object, M: Object, S: Change> {
+    engine: Arc<Engine<Q, M, S>>,
+    request: Request,
+    prepared: Prepared,
+    belonging: Box<dyn Fn(&S) -> bool + Send + Sync>,
+    following: Following<S>,
+}
+
+impl<Q: Object, M: Object, S: Change> Subscription<Q, M, S> {
+    /// The response to the next change that belongs to it. After changes were missed it says so, and ends.
+    async fn next(mut self) -> Option<(Response, Option<Self>)> {
+        loop {
+            let change = self.following.next().await;
+            let start = Instant::now();
+            let change = match change {
+                Ok(change) => change,
+                Err(error) => {
+                    let refused = self.prepared.refuse(error);
+                    return Some((respond(Err(refused), &self.request, start), None));
+                }
+            };
+            if (self.belonging)(&change) {
+                let root = (*change).clone();
+                let how = (self.engine.db.primary(), Turns::Together);
+                let answer = self.engine.run(&self.prepared, root, how, HashMap::new()).await;
+                return Some((respond(answer, &self.request, start), Some(self)));
+            }
+        }
+    }
+}
+
+/// An operation that may be executed.
+struct Prepared {
+    document: ExecutableDocument,
+    operation: Positioned<OperationDefinition>,
+    kind: Operation,
+    values: IndexMap<Name, Value>,
+}
+
+impl Prepared {
+    fn refuse(&self, error: Error) -> Refused {
+        Refused { errors: vec![plain(error)], operation: Some(self.kind) }
+    }
+}
+
+fn respond(answer: std::result::Result<Answer, Refused>, request: &Request, start: Instant) -> Response {
+    let (data, errors, operation, mut report, executed) = match answer {
+        Ok(answer) => (Some(answer.data), answer.errors, Some(answer.operation), answer.report, true),
+        Err(refused) => (None, refused.errors, refused.operation, Report::default(), false),
+    };
+    report.total = start.elapsed();
+    let codes = errors.iter().map(|error| error.error.code).collect();
+    let extensions = request.wants_report.then(|| report.to_json());
+    let body = write(data, &errors, extensions).into();
+    Response { body, executed, codes, operation_name: request.operation_name.clone(), operation, report }
 }
 
 /// What an executed operation came to.
@@ -377,6 +493,31 @@ impl<Q: Object> OutputType for Root<Q> {
 }
 
 impl<Q: Object> ObjectType for Root<Q> {}
+
+impl<S: Object> SubscriptionType for Root<S> {
+    fn type_name() -> std::borrow::Cow<'static, str> {
+        S::name().into()
+    }
+
+    fn create_type_info(registry: &mut Registry) -> String {
+        let type_ref = Declaring::new(registry).object::<S>();
+        if let Some(MetaType::Object { is_subscription, .. }) = registry.types.get_mut(&S::name()) {
+            *is_subscription = true;
+        }
+        type_ref
+    }
+
+    fn is_empty() -> bool {
+        S::IS_ABSENT
+    }
+
+    fn create_field_stream<'a>(
+        &'a self,
+        _ctx: &'a async_graphql::Context<'_>,
+    ) -> Option<Pin<Box<dyn Stream<Item = async_graphql::Response> + Send + 'a>>> {
+        None
+    }
+}
 
 /// A registry whose types are thrown away: only what the execution needs is kept.
 fn scratch() -> Registry {

@@ -308,6 +308,26 @@ impl<'a> Collecting<'a, '_> {
     }
 }
 
+/// Of an operation, its one root field and the arguments of it: a subscription has no more (section 5.2.4.1).
+///
+/// # Errors
+/// `BAD_REQUEST` where it has none or several.
+pub(super) fn single_field<'a>(
+    execution: &'a Execution<'a>,
+    root: &str,
+    selection: &'a SelectionSet,
+) -> Result<(&'a str, IndexMap<Name, Value>)> {
+    let mut groups = Vec::new();
+    Collecting { execution, name: root, abstracts: &[] }.collect(selection, &mut groups, &mut Vec::new());
+    let [group] = groups.as_slice() else {
+        return Err(Error::new(Code::BadRequest, "a subscription has one field at its root"));
+    };
+    let field = &group.fields[0].node;
+    let values = field.arguments.iter();
+    let values = values.filter_map(|(name, value)| Some((name.node.clone(), execution.value(&value.node)?))).collect();
+    Ok((field.name.node.as_str(), values))
+}
+
 impl Execution<'_> {
     /// A value of the document with its variables put in; nothing for a variable that has no value.
     fn value(&self, value: &async_graphql_value::Value) -> Option<Value> {

@@ -1,8 +1,9 @@
 //! What every type of the schema shares.
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use async_graphql::Variables;
 use bytes::Bytes;
+use futures_util::stream::BoxStream;
 use serde::{Deserialize, Serialize};
 
 use crate::{dataloader::Rounds, db::Db, error::Code};
@@ -12,6 +13,7 @@ pub mod connection;
 mod cursor;
 mod engine;
 mod execute;
+mod follow;
 pub mod guard;
 pub mod id;
 mod json;
@@ -24,6 +26,7 @@ pub use column::{Column, Mixed, Output};
 pub use cursor::{SortType, SortValue};
 pub use engine::{Engine, introspection_json, sdl};
 pub use execute::{Node, Origin};
+pub use follow::Change;
 pub use json::Leaf;
 pub use write::Write;
 
@@ -167,11 +170,21 @@ pub struct Batch {
     pub time: Duration,
 }
 
+/// The responses to a subscription.
+pub type Responses = BoxStream<'static, Response>;
+
 /// Executes GraphQL requests. HTTP knows this and nothing else of what stands behind it.
 #[async_trait::async_trait]
 pub trait Execute: Send + Sync {
-    /// Answers one request. Dropping the future drops its statements.
+    /// Answers one query or mutation. Dropping the future drops its statements.
     async fn execute(&self, request: Request) -> Response;
+
+    /// Follows: a response for each change that belongs to the subscription, until the stream is dropped or ends with an
+    /// error.
+    ///
+    /// # Errors
+    /// The one response to what is no subscription, or is refused.
+    async fn subscribe(self: Arc<Self>, request: Request) -> Result<Responses, Response>;
 
     /// The schema in the schema definition language.
     fn sdl(&self) -> &str;

@@ -41,7 +41,7 @@ pub trait Object: Clone + Send + Sync + 'static {
 }
 
 /// The root of a kind of operation that the schema does not have.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, serde::Deserialize)]
 pub struct Absent;
 
 impl Object for Absent {
@@ -155,7 +155,13 @@ pub(super) struct Declared<P> {
     /// Interfaces and unions it belongs to.
     pub(super) abstracts: Vec<&'static str>,
     pub(super) fields: HashMap<&'static str, Field<P>>,
+    /// Of the root of subscriptions: which changes belong to a field.
+    pub(super) belongings: HashMap<&'static str, Belonging<P>>,
 }
+
+/// Reads the arguments of a field of a subscription, once, and so knows which changes belong to it.
+pub(super) type Belonging<P> =
+    Box<dyn Fn(IndexMap<async_graphql::Name, Value>) -> Result<Box<dyn Fn(&P) -> bool + Send + Sync>> + Send + Sync>;
 
 /// All declared types, by their Rust type.
 #[derive(Default)]
@@ -229,7 +235,12 @@ impl<'r> Declaring<'r> {
                 declaring: self,
                 description: String::new(),
                 meta: IndexMap::new(),
-                declared: Declared { name: name.clone(), abstracts: Vec::new(), fields: HashMap::new() },
+                declared: Declared {
+                    name: name.clone(),
+                    abstracts: Vec::new(),
+                    fields: HashMap::new(),
+                    belongings: HashMap::new(),
+                },
             };
             T::declare(&mut fields);
             let Fields { description, meta, declared, .. } = fields;
@@ -382,6 +393,24 @@ impl<P: Object> Fields<'_, '_, P> {
             let write = write.clone();
             debug_assert_eq!(parents.len(), 1, "the root of a mutation is one object");
             Box::pin(async move { Ok(vec![write::run(node.context(), &input.0, &*write).await?]) })
+        });
+    }
+
+    /// A field of the root of subscriptions: what a change is to those who follow with these arguments, or nothing.
+    pub fn events<A: Arguments, V: Output>(
+        &mut self,
+        about: About,
+        event: impl Fn(&P, &A) -> Result<Option<V>> + Send + Sync + 'static,
+    ) {
+        let event = Arc::new(event);
+        let belongs = event.clone();
+        let belonging: Belonging<P> = Box::new(move |values| {
+            let (args, belongs) = (A::parse(values)?, belongs.clone());
+            Ok(Box::new(move |change: &P| matches!(belongs(change, &args), Ok(Some(_)))))
+        });
+        self.declared.belongings.insert(about.name, belonging);
+        self.compute::<A, V>(about, move |change, args, _| {
+            event(change, args)?.ok_or_else(|| Error::internal("a change that does not belong to the subscription"))
         });
     }
 

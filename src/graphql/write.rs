@@ -105,8 +105,18 @@ impl<'c> Write<'c> {
         self.is_discarded = true;
     }
 
-    async fn commit(self) -> Result<()> {
-        if self.is_discarded { Ok(()) } else { self.tx.commit().await }
+    async fn commit(mut self) -> Result<()> {
+        if self.is_discarded {
+            return Ok(());
+        }
+        if !self.changes.is_empty() {
+            let message = serde_json::Value::from(std::mem::take(&mut self.changes)).to_string();
+            self.rounds.spend()?;
+            let start = Instant::now();
+            self.tx.announce(&message).await?;
+            self.rounds.ran(Statement { relation: "announce", keys: 0, rows: 1, time: start.elapsed() });
+        }
+        self.tx.commit().await
     }
 }
 

@@ -9,6 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -20,7 +21,7 @@ use tokio::{
 use super::{Config, Health, Pool, Site, run};
 use crate::{
     error::Code,
-    graphql::{Execute, Operation, Report, Request, Response},
+    graphql::{Execute, Operation, Report, Request, Response, Responses},
 };
 
 /// Executes by what the document says: `{ ok }`, `{ large }`, `{ wait }`, `{ never }`, `{ panic }`, `{ partial }`; what
@@ -87,6 +88,29 @@ impl Execute for Fake {
             _ => refused(Code::GraphqlParseFailed, None),
         };
         Response { operation_name: name, ..response }
+    }
+
+    /// `subscription { three }` has three responses, `subscription { never }` none and no end.
+    async fn subscribe(self: Arc<Self>, request: Request) -> Result<Responses, Response> {
+        match request.query.as_str() {
+            "subscription { three }" => {
+                let response =
+                    |n| Response { operation: Some(Operation::Subscription), ..executed(&format!("{{\"n\":{n}}}")) };
+                Ok(stream::iter((1..=3).map(response)).boxed())
+            }
+            "subscription { never }" => {
+                self.begun.notify_one();
+                Ok(stream::once(async move {
+                    let _tells = TellsDropped(&self.dropped);
+                    std::future::pending().await
+                })
+                .boxed())
+            }
+            "subscription { lost }" => {
+                Ok(stream::iter([executed("{}"), refused(Code::EventsLost, Some(Operation::Subscription))]).boxed())
+            }
+            _ => Err(self.execute(request).await),
+        }
     }
 
     fn sdl(&self) -> &str {

@@ -3,6 +3,7 @@ mod app;
 mod backend;
 mod cases;
 mod fixture;
+mod following;
 mod hostile;
 mod http;
 mod migrations;

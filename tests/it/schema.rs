@@ -1,6 +1,6 @@
 //! The schema that is committed is the schema that is served.
 use gatherum::{
-    catalog::{Mutation, Query},
+    catalog::{Mutation, Query, Subscription},
     graphql,
 };
 
@@ -8,13 +8,13 @@ use gatherum::{
 fn the_committed_schema_is_the_one_that_is_served() {
     let committed = include_str!("../../schema.graphql");
 
-    assert_eq!(committed, graphql::sdl::<Query, Mutation>(), "run `just schema`");
+    assert_eq!(committed, graphql::sdl::<Query, Mutation, Subscription>(), "run `just schema`");
 }
 
 #[tokio::test]
 async fn everything_has_a_description() {
     let json: serde_json::Value =
-        serde_json::from_str(&graphql::introspection_json::<Query, Mutation>().await.expect("an answer"))
+        serde_json::from_str(&graphql::introspection_json::<Query, Mutation, Subscription>().await.expect("an answer"))
             .expect("JSON");
     let mut missing = Vec::new();
     for ty in json["data"]["__schema"]["types"].as_array().expect("types") {

@@ -11,7 +11,7 @@ use std::{
 };
 
 use gatherum::{
-    catalog::{Mutation, Query},
+    catalog::{Mutation, Query, Subscription},
     graphql,
 };
 use serde_json::Value;
@@ -46,7 +46,7 @@ struct Schema {
 
 impl Schema {
     async fn read() -> Self {
-        let text = graphql::introspection_json::<Query, Mutation>().await.expect("an answer");
+        let text = graphql::introspection_json::<Query, Mutation, Subscription>().await.expect("an answer");
         let json: Value = serde_json::from_str(&text).expect("JSON");
         let mut fields = BTreeMap::new();
         for ty in json["data"]["__schema"]["types"].as_array().expect("types") {
@@ -309,7 +309,7 @@ async fn a_field_that_bypasses_the_loaders_is_found() {
         let root = bypassing::Root { db: test.db.clone(), size };
         let settings = Settings { page_size_default: 50, page_size_max: 100, counts: CountStrategy::Live };
         let loading = Limits { keys_max: 100, statements_max: None };
-        let engine =
+        let engine: Engine<_> =
             Engine::new((root, graphql::object::Absent), test.db.clone(), settings, guard::Limits::default(), loading)
                 .expect("a schema");
         let before = test.db.statements_run();

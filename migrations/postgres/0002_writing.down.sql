@@ -1,0 +1,2 @@
+drop table idempotent_outcomes;
+drop table idempotent_requests;

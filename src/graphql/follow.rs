@@ -1,0 +1,106 @@
+//! Subscriptions: one feed of the database for all who follow, and for each a queue of its own.
+//!
+//! A message of the feed is a list of changes, as the writes of one transaction announced them. Each change is the root of
+//! an execution for every subscription that it belongs to, with rounds of its own.
+use std::sync::Arc;
+
+use serde::de::DeserializeOwned;
+use tokio::{
+    sync::{Mutex, broadcast},
+    task::JoinHandle,
+};
+use tracing::warn;
+
+use super::object::Object;
+use crate::{
+    db::{Db, Feed, Heard},
+    error::{Code, Error, Result},
+};
+
+/// Changes that wait for one who follows; whoever is further behind is told to read again.
+const QUEUE_LENGTH: usize = 1_024;
+
+/// The root of subscriptions: one change, as it was announced.
+pub trait Change: Object + DeserializeOwned {}
+impl<T: Object + DeserializeOwned> Change for T {}
+
+/// What one who follows hears.
+#[derive(Clone, Debug)]
+pub(super) enum News<S> {
+    Change(Arc<S>),
+    Lost,
+}
+
+/// Gives what the feed hears to all who follow. The feed is opened for the first of them.
+pub(super) struct Hub<S> {
+    db: Db,
+    news: broadcast::Sender<News<S>>,
+    listening: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl<S: Change> Hub<S> {
+    pub(super) fn new(db: Db) -> Self {
+        Self { db, news: broadcast::Sender::new(QUEUE_LENGTH), listening: Mutex::default() }
+    }
+
+    /// All changes that are kept from now on.
+    ///
+    /// # Errors
+    /// `UNAVAILABLE` where the database cannot be listened to.
+    pub(super) async fn follow(&self) -> Result<Following<S>> {
+        let mut listening = self.listening.lock().await;
+        if listening.as_ref().is_none_or(JoinHandle::is_finished) {
+            let feed = self.db.feed().await?;
+            *listening = Some(tokio::spawn(listen(feed, self.news.clone())));
+        }
+        Ok(Following { news: self.news.subscribe() })
+    }
+}
+
+impl<S> Drop for Hub<S> {
+    fn drop(&mut self) {
+        if let Some(listening) = self.listening.get_mut().take() {
+            listening.abort();
+        }
+    }
+}
+
+async fn listen<S: Change>(mut feed: Feed, news: broadcast::Sender<News<S>>) {
+    loop {
+        match feed.next().await {
+            Heard::Message(message) => match serde_json::from_str::<Vec<S>>(&message) {
+                Ok(changes) => {
+                    for change in changes {
+                        let _ = news.send(News::Change(Arc::new(change)));
+                    }
+                }
+                Err(error) => {
+                    // Another release may announce what this one does not know.
+                    warn!(%error, "an announcement cannot be read");
+                    let _ = news.send(News::Lost);
+                }
+            },
+            Heard::Lost => drop(news.send(News::Lost)),
+        }
+    }
+}
+
+/// The changes for one who follows.
+pub(super) struct Following<S> {
+    news: broadcast::Receiver<News<S>>,
+}
+
+impl<S: Change> Following<S> {
+    /// The next change.
+    ///
+    /// # Errors
+    /// `EVENTS_LOST` where some were missed: the follower was too slow, or the database was not heard for a while.
+    pub(super) async fn next(&mut self) -> Result<Arc<S>> {
+        match self.news.recv().await {
+            Ok(News::Change(change)) => Ok(change),
+            Ok(News::Lost) | Err(_) => {
+                Err(Error::new(Code::EventsLost, "changes were missed: read again, and follow anew"))
+            }
+        }
+    }
+}
