@@ -95,9 +95,9 @@ impl Db {
             anyhow::ensure!(config.replica_url.is_none(), "DATABASE_REPLICA_URL goes with PostgreSQL alone: unset it");
             Pools::Sqlite(Box::new(sqlite::Sqlite::open(&sqlite::path(&config.url)?, config).await?))
         } else if config.url.starts_with("postgres:") || config.url.starts_with("postgresql:") {
-            let primary = postgres::open(&config.url, config).await?;
+            let primary = postgres::open("DATABASE_URL", &config.url, config).await?;
             let replica = match &config.replica_url {
-                Some(url) => Some(postgres::open(url, config).await?),
+                Some(url) => Some(postgres::open("DATABASE_REPLICA_URL", url, config).await?),
                 None => None,
             };
             Pools::Postgres { primary, replica }

@@ -2,12 +2,14 @@
 mod app;
 mod backend;
 mod cases;
+mod commands;
 mod fixture;
 mod hostile;
 mod http;
 mod migrations;
 mod modules;
 mod plans;
+mod process;
 mod schema;
 mod specification;
 mod statements;
