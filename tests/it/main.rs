@@ -10,6 +10,7 @@ mod migrations;
 mod modules;
 mod plans;
 mod process;
+mod readme;
 mod schema;
 mod specification;
 mod statements;
