@@ -169,8 +169,9 @@ impl<Q: Object, M: Object> Execute for Engine<Q, M> {
         report.total = start.elapsed();
         let codes = errors.iter().map(|error| error.error.code).collect();
         let extensions = request.wants_report.then(|| report.to_json());
+        let has_data = data.as_ref().is_some_and(Option::is_some);
         let body = write(data, &errors, extensions).into();
-        Response { body, executed, codes, operation_name: request.operation_name, operation, report }
+        Response { body, executed, has_data, codes, operation_name: request.operation_name, operation, report }
     }
 
     fn sdl(&self) -> &str {
