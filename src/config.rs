@@ -85,7 +85,7 @@ const POOL_MAX: u64 = 10_000;
 /// Connections and requests at once, at most.
 const PLACES_MAX: usize = 1_000_000;
 
-/// Bytes of all bodies at most, of which each is a permit of a semaphore.
+/// Bytes of all bodies or answers at most, of which each is a permit of a semaphore.
 const BYTES_MAX: usize = tokio::sync::Semaphore::MAX_PERMITS;
 
 /// Keys without a default.
@@ -325,8 +325,13 @@ impl Config {
                 bail!("{key} must be from 1 to {PLACES_MAX}");
             }
         }
-        if self.http.body_bytes_total > BYTES_MAX {
-            bail!("http.body_bytes_total must be at most {BYTES_MAX}");
+        for (key, value) in [
+            ("http.body_bytes_total", self.http.body_bytes_total),
+            ("http.answer_bytes_total", self.http.answer_bytes_total),
+        ] {
+            if value > BYTES_MAX {
+                bail!("{key} must be at most {BYTES_MAX}");
+            }
         }
         if self.limits.page_size_max == 0 || self.limits.page_size_default > self.limits.page_size_max {
             bail!("limits.page_size_default must be at most limits.page_size_max, which must be at least 1");

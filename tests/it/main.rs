@@ -12,6 +12,7 @@ mod plans;
 mod process;
 mod readme;
 mod schema;
+mod slow;
 mod specification;
 mod statements;
 mod timeouts;
