@@ -370,6 +370,21 @@ fn the_doctor_compares_connections_with_open_files() {
     assert!(ran.out.contains("warning  open files   200 are allowed, 10109 may be needed"), "{ran:?}");
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_server_may_have_as_many_files_open_as_the_system_lets_it() {
+    let sandbox = Sandbox::new();
+    let mut command = sandbox.command("sh");
+    command.args(["-c", "ulimit -Sn 100; exec \"$0\" --bind 127.0.0.1:0", crate::process::PROGRAM]);
+
+    let served = Served::start(command);
+
+    let limits = fs::read_to_string(format!("/proc/{}/limits", served.child.id())).expect("a process");
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files")).expect("a line");
+    let words: Vec<&str> = line.split_whitespace().collect();
+    assert!(words[0] == words[1] && words[0] != "100", "{line}");
+}
+
 #[tokio::test]
 async fn the_doctor_examines_postgresql() {
     if !Backend::all().await.contains(&Backend::Postgres) {
