@@ -1,8 +1,8 @@
 //! Puts a server together from settings and runs it until it is told to stop.
-use std::sync::Arc;
+use std::{io, net::SocketAddr, sync::Arc};
 
 use anyhow::{Context, Result};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tracing::info;
 
 use crate::{
@@ -31,8 +31,7 @@ impl App {
         for name in migrate::up(&db).await? {
             info!(name, "migrated");
         }
-        let listener = TcpListener::bind(config.http.bind)
-            .await
+        let listener = listen(config.http.bind)
             .with_context(|| format!("cannot listen on {}: choose another with --bind", config.http.bind))?;
         let engine = engine(config, db.clone())?;
         let site = Site::new(config.http.clone(), Arc::new(engine), Arc::new(DbHealth(db.clone())));
@@ -43,7 +42,7 @@ impl App {
     ///
     /// # Errors
     /// The system does not tell.
-    pub fn address(&self) -> Result<std::net::SocketAddr> {
+    pub fn address(&self) -> Result<SocketAddr> {
         Ok(self.listener.local_addr()?)
     }
 
@@ -61,6 +60,23 @@ impl App {
 
 /// Executes the whole schema.
 pub type Engine = graphql::Engine<Query, Mutation, Subscription>;
+
+/// Connections that the system completes before they are accepted. The 1,024 of tokio are few when many clients connect
+/// at once, or come back after a restart: what does not fit is tried again by the client's system after a second. The
+/// system lowers it to its own limit (Linux: net.core.somaxconn, 4,096).
+const BACKLOG: u32 = 4_096;
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4(),
+        SocketAddr::V6(_) => TcpSocket::new_v6(),
+    }?;
+    // Elsewhere than on Unix it would let another program take over the port.
+    #[cfg(unix)]
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
 
 /// The engine for the whole schema.
 ///

@@ -79,8 +79,28 @@ const FILE_KEY: &str = "config";
 /// The file that is read from the working directory where there is one.
 const FILE_DEFAULT: &str = "gatherum.toml";
 
+/// Connections to the database at most.
+const POOL_MAX: u64 = 10_000;
+
+/// Connections and requests at once, at most.
+const PLACES_MAX: usize = 1_000_000;
+
+/// Bytes of all bodies or answers at most, of which each is a permit of a semaphore.
+const BYTES_MAX: usize = tokio::sync::Semaphore::MAX_PERMITS;
+
 /// Keys without a default.
 const OPTIONAL: [&str; 2] = ["database.replica_url", "loading.max_sql_per_request"];
+
+/// A flag of the command line that sets a key.
+#[derive(Clone, Debug)]
+pub struct Flag {
+    /// The flag, such as `--bind`.
+    pub name: &'static str,
+    /// The key.
+    pub key: &'static str,
+    /// The value as text.
+    pub text: String,
+}
 
 /// Settings and where each comes from.
 #[derive(Clone, Debug)]
@@ -92,12 +112,12 @@ pub struct Loaded {
 }
 
 impl Loaded {
-    /// Loads the settings. `flags` are keys with their values as text; `file` is the one that a flag named.
+    /// Loads the settings. `file` is the one that a flag named.
     ///
     /// # Errors
     /// A key is unknown, with the nearest right one; a value is not of its type; or the settings do not fit together.
     pub fn load(
-        flags: &[(&str, String)],
+        flags: &[Flag],
         environment: impl IntoIterator<Item = (String, String)>,
         file: Option<PathBuf>,
     ) -> Result<Self> {
@@ -115,8 +135,8 @@ impl Loaded {
         for (key, text, source) in variables {
             settings.set_text(&key, &text, source)?;
         }
-        for (key, text) in flags {
-            settings.set_text(key, text, "flag".to_owned())?;
+        for Flag { name, key, text } in flags {
+            settings.set_text(key, text, format!("flag ({name})"))?;
         }
         settings.finish()
     }
@@ -129,9 +149,13 @@ impl Loaded {
         let mut text = String::new();
         for (section, table) in sections(&shown)? {
             text.push_str(&format!("[{section}]\n"));
-            for (name, value) in table {
+            for (name, value) in &table {
                 let source = self.sources.get(&format!("{section}.{name}")).map_or("default", String::as_str);
                 text.push_str(&format!("{name} = {value} # {source}\n"));
+            }
+            let absent = OPTIONAL.iter().filter_map(|key| key.strip_prefix(&section)?.strip_prefix('.'));
+            for name in absent.filter(|name| !table.contains_key(*name)) {
+                text.push_str(&format!("#{name} = # default\n"));
             }
             text.push('\n');
         }
@@ -250,17 +274,17 @@ impl Settings {
         let (section, name) = key.split_once('.').context("a key has a section")?;
         let default = self.defaults.get(section).and_then(|table| table.get(name));
         Ok(match default {
-            Some(Value::Integer(_)) => {
-                Value::Integer(text.trim().parse().with_context(|| format!("`{text}` is no whole number"))?)
-            }
+            Some(Value::Integer(_)) => Value::Integer(
+                text.trim().parse().with_context(|| format!("`{text}` is no whole number: write digits"))?,
+            ),
             Some(Value::Boolean(_)) => Value::Boolean(boolean(text)?),
             Some(Value::Array(_)) => {
                 let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
                 Value::Array(items.map(|item| Value::String(item.to_owned())).collect())
             }
-            None if name == "max_sql_per_request" => {
-                Value::Integer(text.trim().parse().with_context(|| format!("`{text}` is no whole number"))?)
-            }
+            None if name == "max_sql_per_request" => Value::Integer(
+                text.trim().parse().with_context(|| format!("`{text}` is no whole number: write digits"))?,
+            ),
             _ => Value::String(text.to_owned()),
         })
     }
@@ -275,7 +299,10 @@ impl Settings {
     }
 
     fn finish(self) -> Result<Loaded> {
-        let config: Config = self.values.try_into().context("a setting has a wrong value")?;
+        let config: Config = match self.values.try_into() {
+            Ok(config) => config,
+            Err(error) => return Err(wrong_value(&error, &self.sources)),
+        };
         config.validate()?;
         Ok(Loaded { config, sources: self.sources })
     }
@@ -290,6 +317,22 @@ impl Config {
         if self.database.pool_size == 0 {
             bail!("database.pool_size must be at least 1");
         }
+        if u64::from(self.database.pool_size) + u64::from(self.database.max_overflow) > POOL_MAX {
+            bail!("database.pool_size and database.max_overflow must be at most {POOL_MAX} together");
+        }
+        for (key, value) in [("http.connections", self.http.connections), ("http.executing", self.http.executing)] {
+            if !(1..=PLACES_MAX).contains(&value) {
+                bail!("{key} must be from 1 to {PLACES_MAX}");
+            }
+        }
+        for (key, value) in [
+            ("http.body_bytes_total", self.http.body_bytes_total),
+            ("http.answer_bytes_total", self.http.answer_bytes_total),
+        ] {
+            if value > BYTES_MAX {
+                bail!("{key} must be at most {BYTES_MAX}");
+            }
+        }
         if self.limits.page_size_max == 0 || self.limits.page_size_default > self.limits.page_size_max {
             bail!("limits.page_size_default must be at most limits.page_size_max, which must be at least 1");
         }
@@ -303,11 +346,20 @@ impl Config {
     }
 }
 
+/// What is wrong with a value, where it comes from, and where its form is told.
+fn wrong_value(error: &toml::de::Error, sources: &BTreeMap<String, String>) -> anyhow::Error {
+    let text = error.to_string();
+    // The last line of the message has the key.
+    let (key, source) = sources.iter().find(|(key, _)| text.contains(&format!("`{key}`"))).unzip();
+    let (key, source) = (key.map_or("a setting", String::as_str), source.map_or("its source", String::as_str));
+    anyhow::anyhow!("{source}: `{key}`: {}: `gatherum config example` shows its form", error.message())
+}
+
 fn boolean(text: &str) -> Result<bool> {
     match text.trim().to_lowercase().as_str() {
         "true" | "1" | "yes" | "on" => Ok(true),
         "false" | "0" | "no" | "off" => Ok(false),
-        _ => bail!("`{text}` is neither true nor false"),
+        _ => bail!("`{text}` is neither true nor false: write one of them"),
     }
 }
 
@@ -325,14 +377,15 @@ fn nearest(word: &str, known: impl Iterator<Item = String>) -> String {
 mod tests {
     use super::*;
 
-    fn load(flags: &[(&str, &str)], environment: &[(&str, &str)], file: Option<&str>) -> Result<Loaded> {
+    fn load(flags: &[(&'static str, &str)], environment: &[(&str, &str)], file: Option<&str>) -> Result<Loaded> {
         let directory = tempfile::tempdir().expect("a directory");
         let path = file.map(|text| {
             let path = directory.path().join("settings.toml");
             fs::write(&path, text).expect("a file");
             path
         });
-        let flags: Vec<_> = flags.iter().map(|(key, text)| (*key, (*text).to_owned())).collect();
+        let flags: Vec<_> =
+            flags.iter().map(|(key, text)| Flag { name: "--it", key, text: (*text).to_owned() }).collect();
         Loaded::load(&flags, environment.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())), path)
     }
 
@@ -348,7 +401,7 @@ mod tests {
         assert_eq!(loaded.config.database.pool_timeout.as_millis(), 1_500);
         assert_eq!(loaded.config.log.level, "debug");
         assert_eq!(loaded.config.http, http::Config::default());
-        assert_eq!(loaded.sources["database.pool_size"], "flag");
+        assert_eq!(loaded.sources["database.pool_size"], "flag (--it)");
         assert_eq!(loaded.sources["database.max_overflow"], "environment (DATABASE_MAX_OVERFLOW)");
     }
 

@@ -1,7 +1,7 @@
 //! `gatherum migrate`.
 use anyhow::Result;
 
-use super::Outcome;
+use super::{Outcome, output};
 use crate::{
     config::Config,
     db::{Db, migrate},
@@ -25,11 +25,11 @@ pub(super) enum Command {
 pub(super) async fn run(command: Command, config: &Config) -> Result<Outcome> {
     let db = Db::open(&config.database).await?;
     match command {
-        Command::Up => say("applied", &migrate::up(&db).await?),
-        Command::Down { count } => say("taken back", &migrate::down(&db, count).await?),
+        Command::Up => tell("applied", &migrate::up(&db).await?)?,
+        Command::Down { count } => tell("taken back", &migrate::down(&db, count).await?)?,
         Command::Status => {
             for status in migrate::status(&db).await? {
-                println!("{} {}", status.name, if status.applied { "applied" } else { "pending" });
+                output::say(&format!("{} {}", status.name, if status.applied { "applied" } else { "pending" }))?;
             }
         }
     }
@@ -37,11 +37,12 @@ pub(super) async fn run(command: Command, config: &Config) -> Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-fn say(what: &str, names: &[&str]) {
+fn tell(what: &str, names: &[&str]) -> Result<()> {
     if names.is_empty() {
-        println!("nothing to do");
+        output::say("nothing to do")?;
     }
     for name in names {
-        println!("{name} {what}");
+        output::say(&format!("{name} {what}"))?;
     }
+    Ok(())
 }

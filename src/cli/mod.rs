@@ -2,21 +2,21 @@
 mod config;
 mod doctor;
 mod migrate;
+mod output;
 mod schema;
 mod serve;
+mod system;
 mod transfer;
 
-use std::{
-    ffi::OsString,
-    io::{self, Write},
-    path::PathBuf,
-    process::ExitCode,
-};
+use std::{ffi::OsString, io::ErrorKind, path::PathBuf, process::ExitCode};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::{config::Loaded, telemetry};
+use crate::{
+    config::{Flag, Loaded},
+    telemetry,
+};
 
 /// Serves a catalogue of artifacts over GraphQL.
 ///
@@ -63,14 +63,15 @@ struct SettingFlags {
 impl SettingFlags {
     fn load(self) -> Result<Loaded> {
         let flags = [
-            ("database.url", self.database_url),
-            ("http.bind", self.bind),
-            ("log.level", self.log_level),
-            ("log.format", self.log_format),
-            ("loading.max_sql_per_request", self.max_sql_per_request),
-            ("loading.count_strategy", self.count_strategy),
+            ("--database-url", "database.url", self.database_url),
+            ("--bind", "http.bind", self.bind),
+            ("--log-level", "log.level", self.log_level),
+            ("--log-format", "log.format", self.log_format),
+            ("--max-sql-per-request", "loading.max_sql_per_request", self.max_sql_per_request),
+            ("--count-strategy", "loading.count_strategy", self.count_strategy),
         ];
-        let flags: Vec<_> = flags.into_iter().filter_map(|(key, text)| Some((key, text?))).collect();
+        let flags: Vec<_> =
+            flags.into_iter().filter_map(|(name, key, text)| Some(Flag { name, key, text: text? })).collect();
         Loaded::load(&flags, std::env::vars(), self.config)
     }
 }
@@ -109,40 +110,62 @@ pub enum Outcome {
     Done,
     /// Something was refused, and said.
     Refused,
+    /// It failed, and that was said.
+    Failed,
 }
 
-/// Runs the command that `args` name, and returns its exit status: 0, 1 for a failure, 2 where something was refused.
+/// Runs the command that `args` name, and returns its exit status: 0, 1 for a failure, 2 where something was refused or
+/// the arguments are wrong, 141 where the reader of its output left early.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
         Err(error) => {
-            let _ = error.print();
-            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+            return match error.print() {
+                // Help, that is, and not what is wrong with the arguments.
+                Err(closed) if closed.kind() == ErrorKind::BrokenPipe && !error.use_stderr() => {
+                    ExitCode::from(output::STATUS_CLOSED)
+                }
+                _ => ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2)),
+            };
         }
     };
     match execute(cli) {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::Refused) => ExitCode::from(2),
+        Ok(Outcome::Failed) => ExitCode::FAILURE,
+        Err(error) if output::is_closed(&error) => ExitCode::from(output::STATUS_CLOSED),
         Err(error) => {
-            eprintln!("error: {error:#}");
+            output::note(&format!("error: {error:#}"));
             ExitCode::FAILURE
         }
     }
 }
 
 fn execute(cli: Cli) -> Result<Outcome> {
-    let command = cli.command.unwrap_or(Command::Serve(cli.serve));
+    let demo = cli.serve.demo;
+    let command = match cli.command {
+        None => Command::Serve(cli.serve),
+        Some(Command::Serve(args)) => Command::Serve(serve::Args { demo: demo || args.demo }),
+        Some(command) => command,
+    };
+    ensure!(!demo || matches!(command, Command::Serve(_)), "--demo goes with `gatherum serve` alone: leave it out");
     match command {
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "gatherum", &mut io::stdout());
+            let mut text = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "gatherum", &mut text);
+            output::print(&String::from_utf8(text)?)?;
             return Ok(Outcome::Done);
         }
-        Command::Config(config::Command::Example) => return print(&crate::config::example()?),
+        Command::Config(config::Command::Example) => {
+            output::print(&crate::config::example()?)?;
+            return Ok(Outcome::Done);
+        }
         _ => {}
     }
     let loaded = cli.settings.load()?;
     if let Command::Config(config::Command::Show) = command {
-        return print(&loaded.show()?);
+        output::print(&loaded.show()?)?;
+        return Ok(Outcome::Done);
     }
     telemetry::init(&loaded.config.log)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start")?;
@@ -158,9 +181,4 @@ fn execute(cli: Cli) -> Result<Outcome> {
             Command::Config(_) | Command::Completions { .. } => Ok(Outcome::Done),
         }
     })
-}
-
-fn print(text: &str) -> Result<Outcome> {
-    io::stdout().write_all(text.as_bytes())?;
-    Ok(Outcome::Done)
 }

@@ -1,7 +1,7 @@
 //! `gatherum schema`.
 use anyhow::Result;
 
-use super::Outcome;
+use super::{Outcome, output};
 use crate::{
     catalog::{Mutation, Query, Subscription},
     graphql,
@@ -21,5 +21,6 @@ pub(super) async fn run(args: &Args) -> Result<Outcome> {
     } else {
         graphql::sdl::<Query, Mutation, Subscription>()
     };
-    super::print(&text)
+    output::print(&text)?;
+    Ok(Outcome::Done)
 }

@@ -1,7 +1,7 @@
 //! `gatherum serve`.
 use anyhow::Result;
 
-use super::Outcome;
+use super::{Outcome, output, system};
 use crate::{
     app::{App, stop_signal},
     config::Config,
@@ -13,18 +13,22 @@ use crate::{
 pub(super) struct Args {
     /// Load a small catalogue of developers' tools when the database is empty
     #[arg(long)]
-    demo: bool,
+    pub(super) demo: bool,
 }
 
 pub(super) async fn run(args: Args, config: &Config) -> Result<Outcome> {
+    system::raise_open_files();
     let app = App::build(config).await?;
-    if args.demo {
-        transfer::load_demo(app.db()).await?;
+    if args.demo && !transfer::load_demo(app.db()).await? {
+        output::note("--demo: the database holds artifacts already and is served as it is");
     }
     let address = app.address()?;
     let base = format!("http://{address}");
     let console = if config.http.graphiql { format!("GraphiQL {base}/graphiql · ") } else { String::new() };
-    println!("{console}GraphQL {base}/graphql · schema {base}/schema.graphql · health {base}/health/ready");
+    // That nobody reads it is no reason not to serve.
+    let _ = output::say(&format!(
+        "{console}GraphQL {base}/graphql · schema {base}/schema.graphql · health {base}/health/ready"
+    ));
     app.run(stop_signal()).await;
     Ok(Outcome::Done)
 }

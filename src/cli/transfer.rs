@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::Outcome;
+use super::{Outcome, output};
 use crate::{
     catalog::collection,
     config::Config,
@@ -84,7 +84,7 @@ pub(super) async fn import(args: ImportArgs, config: &Config) -> Result<Outcome>
     });
     let progress = |count: u64| match &bar {
         Some(bar) => bar.set_position(count),
-        None if count.is_multiple_of(LINE_EVERY) && count > 0 => eprintln!("{count} records"),
+        None if count.is_multiple_of(LINE_EVERY) && count > 0 => output::note(&format!("{count} records")),
         None => {}
     };
     let report = transfer::import(&db, args.source.into(), args.dry_run, progress).await?;
@@ -92,9 +92,9 @@ pub(super) async fn import(args: ImportArgs, config: &Config) -> Result<Outcome>
         bar.finish_and_clear();
     }
     db.close().await;
-    print!("{report}");
+    output::print(&report.to_string())?;
     if args.dry_run {
-        println!("dry run: nothing was kept");
+        output::say("dry run: nothing was kept")?;
     }
     Ok(if report.refused() == 0 { Outcome::Done } else { Outcome::Refused })
 }
@@ -114,11 +114,11 @@ pub(super) async fn export(args: ExportArgs, config: &Config) -> Result<Outcome>
     let db = open(config).await?;
     let out: Box<dyn Write> = match &args.file {
         Some(path) => Box::new(File::create(path).with_context(|| format!("cannot write {}", path.display()))?),
-        None => Box::new(io::stdout().lock()),
+        None => Box::new(output::Output::new().lock()),
     };
     let count = transfer::export(&db, collection, &mut BufWriter::new(out)).await?;
     db.close().await;
-    eprintln!("{count} records");
+    output::note(&format!("{count} records"));
     Ok(Outcome::Done)
 }
 
@@ -133,7 +133,7 @@ pub(super) async fn backup(args: BackupArgs, config: &Config) -> Result<Outcome>
     let db = Db::open(&config.database).await?;
     db.backup(&args.file).await?;
     db.close().await;
-    println!("copied to {}", args.file.display());
+    output::say(&format!("copied to {}", args.file.display()))?;
     Ok(Outcome::Done)
 }
 

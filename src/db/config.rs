@@ -1,5 +1,5 @@
 //! Settings of the database.
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -41,6 +41,13 @@ pub struct Config {
     pub busy_timeout: Duration,
     /// SQLite: page cache of each connection, in KiB. Default 16384.
     pub cache_kib: u32,
+}
+
+impl Config {
+    /// The SQLite file; none where the URL names no file.
+    pub fn file(&self) -> Option<PathBuf> {
+        self.url.starts_with("sqlite:").then(|| super::sqlite::path(&self.url).ok()).flatten()
+    }
 }
 
 /// Whether a commit waits for the disk.

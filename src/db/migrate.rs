@@ -96,6 +96,17 @@ pub async fn status(db: &Db) -> Result<Vec<Status>> {
         .collect())
 }
 
+/// The numbers of the migrations that the database has and this release does not know, because a newer one was here.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn unknown(db: &Db) -> Result<Vec<i64>> {
+    let is_known = |version: &i64| MIGRATIONS.iter().any(|texts| texts.version == *version);
+    let mut unknown: Vec<i64> = applied(db).await?.into_iter().filter(|version| !is_known(version)).collect();
+    unknown.sort_unstable();
+    Ok(unknown)
+}
+
 #[derive(Clone, Copy)]
 enum Direction {
     Up,

@@ -101,10 +101,13 @@ impl Db {
             anyhow::ensure!(config.replica_url.is_none(), "DATABASE_REPLICA_URL goes with PostgreSQL alone: unset it");
             Pools::Sqlite(Box::new(sqlite::Sqlite::open(&sqlite::path(&config.url)?, config).await?))
         } else if config.url.starts_with("postgres:") || config.url.starts_with("postgresql:") {
-            let options = postgres::options(&config.url, config)?;
-            let primary = postgres::open(options.clone(), config).await?;
+            let options = postgres::options("DATABASE_URL", &config.url, config)?;
+            let primary = postgres::open("DATABASE_URL", options.clone(), config).await?;
             let replica = match &config.replica_url {
-                Some(url) => Some(postgres::open(postgres::options(url, config)?, config).await?),
+                Some(url) => {
+                    let options = postgres::options("DATABASE_REPLICA_URL", url, config)?;
+                    Some(postgres::open("DATABASE_REPLICA_URL", options, config).await?)
+                }
                 None => None,
             };
             Pools::Postgres { primary, replica, options: Box::new(options) }

@@ -62,7 +62,7 @@ impl Sqlite {
     pub(super) async fn open(path: &Path, config: &Config) -> anyhow::Result<Self> {
         create_private(path)?;
         let options = options(path, config);
-        let mut writer = options.connect().await?;
+        let mut writer = options.connect().await.map_err(|error| cannot_open(path, &error))?;
         assert_version(&mut writer).await?;
         let readers_max = config.pool_size + config.max_overflow;
         Ok(Self {
@@ -209,7 +209,7 @@ pub(super) fn create_private(path: &Path) -> anyhow::Result<()> {
     if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
         anyhow::ensure!(
             directory.is_dir(),
-            "cannot open {}: directory {} does not exist (create it or set DATABASE_URL)",
+            "cannot open {}: directory {} does not exist: create it, or choose another",
             path.display(),
             directory.display()
         );
@@ -220,6 +220,17 @@ pub(super) fn create_private(path: &Path) -> anyhow::Result<()> {
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options.open(path).with_context(|| format!("cannot open {}", path.display()))?;
     Ok(())
+}
+
+/// Why a file cannot be opened, and what to do.
+fn cannot_open(path: &Path, error: &sqlx::Error) -> anyhow::Error {
+    const CORRUPT: &str = "11";
+    let (cause, is_damaged) = match error {
+        sqlx::Error::Database(error) => (error.message().to_owned(), error.code().as_deref() == Some(CORRUPT)),
+        error => (error.to_string(), false),
+    };
+    let remedy = if is_damaged { "load a backup" } else { "see that DATABASE_URL is right" };
+    anyhow::anyhow!("cannot open {} as a SQLite database: {cause}: {remedy}", path.display())
 }
 
 async fn assert_version(connection: &mut SqliteConnection) -> anyhow::Result<()> {

@@ -18,7 +18,7 @@ use super::{
     execute::{ERRORS_MAX, Execution, FieldError, Segment, Turns, single_field, variables},
     follow::{Change, Following, Hub},
     guard::{Guard, Limits, Refusal, operation},
-    object::{Absent, Declaring, Object, Types},
+    object::{Absent, Belongs, Declaring, Object, Types},
 };
 use crate::{
     dataloader::{self, Rounds},
@@ -143,7 +143,7 @@ impl<Q: Object, M: Object, S: Change> Engine<Q, M, S> {
     }
 
     /// Which changes belong to a subscription.
-    fn belonging(&self, prepared: &Prepared) -> Result<Box<dyn Fn(&S) -> bool + Send + Sync>> {
+    fn belonging(&self, prepared: &Prepared) -> Result<Belongs<S>> {
         let context = Context {
             rounds: Rounds::new(self.db.clone(), self.loading),
             settings: self.settings,
@@ -241,7 +241,7 @@ struct Subscription<Q: Object, M: Object, S: Change> {
     engine: Arc<Engine<Q, M, S>>,
     request: Request,
     prepared: Prepared,
-    belonging: Box<dyn Fn(&S) -> bool + Send + Sync>,
+    belonging: Belongs<S>,
     following: Following<S>,
 }
 
@@ -290,8 +290,9 @@ fn respond(answer: std::result::Result<Answer, Refused>, request: &Request, star
     report.total = start.elapsed();
     let codes = errors.iter().map(|error| error.error.code).collect();
     let extensions = request.wants_report.then(|| report.to_json());
+    let has_data = data.as_ref().is_some_and(Option::is_some);
     let body = write(data, &errors, extensions).into();
-    Response { body, executed, codes, operation_name: request.operation_name.clone(), operation, report }
+    Response { body, executed, has_data, codes, operation_name: request.operation_name.clone(), operation, report }
 }
 
 /// What an executed operation came to.

@@ -94,6 +94,8 @@ pub struct Response {
     pub body: Bytes,
     /// Whether the operation began to execute. If not, there is no `data` entry and HTTP answers 4xx.
     pub executed: bool,
+    /// Whether `data` is there and not null.
+    pub has_data: bool,
     /// The code of each error of the response, in order, at most 100.
     pub codes: Vec<Code>,
     /// The name of the operation, where it has one.

@@ -160,8 +160,10 @@ pub(super) struct Declared<P> {
 }
 
 /// Reads the arguments of a field of a subscription, once, and so knows which changes belong to it.
-pub(super) type Belonging<P> =
-    Box<dyn Fn(IndexMap<async_graphql::Name, Value>) -> Result<Box<dyn Fn(&P) -> bool + Send + Sync>> + Send + Sync>;
+pub(super) type Belonging<P> = Box<dyn Fn(IndexMap<async_graphql::Name, Value>) -> Result<Belongs<P>> + Send + Sync>;
+
+/// Whether a change belongs to a subscription.
+pub(super) type Belongs<P> = Box<dyn Fn(&P) -> bool + Send + Sync>;
 
 /// All declared types, by their Rust type.
 #[derive(Default)]

@@ -23,6 +23,9 @@ pub struct Config {
     /// Bytes of all bodies that are being read or answered, of each its part above 16384; more are answered OVERLOADED.
     /// Default 67108864.
     pub body_bytes_total: usize,
+    /// Bytes of all answers that clients have not read yet, of each its part above 16384; more are answered OVERLOADED,
+    /// but for an answer that is larger than this by itself. Default 268435456.
+    pub answer_bytes_total: usize,
     /// Bytes of a request's line and headers. Default 16384.
     pub header_bytes: usize,
     /// Headers of a request. Default 100.
@@ -71,6 +74,7 @@ impl Default for Config {
             allowed_hosts: Vec::new(),
             body_bytes: 1_048_576,
             body_bytes_total: 67_108_864,
+            answer_bytes_total: 268_435_456,
             header_bytes: 16_384,
             header_count: 100,
             header_timeout: Duration::from_secs(5),

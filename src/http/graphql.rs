@@ -105,7 +105,11 @@ async fn execute(site: &Site, request: crate::graphql::Request) -> Result<Answer
 
 /// Writes the response and the log line.
 fn respond(site: &Site, outcome: Result<Answer, Refusal>, asked: Asked, total: Duration, id: &str) -> Response {
-    let (mut response, line) = match outcome {
+    let held = outcome.and_then(|mut answer| {
+        answer.body = site.inner.answers.hold(answer.body).ok_or_else(Refusal::overloaded)?;
+        Ok(answer)
+    });
+    let (mut response, line) = match held {
         Ok(answer) => {
             let line = Line::of(&answer, status(&answer, asked));
             (write(answer.body, line.status, asked.media_type), line)

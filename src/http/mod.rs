@@ -1,4 +1,5 @@
 //! HTTP: connections, GraphQL over HTTP, GraphiQL, health.
+mod answer;
 mod body;
 mod config;
 mod connection;
@@ -54,6 +55,8 @@ struct Inner {
     executing: Semaphore,
     /// A permit for each byte of large bodies.
     bodies: Semaphore,
+    /// Room for large answers that are not read yet.
+    answers: answer::Room,
     is_stopping: AtomicBool,
 }
 
@@ -63,6 +66,7 @@ impl Site {
         let inner = Inner {
             executing: Semaphore::new(config.executing),
             bodies: Semaphore::new(config.body_bytes_total),
+            answers: answer::Room::new(config.answer_bytes_total),
             ping: health::Ping::default(),
             is_stopping: AtomicBool::new(false),
             config,

@@ -24,9 +24,23 @@ pub(super) struct Asked<'a> {
 pub(super) fn status(answer: &Response, asked: Asked) -> StatusCode {
     match answer.executed {
         true if asked.draft && !answer.codes.is_empty() => partial_success(),
+        true if asked.media_type == MediaType::GraphqlResponse && is_unavailable(answer) => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
         true => StatusCode::OK,
         false => refused(answer, asked),
     }
+}
+
+/// Whether a query came to nothing because the database is away or has too much to do, so that asking again is right.
+///
+/// The draft wants 2xx for data that is not null, whatever is null within, and recommends it for null. There it is worth
+/// more that balancers, retries and alarms see a server without its database.
+fn is_unavailable(answer: &Response) -> bool {
+    !answer.has_data
+        && answer.operation == Some(Operation::Query)
+        && !answer.codes.is_empty()
+        && answer.codes.iter().all(|code| matches!(code, Code::Unavailable | Code::Overloaded))
 }
 
 fn refused(answer: &Response, asked: Asked) -> StatusCode {
@@ -64,11 +78,16 @@ mod tests {
         Response {
             body: bytes::Bytes::new(),
             executed,
+            has_data: executed,
             codes: codes.to_vec(),
             operation_name: None,
             operation,
             report: Report::default(),
         }
+    }
+
+    fn without_data(codes: &[Code], operation: Option<Operation>) -> Response {
+        Response { has_data: false, ..answer(true, codes, operation) }
     }
 
     #[test]
@@ -79,6 +98,11 @@ mod tests {
         let cases = [
             (answer(true, &[], query), [200, 200, 200]),
             (answer(true, &[Code::Unavailable], query), [200, 200, 294]),
+            (without_data(&[Code::Unavailable], query), [503, 200, 294]),
+            (without_data(&[Code::Unavailable, Code::Overloaded], query), [503, 200, 294]),
+            (without_data(&[Code::Unavailable, Code::Timeout], query), [200, 200, 294]),
+            (without_data(&[Code::Unavailable], mutation), [200, 200, 294]),
+            (without_data(&[Code::Internal], query), [200, 200, 294]),
             (answer(true, &[Code::NotFound], mutation), [200, 200, 294]),
             (answer(false, &[Code::GraphqlParseFailed], None), [400, 200, 400]),
             (answer(false, &[Code::GraphqlValidationFailed], query), [400, 200, 422]),

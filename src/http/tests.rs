@@ -24,7 +24,8 @@ use crate::{
     graphql::{Execute, Operation, Report, Request, Response, Responses},
 };
 
-/// Executes by what the document says: `{ ok }`, `{ large }`, `{ wait }`, `{ never }`, `{ panic }`, `{ partial }`; what
+/// Executes by what the document says: `{ ok }`, `{ large }`, `{ wait }`, `{ never }`, `{ panic }`, `{ partial }`,
+/// `{ nothing }`; what
 /// begins with `mutation` is one; all else cannot be parsed.
 #[derive(Default)]
 struct Fake {
@@ -52,12 +53,19 @@ fn executed(data: &str) -> Response {
     let report = Report { statements: 3, rounds: 2, rows: 7, ..Report::default() };
     let body = Bytes::from(format!("{{\"data\":{data}}}"));
     let (codes, operation) = (Vec::new(), Some(Operation::Query));
-    Response { body, executed: true, codes, operation_name: None, operation, report }
+    Response { body, executed: true, has_data: data != "null", codes, operation_name: None, operation, report }
 }
 
 fn refused(code: Code, operation: Option<Operation>) -> Response {
     let body = json!({ "errors": [{ "message": "refused", "extensions": { "code": code.as_str() } }] });
-    Response { body: body.to_string().into(), executed: false, codes: vec![code], operation, ..executed("{}") }
+    Response {
+        body: body.to_string().into(),
+        executed: false,
+        has_data: false,
+        codes: vec![code],
+        operation,
+        ..executed("{}")
+    }
 }
 
 #[async_trait::async_trait]
@@ -68,7 +76,8 @@ impl Execute for Fake {
             "{ ok }" => executed(if request.wants_report { "{\"reported\":true}" } else { "{}" }),
             "{ large }" => executed(&format!("\"{}\"", "x".repeat(LARGE_BYTES))),
             "{ medium }" => executed(&format!("\"{}\"", "x".repeat(2_000))),
-            "{ partial }" => Response { codes: vec![Code::Unavailable], ..executed("null") },
+            "{ partial }" => Response { codes: vec![Code::Unavailable], ..executed("{\"a\":null}") },
+            "{ nothing }" => Response { codes: vec![Code::Unavailable], ..executed("null") },
             "{ unavailable }" => refused(Code::Unavailable, Some(Operation::Query)),
             "{ panic }" => panic!("on purpose"),
             "{ wait }" => {
@@ -316,6 +325,8 @@ async fn an_answer_has_the_media_type_that_was_asked_for_with_its_status() {
         ("application/json", "{", 200, JSON),
         ("application/graphql-response+json", "{", 400, RESPONSE),
         ("application/graphql-response+json", "{ partial }", 200, RESPONSE),
+        ("application/graphql-response+json", "{ nothing }", 503, RESPONSE),
+        ("application/json", "{ nothing }", 200, JSON),
         ("text/event-stream", "{ ok }", 406, JSON),
         ("text/csv", "{ ok }", 406, JSON),
     ] {
@@ -534,9 +545,12 @@ async fn more_requests_than_places_are_refused_at_once() {
 async fn a_database_that_is_away_is_said_with_when_to_come_back() {
     let server = Server::start(|_| {}).await;
 
-    let response = server.post("{ unavailable }").send().await.expect("an answer");
+    for query in ["{ unavailable }", "{ nothing }"] {
+        let request = server.post(query).header("accept", "application/graphql-response+json");
+        let response = request.send().await.expect("an answer");
 
-    assert_eq!((response.status().as_u16(), header(&response, "retry-after")), (503, "1"));
+        assert_eq!((response.status().as_u16(), header(&response, "retry-after")), (503, "1"), "{query}");
+    }
     server.stop().await;
 }
 

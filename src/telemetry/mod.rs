@@ -31,15 +31,22 @@ impl Default for Config {
     }
 }
 
+/// What PostgreSQL notes about statements that had nothing to do is no news.
+const QUIET: &str = "sqlx::postgres::notice=warn";
+
 /// Starts logging for the process.
 ///
 /// # Errors
 /// The level is none, or logging was started before.
 pub fn init(config: &Config) -> anyhow::Result<()> {
-    let filter =
-        EnvFilter::try_new(&config.level).with_context(|| format!("log.level `{}` is no level", config.level))?;
+    let filter = EnvFilter::try_new(format!("{QUIET},{}", config.level))
+        .with_context(|| format!("log.level `{}` is no level: write warn, info or debug", config.level))?;
     let registry = tracing_subscriber::registry().with(filter);
-    let lines = fmt::layer().with_writer(io::stderr).with_target(false);
+    let lines = fmt::layer()
+        .with_writer(io::stderr)
+        .with_target(false)
+        // It would tell on standard error, and panic where nobody reads that any more.
+        .log_internal_errors(false);
     match config.format {
         Format::Text => registry.with(lines).try_init()?,
         Format::Json => registry.with(lines.json().flatten_event(true)).try_init()?,

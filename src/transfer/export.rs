@@ -1,5 +1,5 @@
 //! Writes the catalogue as the records that an import takes back.
-use std::io::Write;
+use std::io::{self, Write};
 
 use anyhow::Result;
 use uuid::Uuid;
@@ -44,7 +44,7 @@ const OF_MEMBERS: &str = " in (select m.artifact_id from collection_artifacts m 
 
 impl<W: Write> Export<'_, W> {
     fn line(&mut self, record: &Record) -> Result<()> {
-        serde_json::to_writer(&mut *self.out, record)?;
+        serde_json::to_writer(&mut *self.out, record).map_err(io::Error::from)?;
         self.out.write_all(b"\n")?;
         self.count += 1;
         Ok(())

@@ -80,17 +80,17 @@ fn open(path: &std::path::Path) -> Result<std::io::BufReader<std::fs::File>> {
     Ok(std::io::BufReader::with_capacity(1 << 18, file))
 }
 
-/// Loads the catalogue of developers' tools where the database holds no artifact.
+/// Loads the catalogue of developers' tools where the database holds no artifact, and tells whether it did.
 ///
 /// # Errors
 /// That of the database.
-pub async fn load_demo(db: &Db) -> Result<()> {
+pub async fn load_demo(db: &Db) -> Result<bool> {
     let mut sql = db.sql();
     sql.push("select count(*) from (select 1 from artifacts limit 1) a");
     if db.fetch::<i64>("demo.is_empty", sql).await?.first() != Some(&0) {
-        return Ok(());
+        return Ok(false);
     }
     let report = import(db, Source::Embedded(include_str!("demo.csv")), false, |_| {}).await?;
     anyhow::ensure!(report.refused() == 0, "the demo catalogue was refused:\n{report}");
-    Ok(())
+    Ok(true)
 }

@@ -56,8 +56,9 @@ impl Backend {
             }
             Backend::Postgres => {
                 let server = server().await.expect("a PostgreSQL server");
-                let template = template(&server).await;
-                let name = format!("gatherum_test_{}", Uuid::now_v7().simple());
+                let run = run(&server).await;
+                let template = format!("gatherum_template_{run}");
+                let name = format!("gatherum_test_{run}_{}", Uuid::now_v7().simple());
                 create(&server, &format!("create database {name} template {template}")).await;
                 let config = config(format!("{server}/{name}"));
                 let db = Db::open(&config).await.expect("the database that was just made");
@@ -105,21 +106,49 @@ async fn server() -> Option<String> {
     found
 }
 
-/// A migrated database that others are copied from.
-async fn template(server: &str) -> String {
-    static TEMPLATE: Mutex<Option<String>> = Mutex::const_new(None);
-    let mut template = TEMPLATE.lock().await;
-    if let Some(name) = &*template {
-        return name.clone();
+/// Tells the locks of test runs from those of others.
+const LOCKS: i32 = 0x6761_7468;
+
+/// This run, whose databases have its id in their names. Its template is migrated; others are copied from it.
+///
+/// A lock is held until the process ends, however it ends, so that the next run knows whose databases nobody needs.
+async fn run(server: &str) -> String {
+    static RUN: Mutex<Option<(String, PgConnection)>> = Mutex::const_new(None);
+    let mut run = RUN.lock().await;
+    if let Some((id, _)) = &*run {
+        return id.clone();
     }
-    let name = format!("gatherum_template_{}", std::process::id());
-    create(server, &format!("drop database if exists {name}")).await;
-    create(server, &format!("create database {name}")).await;
-    let db = Db::open(&config(format!("{server}/{name}"))).await.expect("the template");
+    let mut keeper = PgConnection::connect(&format!("{server}/postgres")).await.expect("the server");
+    let id = Uuid::now_v7().simple().to_string()[24..].to_owned();
+    assert!(lock(&mut keeper, &id).await, "the id is new");
+    drop_what_is_left(server, &mut keeper, &id).await;
+    let template = format!("{server}/gatherum_template_{id}");
+    create(server, &format!("create database gatherum_template_{id}")).await;
+    let db = Db::open(&config(template)).await.expect("the template");
     migrate::up(&db).await.expect("migrations");
     db.close().await;
-    *template = Some(name.clone());
-    name
+    *run = Some((id.clone(), keeper));
+    id
+}
+
+/// Takes the lock of a run, if its process is gone.
+async fn lock(keeper: &mut PgConnection, run: &str) -> bool {
+    let lock = sqlx::query_scalar("select pg_try_advisory_lock($1, hashtext($2))");
+    lock.bind(LOCKS).bind(run).fetch_one(keeper).await.expect("an answer")
+}
+
+/// Drops the databases of runs that have ended: the template of each, and what a killed one did not drop itself.
+async fn drop_what_is_left(server: &str, keeper: &mut PgConnection, own: &str) {
+    let names = "select datname::text, split_part(datname, '_', 3) from pg_database
+        where datname ~ '^gatherum_(template|test)_[0-9a-f]{8}(_|$)'";
+    let found: Vec<(String, String)> = sqlx::query_as(names).fetch_all(&mut *keeper).await.expect("names");
+    for (name, run) in found {
+        if run != own && lock(keeper, &run).await {
+            create(server, &format!("drop database if exists {name} with (force)")).await;
+            let unlock = sqlx::query("select pg_advisory_unlock($1, hashtext($2))");
+            unlock.bind(LOCKS).bind(&run).execute(&mut *keeper).await.expect("an answer");
+        }
+    }
 }
 
 async fn create(server: &str, statement: &str) {

@@ -3,7 +3,8 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpListener, TcpStream},
+    task::JoinSet,
 };
 
 use crate::{app::TestApp, backend::Backend};
@@ -155,6 +156,65 @@ async fn the_console_is_served_under_a_strict_policy() {
     let outside = app.client.get(app.url("/graphiql/..%2f..%2fCargo.toml")).send().await.expect("an answer");
     assert_eq!(outside.status(), StatusCode::NOT_FOUND);
     app.stop().await;
+}
+
+/// Passes connections on to a server, until it is dropped with all of them.
+async fn proxy(listener: TcpListener, server: String) {
+    let mut connections = JoinSet::new();
+    while let Ok((mut near, _)) = listener.accept().await {
+        let server = server.clone();
+        connections.spawn(async move {
+            let mut far = TcpStream::connect(server).await.expect("a server");
+            let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
+        });
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_goes_away_is_said_and_comes_back() {
+    if !Backend::all().await.contains(&Backend::Postgres) {
+        return;
+    }
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.set_nonblocking(true).expect("a socket");
+    let address = listener.local_addr().expect("an address");
+    let mut between = None;
+    let app = TestApp::start(Backend::Postgres, |config| {
+        let (user, place) = config.database.url.rsplit_once('@').expect("a user");
+        let (server, name) = place.split_once('/').expect("a name");
+        let listener = TcpListener::from_std(listener).expect("a listener");
+        between = Some((tokio::spawn(proxy(listener, server.to_owned())), server.to_owned()));
+        config.database.url = format!("{user}@{address}/{name}");
+        config.database.pool_timeout = std::time::Duration::from_millis(500);
+    })
+    .await;
+    let (proxying, server) = between.expect("a proxy");
+    const RESPONSE: &str = "application/graphql-response+json";
+    let ask = async |accept: &str| {
+        let response = app.post(&json!({ "query": ONE })).header("accept", accept).send().await.expect("an answer");
+        (
+            response.status(),
+            response.headers().contains_key("retry-after"),
+            response.json::<Value>().await.expect("JSON"),
+        )
+    };
+    assert_eq!(ask(RESPONSE).await.0, StatusCode::OK);
+
+    proxying.abort();
+    assert!(proxying.await.is_err_and(|error| error.is_cancelled()));
+
+    for (accept, status) in [(RESPONSE, StatusCode::SERVICE_UNAVAILABLE), ("application/json", StatusCode::OK)] {
+        let (said, advises, answer) = ask(accept).await;
+        assert_eq!((said, advises), (status, status != StatusCode::OK), "{answer}");
+        assert_eq!(answer["errors"][0]["extensions"]["code"], "UNAVAILABLE", "{answer}");
+        assert_eq!(answer["data"], Value::Null);
+    }
+    let ready = app.client.get(app.url("/health/ready")).send().await.expect("an answer");
+    assert_eq!(ready.status(), StatusCode::SERVICE_UNAVAILABLE);
+    let again = tokio::spawn(proxy(TcpListener::bind(address).await.expect("the same port"), server));
+    while ask(RESPONSE).await.0 != StatusCode::OK {}
+    app.stop().await;
+    again.abort();
 }
 
 #[tokio::test]

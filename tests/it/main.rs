@@ -2,6 +2,7 @@
 mod app;
 mod backend;
 mod cases;
+mod commands;
 mod fixture;
 mod following;
 mod hostile;
@@ -9,7 +10,10 @@ mod http;
 mod migrations;
 mod modules;
 mod plans;
+mod process;
+mod readme;
 mod schema;
+mod slow;
 mod specification;
 mod statements;
 mod timeouts;

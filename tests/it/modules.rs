@@ -45,6 +45,8 @@ fn what_belongs_in_one_place_is_nowhere_else() {
         ("std::env::", "cli/mod.rs", "the environment is read by the settings alone"),
         ("sqlx::query", "db/", "statements run through the one door"),
         ("unsafe ", "", "no unsafe code"),
+        ("println!(", "", "commands write by `cli::output`: the macro panics where nobody reads"),
+        (" print!(", "", "commands write by `cli::output`: the macro panics where nobody reads"),
     ];
     let mut wrong = Vec::new();
     for (path, text) in sources(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src"))) {

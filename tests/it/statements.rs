@@ -14,7 +14,7 @@ const Q3_PLAIN: &str = "{ collections(first: 10) { nodes { id name description a
 const Q4: &str = "{ collections(first: 10) { nodes { id name artifactCount artifacts(first: 10) { nodes { id name
     collections { nodes { id name artifactCount } } } } } } }";
 /// A whole page of a catalogue: all collections with counts, the current one, its groups with counts, 20 cards.
-const PAGE: &str = "query ($id: ID!) {
+pub const PAGE: &str = "query ($id: ID!) {
     collections(first: 50) { totalCount nodes { id name artifactCount groupCount } }
     collection(id: $id) {
         id name description artifactCount
@@ -31,7 +31,7 @@ const PAGE: &str = "query ($id: ID!) {
 /// Each query with the statements it takes, whatever the catalogue holds.
 const FIGURES: [(&str, u64); 6] = [(Q1, 3), (Q2, 3), (Q3, 3), (Q3_PLAIN, 2), (Q4, 5), (PAGE, 11)];
 
-fn first_collection() -> Value {
+pub fn first_collection() -> Value {
     let id = GlobalId { prefix: "collection", id: fixture::id(Kind::Collection, 0) };
     json!({ "id": id.to_string() })
 }

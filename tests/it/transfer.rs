@@ -179,7 +179,7 @@ async fn a_deal_brain_export_is_imported() {
 
 /// The shapes of SkillMeat's databases: today's, an older one whose memberships refer to `artifact_id`, and one with the
 /// barest tables.
-const SHAPES: [&str; 3] = [
+pub const SHAPES: [&str; 3] = [
     "create table artifacts (id text primary key, uuid text unique, project_id text, name text, type text, description text, content text, created_at text, updated_at text, visibility text);
      create table collections (id text primary key, name text, description text, collection_type text, created_at text, updated_at text, visibility text);
      create table collection_artifacts (collection_id text, artifact_uuid text, added_at text, description text, author text, tags_json text, version text, synced_at text, primary key (collection_id, artifact_uuid));
@@ -216,7 +216,7 @@ const SHAPES: [&str; 3] = [
      insert into collections values ('default', 'Default Collection');",
 ];
 
-async fn database_of(shape: &'static str, path: &Path) {
+pub async fn database_of(shape: &'static str, path: &Path) {
     let options = SqliteConnectOptions::new().filename(path).create_if_missing(true);
     let mut connection = options.connect().await.expect("a file");
     connection.execute(shape).await.expect("a schema");
