@@ -49,6 +49,10 @@ pub struct Config {
     pub connections: usize,
     /// Requests that are executed at once; more are answered OVERLOADED. Default 512.
     pub executing: usize,
+    /// Clients that follow at once, over a WebSocket or by Server-Sent Events; more are answered OVERLOADED. Default 1000.
+    pub followers: usize,
+    /// Operations of one WebSocket at once; more are refused with LIMIT_EXCEEDED. Default 100.
+    pub socket_operations: usize,
     /// How long the server goes on accepting after the signal to stop, while `/health/ready` says that it is not ready.
     /// Part of `shutdown_grace`. Default 1 s; behind a load balancer the interval at which it asks.
     #[serde(with = "duration")]
@@ -84,6 +88,8 @@ impl Default for Config {
             idle_timeout: Duration::from_secs(75),
             connections: 10_000,
             executing: 512,
+            followers: 1_000,
+            socket_operations: 100,
             shutdown_delay: Duration::from_secs(1),
             shutdown_grace: Duration::from_secs(15),
             server_timing: true,

@@ -6,8 +6,16 @@ use std::{
     time::Duration,
 };
 
-use axum::{Router, http::Request};
-use hyper::{body::Incoming, service::Service};
+use axum::{
+    Router,
+    body::{Body, HttpBody},
+    http::Request,
+};
+use bytes::Bytes;
+use hyper::{
+    body::{Frame, Incoming, SizeHint},
+    service::Service,
+};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo},
     server::conn::auto::Builder,
@@ -47,11 +55,8 @@ pub(super) async fn converse(
     let service = hyper::service::service_fn(move |request: Request<Incoming>| {
         let begun = answers.begin();
         let answer = router.call(request);
-        async move {
-            let answer = answer.await;
-            drop(begun);
-            answer
-        }
+        // A request runs until its answer has been passed on: events may go on for hours.
+        async move { answer.await.map(|answer| answer.map(|body| Passing { body, _begun: begun })) }
     });
     let stream = TokioIo::new(TimedStream::new(stream, patience.write));
     let mut connection = std::pin::pin!(builder.serve_connection_with_upgrades(stream, service));
@@ -84,6 +89,32 @@ async fn told_to_stop(mut stopping: watch::Receiver<bool>) {
 /// The requests of a connection that run.
 #[derive(Clone, Default)]
 struct Running(watch::Sender<usize>);
+
+/// The body of an answer, while it is passed on.
+struct Passing {
+    body: Body,
+    _begun: Begun,
+}
+
+impl HttpBody for Passing {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
 
 /// A request that runs until this is dropped.
 struct Begun(watch::Sender<usize>);

@@ -7,20 +7,21 @@ use axum::{
     http::{HeaderName, HeaderValue, Method, StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
 };
+use futures_util::StreamExt;
 use tracing::info;
 
 use super::{
-    Site, body, console,
+    Site, body, console, events,
     frame::RequestId,
     header_text,
-    negotiation::{MediaType, is_json, negotiate, prefers_html},
+    negotiation::{MediaType, is_json, negotiate, prefers_events, prefers_html},
     parameters,
     refusal::{Refusal, advise_retry},
     status::{Asked, status},
 };
 use crate::{
     error::Code,
-    graphql::{Report, Response as Answer},
+    graphql::{Operation, Report, Response as Answer, Responses},
 };
 
 const WANTS_REPORT: HeaderName = HeaderName::from_static("x-gatherum-stats");
@@ -38,6 +39,15 @@ pub(super) async fn answer(State(site): State<Site>, request: Request) -> Respon
     }
     let id = parts.extensions.get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default();
     let unanswered = Unanswered { id: &id, start };
+    let accept = header_text(&parts.headers, header::ACCEPT);
+    if parts.method == Method::POST && prefers_events(accept) {
+        let answered = follow_by_events(&site, &parts, body, &id).await;
+        unanswered.answer();
+        return answered.unwrap_or_else(|refusal| {
+            Line { status: refusal.status(), code: Some(refusal.code()), ..Line::default() }.log(start.elapsed(), &id);
+            refusal.into_response(MediaType::Json)
+        });
+    }
     let outcome = exchange(&site, &parts, body).await;
     unanswered.answer();
     let media_type = negotiate(header_text(&parts.headers, header::ACCEPT)).unwrap_or(MediaType::Json);
@@ -59,6 +69,43 @@ fn wants_page(site: &Site, parts: &Parts) -> bool {
         && !parameters::asks(&parts.uri)
 }
 
+/// Answers an operation with events, as many as it has.
+async fn follow_by_events(site: &Site, parts: &Parts, body: Body, id: &str) -> Result<Response, Refusal> {
+    check_content_type(parts)?;
+    let config = site.config();
+    let request = {
+        let received = body::receive(body, config.body_bytes, config.body_timeout, &site.inner.bodies).await?;
+        let request = parameters::from_json(&received.bytes, config.draft_status_codes)?;
+        crate::graphql::Request { wants_report: wants_report(site, parts), ..request }
+    };
+    events::answer(site, request, id).await
+}
+
+/// The responses to an operation that is followed, within `http.request_timeout` from the asking to the following.
+///
+/// # Errors
+/// The one response to what is no subscription or is refused, or the refusal to begin.
+pub(super) async fn follow(
+    site: &Site,
+    request: crate::graphql::Request,
+    id: &str,
+) -> Result<Responses, Result<Answer, Refusal>> {
+    let id = id.to_owned();
+    let followed = within_limits(site, site.inner.execute.clone().subscribe(request)).await.map_err(Err)?;
+    let log = move |answer: &Answer| Line::of(answer, StatusCode::OK).log(answer.report.total, &id);
+    match followed {
+        Ok(responses) => Ok(responses.inspect(log).boxed()),
+        Err(answer) => {
+            log(&answer);
+            Err(Ok(answer))
+        }
+    }
+}
+
+fn wants_report(site: &Site, parts: &Parts) -> bool {
+    site.config().report_always || header_text(&parts.headers, WANTS_REPORT) == Some("1")
+}
+
 /// Checks, reads and executes a request.
 async fn exchange(site: &Site, parts: &Parts, body: Body) -> Result<Answer, Refusal> {
     check(parts)?;
@@ -72,8 +119,8 @@ async fn exchange(site: &Site, parts: &Parts, body: Body) -> Result<Answer, Refu
         false => (parameters::from_uri(&parts.uri, config.draft_status_codes)?, None),
     };
     request.queries_only = parts.method == Method::GET;
-    request.wants_report = config.report_always || header_text(&parts.headers, WANTS_REPORT) == Some("1");
-    execute(site, request).await
+    request.wants_report = wants_report(site, parts);
+    within_limits(site, site.inner.execute.execute(request)).await
 }
 
 /// Refuses what the head alone shows to be wrong.
@@ -86,6 +133,10 @@ fn check(parts: &Parts) -> Result<(), Refusal> {
         let message = "answers are application/graphql-response+json or application/json: accept one of them";
         return Err(Refusal::new(StatusCode::NOT_ACCEPTABLE, Code::BadRequest, message));
     }
+    check_content_type(parts)
+}
+
+fn check_content_type(parts: &Parts) -> Result<(), Refusal> {
     if parts.method == Method::POST && !is_json(header_text(&parts.headers, header::CONTENT_TYPE)) {
         let message = "the body must be JSON: send Content-Type: application/json";
         return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::BadRequest, message));
@@ -93,11 +144,11 @@ fn check(parts: &Parts) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Executes a request if there is a place for it, within `http.request_timeout`.
-async fn execute(site: &Site, request: crate::graphql::Request) -> Result<Answer, Refusal> {
+/// Executes if there is a place for it, within `http.request_timeout`.
+async fn within_limits<T>(site: &Site, executing: impl Future<Output = T>) -> Result<T, Refusal> {
     let _place = site.inner.executing.try_acquire().map_err(|_| Refusal::overloaded())?;
     let limit = site.config().request_timeout;
-    tokio::time::timeout(limit, site.inner.execute.execute(request)).await.map_err(|_| {
+    tokio::time::timeout(limit, executing).await.map_err(|_| {
         let message = format!("the request took longer than {} s: ask for less at once", limit.as_secs_f64());
         Refusal::new(StatusCode::GATEWAY_TIMEOUT, Code::Timeout, message)
     })
@@ -106,6 +157,10 @@ async fn execute(site: &Site, request: crate::graphql::Request) -> Result<Answer
 /// Writes the response and the log line.
 fn respond(site: &Site, outcome: Result<Answer, Refusal>, asked: Asked, total: Duration, id: &str) -> Response {
     let held = outcome.and_then(|mut answer| {
+        // What was written is never answered with a refusal.
+        if answer.operation == Some(Operation::Mutation) {
+            return Ok(answer);
+        }
         answer.body = site.inner.answers.hold(answer.body).ok_or_else(Refusal::overloaded)?;
         Ok(answer)
     });

@@ -4,6 +4,7 @@ mod body;
 mod config;
 mod connection;
 mod console;
+mod events;
 mod frame;
 mod graphql;
 mod health;
@@ -15,11 +16,9 @@ mod server;
 mod status;
 #[cfg(test)]
 mod tests;
+mod websocket;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
-};
+use std::sync::Arc;
 
 use axum::{
     Router,
@@ -27,8 +26,11 @@ use axum::{
     middleware,
     routing::{any, get},
 };
-use tokio::sync::Semaphore;
-use tower_http::compression::{CompressionLayer, predicate::SizeAbove};
+use tokio::sync::{Semaphore, watch};
+use tower_http::compression::{
+    CompressionLayer,
+    predicate::{NotForContentType, Predicate, SizeAbove},
+};
 
 use crate::graphql::Execute;
 
@@ -57,7 +59,9 @@ struct Inner {
     bodies: Semaphore,
     /// Room for large answers that are not read yet.
     answers: answer::Room,
-    is_stopping: AtomicBool,
+    /// A permit for each who follows, over a socket or by events.
+    followers: Arc<Semaphore>,
+    stopping: watch::Sender<bool>,
 }
 
 impl Site {
@@ -68,7 +72,8 @@ impl Site {
             bodies: Semaphore::new(config.body_bytes_total),
             answers: answer::Room::new(config.answer_bytes_total),
             ping: health::Ping::default(),
-            is_stopping: AtomicBool::new(false),
+            followers: Arc::new(Semaphore::new(config.followers)),
+            stopping: watch::Sender::new(false),
             config,
             execute,
             health,
@@ -78,11 +83,20 @@ impl Site {
 
     /// From now on the site says that it is not ready, so that nothing new is sent to it.
     pub fn stop(&self) {
-        self.inner.is_stopping.store(true, Ordering::Relaxed);
+        self.inner.stopping.send_replace(true);
     }
 
     fn is_stopping(&self) -> bool {
-        self.inner.is_stopping.load(Ordering::Relaxed)
+        *self.inner.stopping.borrow()
+    }
+
+    /// Waits until the site stops.
+    fn stopping(&self) -> impl Future<Output = ()> + Send + 'static {
+        let mut stopping = self.inner.stopping.subscribe();
+        async move {
+            // It fails where the site is gone, which is an end too.
+            let _ = stopping.wait_for(|stopping| *stopping).await;
+        }
     }
 
     fn config(&self) -> &Config {
@@ -91,9 +105,11 @@ impl Site {
 
     /// All routes.
     pub fn router(&self) -> Router {
-        let compression = CompressionLayer::new().compress_when(SizeAbove::new(COMPRESSED_FROM));
+        let compression =
+            CompressionLayer::new().compress_when(SizeAbove::new(COMPRESSED_FROM).and(NotForContentType::SSE));
         let mut router = Router::new()
             .route("/graphql", any(graphql::answer))
+            .route("/graphql/ws", get(websocket::open))
             .route("/schema.graphql", get(graphql::schema))
             .route("/health/live", get(health::live))
             .route("/health/ready", get(health::ready))

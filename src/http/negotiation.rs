@@ -46,6 +46,17 @@ pub(super) fn prefers_html(accept: Option<&str>) -> bool {
         && html >= quality(&ranges, "application", "graphql-response+json")
 }
 
+/// Whether `accept` names events, and wants nothing more than them.
+pub(super) fn prefers_events(accept: Option<&str>) -> bool {
+    let ranges = Range::parse_all(accept.unwrap_or_default());
+    let events = quality(&ranges, "text", "event-stream");
+    let is_named = ranges.iter().any(|range| range.kind == "text" && range.subtype == "event-stream");
+    is_named
+        && events > 0
+        && events >= quality(&ranges, "application", "json")
+        && events >= quality(&ranges, "application", "graphql-response+json")
+}
+
 /// How much a media type is wanted: what the most specific range says of it.
 fn quality(ranges: &[Range], kind: &str, subtype: &str) -> u32 {
     let best = ranges.iter().filter(|range| range.matches(kind, subtype)).max_by_key(|range| range.specificity());

@@ -77,14 +77,21 @@ impl Refusal {
         &self.0.error.message
     }
 
-    pub(super) fn into_response(self, media_type: MediaType) -> Response {
-        let Inner { status, error, allow, id } = *self.0;
-        let mut extensions = serde_json::json!({ "code": error.code.as_str() });
-        if let Some(id) = id {
-            extensions["id"] = id.into();
+    /// The refusal as a list of errors of an operation, in JSON.
+    pub(super) fn errors(&self) -> Vec<u8> {
+        let mut extensions = serde_json::json!({ "code": self.0.error.code.as_str() });
+        if let Some(id) = &self.0.id {
+            extensions["id"] = id.as_str().into();
         }
-        let body = serde_json::json!({ "errors": [{ "message": error.message, "extensions": extensions }] });
-        let mut response = (status, [(header::CONTENT_TYPE, media_type.as_str())], body.to_string()).into_response();
+        let errors = serde_json::json!([{ "message": self.0.error.message, "extensions": extensions }]);
+        errors.to_string().into_bytes()
+    }
+
+    pub(super) fn into_response(self, media_type: MediaType) -> Response {
+        let errors = String::from_utf8_lossy(&self.errors()).into_owned();
+        let Inner { status, allow, .. } = *self.0;
+        let body = format!("{{\"errors\":{errors}}}");
+        let mut response = (status, [(header::CONTENT_TYPE, media_type.as_str())], body).into_response();
         let headers = response.headers_mut();
         if let Some(methods) = allow {
             headers.insert(header::ALLOW, HeaderValue::from_static(methods));

@@ -1,4 +1,6 @@
 //! HTTP over sockets, with a fake behind it that executes what each test needs.
+mod following;
+
 use std::{
     net::SocketAddr,
     sync::{
