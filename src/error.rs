@@ -1,8 +1,10 @@
 //! What can go wrong, and the stable code each fault has for clients.
 use std::{borrow::Cow, sync::Arc};
 
+use serde::{Deserialize, Serialize};
+
 /// The stable `extensions.code` of an error; clients may branch on it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize)]
 pub enum Code {
     /// The document is not GraphQL.
     GraphqlParseFailed,
@@ -63,7 +65,7 @@ impl Code {
 }
 
 /// A fault, cheap to clone because one failed statement fails every field that asked for it.
-#[derive(Clone, Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error, Deserialize, Serialize)]
 #[error("{message}")]
 pub struct Error {
     /// What kind of fault it is.
@@ -71,20 +73,22 @@ pub struct Error {
     /// What clients read; never an internal detail.
     pub message: Cow<'static, str>,
     /// What a client that writes needs besides.
-    pub about: Option<Arc<About>>,
+    pub about: Option<Box<About>>,
     /// The cause, for the log alone.
     #[source]
+    #[serde(skip)]
     pub source: Option<Arc<dyn std::error::Error + Send + Sync>>,
 }
 
 /// What a refused write was about.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub struct About {
     /// The field of the input, such as `name` or `artifacts.3.name`.
     pub field: Option<String>,
     /// The revision that the object has now, where another was expected.
     pub revision: Option<i64>,
     /// Whether the write came upon another one, so that it is worth to look again.
+    #[serde(skip)]
     is_to_be_tried_again: bool,
 }
 
@@ -108,8 +112,8 @@ impl Error {
     /// The fault, which the value of this field of the input has.
     #[must_use]
     pub fn in_field(mut self, field: impl Into<String>) -> Self {
-        let about = self.about.map(|about| (*about).clone()).unwrap_or_default();
-        self.about = Some(Arc::new(About { field: Some(field.into()), ..about }));
+        let about = self.about.take().map(|about| *about).unwrap_or_default();
+        self.about = Some(Box::new(About { field: Some(field.into()), ..about }));
         self
     }
 
@@ -125,8 +129,8 @@ impl Error {
     #[must_use]
     pub fn to_be_tried_again(mut self) -> Self {
         if self.code == Code::Conflict {
-            let about = self.about.map(|about| (*about).clone()).unwrap_or_default();
-            self.about = Some(Arc::new(About { is_to_be_tried_again: true, ..about }));
+            let about = self.about.take().map(|about| *about).unwrap_or_default();
+            self.about = Some(Box::new(About { is_to_be_tried_again: true, ..about }));
         }
         self
     }
@@ -141,7 +145,7 @@ impl Error {
         let message = format!("it was changed: its revision is {current}; read it again");
         let about =
             About { field: Some("expectedRevision".to_owned()), revision: Some(current), is_to_be_tried_again: false };
-        Self { about: Some(Arc::new(about)), ..Self::new(Code::Conflict, message) }
+        Self { about: Some(Box::new(about)), ..Self::new(Code::Conflict, message) }
     }
 
     /// A panic in `place`, with what it said for the log.

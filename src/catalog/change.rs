@@ -157,8 +157,7 @@ struct CatalogEvent(Change);
 
 impl CatalogEvent {
     fn node_id(&self) -> GlobalId {
-        let known = node::PREFIXES.into_iter().find(|prefix| *prefix == self.0.prefix);
-        GlobalId { prefix: known.unwrap_or("unknown"), id: self.0.id }
+        node::global_id(&self.0.prefix, self.0.id)
     }
 }
 

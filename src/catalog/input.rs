@@ -2,15 +2,16 @@
 use std::collections::HashSet;
 
 use async_graphql::{Enum, ID, InputObject, MaybeUndefined};
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::rules;
+use super::{node, rules};
 use crate::{
     db::Cell,
     error::{Code, Error, Result},
     fields,
     graphql::{
-        id::{self, GlobalId},
+        id,
         object::{Fields, Object},
     },
 };
@@ -44,10 +45,17 @@ pub struct DeleteInput {
 }
 
 /// What was deleted.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct DeletePayload {
-    /// Its id.
-    pub deleted: GlobalId,
+    prefix: String,
+    id: Uuid,
+}
+
+impl DeletePayload {
+    /// Of the object with this id.
+    pub fn new(prefix: &str, id: Uuid) -> Self {
+        Self { prefix: prefix.to_owned(), id }
+    }
 }
 
 impl Object for DeletePayload {
@@ -60,7 +68,7 @@ impl Object for DeletePayload {
             /// What was deleted.
             type;
             /// The id it had.
-            deletedId => value(|payload: &Self| payload.deleted);
+            deletedId => value(|payload: &Self| node::global_id(&payload.prefix, payload.id));
         }
     }
 }
@@ -89,7 +97,7 @@ impl Object for BatchError {
 }
 
 /// What became of each item of a batch.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Outcomes {
     /// In the order of the items.
     pub items: Vec<Result<Uuid>>,

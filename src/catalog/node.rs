@@ -34,7 +34,13 @@ abstract_output! {
 }
 
 /// The prefixes of all ids.
-pub const PREFIXES: [&str; 5] = [artifact::PREFIX, collection::PREFIX, group::PREFIX, tag::PREFIX, version::PREFIX];
+const PREFIXES: [&str; 5] = [artifact::PREFIX, collection::PREFIX, group::PREFIX, tag::PREFIX, version::PREFIX];
+
+/// The id of an object whose prefix was stored.
+pub fn global_id(prefix: &str, id: Uuid) -> GlobalId {
+    let known = PREFIXES.into_iter().find(|known| *known == prefix);
+    GlobalId { prefix: known.unwrap_or("unknown"), id }
+}
 
 fn declare_interface(declaring: &mut Declaring<'_>) {
     let id = About { name: "id", docs: &["Opaque, the same for ever, unique among all objects."] };

@@ -18,6 +18,7 @@ use super::{
     execute::{ERRORS_MAX, Execution, FieldError, Segment, Turns, single_field, variables},
     follow::{Change, Following, Hub},
     guard::{Guard, Limits, Refusal, operation},
+    idempotency::Idempotency,
     object::{Absent, Belongs, Declaring, Object, Types},
 };
 use crate::{
@@ -88,12 +89,23 @@ impl<Q: Object, M: Object, S: Change> Engine<Q, M, S> {
             return Err(prepared.refuse(Error::new(Code::BadRequest, message)));
         }
         let elsewhere = self.introspect(request, &prepared).await;
-        match prepared.kind {
-            Operation::Mutation => {
-                self.run(&prepared, self.mutation.clone(), (self.db.primary(), Turns::InOrder), elsewhere).await
-            }
-            _ => self.run(&prepared, self.query.clone(), (self.db.clone(), Turns::Together), elsewhere).await,
+        if prepared.kind == Operation::Query {
+            return self.run(&prepared, self.query.clone(), self.context(self.db.clone()), elsewhere).await;
         }
+        let context = Context { idempotency: Idempotency::of(request), ..self.context(self.db.primary()) };
+        if let Some(idempotency) = &context.idempotency {
+            match idempotency.begin(&context.db).await {
+                Ok(None) => {}
+                Ok(Some(answer)) => return Ok(Answer { told_before: Some(answer.into_bytes()), ..Answer::mutation() }),
+                Err(error) => return Err(prepared.refuse(error)),
+            }
+        }
+        self.run(&prepared, self.mutation.clone(), context, elsewhere).await
+    }
+
+    /// What one operation is executed with.
+    fn context(&self, db: Db) -> Context {
+        Context { rounds: Rounds::new(db.clone(), self.loading), settings: self.settings, db, idempotency: None }
     }
 
     /// Guards, validates and reads the variables.
@@ -120,10 +132,10 @@ impl<Q: Object, M: Object, S: Change> Engine<Q, M, S> {
         &self,
         prepared: &Prepared,
         root: T,
-        (db, turns): (Db, Turns),
+        context: Context,
         elsewhere: HashMap<String, Vec<u8>>,
     ) -> std::result::Result<Answer, Refused> {
-        let context = Context { rounds: Rounds::new(db.clone(), self.loading), settings: self.settings, db };
+        let turns = if prepared.kind == Operation::Mutation { Turns::InOrder } else { Turns::Together };
         let fragments = &prepared.document.fragments;
         let execution = Execution::new(&self.types, &context, fragments, prepared.values.clone(), elsewhere);
         let root = execution.root(root, &prepared.operation.node.selection_set.node, turns);
@@ -139,16 +151,12 @@ impl<Q: Object, M: Object, S: Change> Engine<Q, M, S> {
             errors.truncate(1);
             return Err(Refused { errors, operation: Some(prepared.kind) });
         }
-        Ok(Answer { data, errors, operation: prepared.kind, report: report(&context.rounds) })
+        Ok(Answer { data, errors, operation: prepared.kind, report: report(&context.rounds), told_before: None })
     }
 
     /// Which changes belong to a subscription.
     fn belonging(&self, prepared: &Prepared) -> Result<Belongs<S>> {
-        let context = Context {
-            rounds: Rounds::new(self.db.clone(), self.loading),
-            settings: self.settings,
-            db: self.db.clone(),
-        };
+        let context = self.context(self.db.clone());
         let fragments = &prepared.document.fragments;
         let execution = Execution::new(&self.types, &context, fragments, prepared.values.clone(), HashMap::new());
         let declared = self.types.get::<S>();
@@ -209,7 +217,17 @@ impl<Q: Object, M: Object, S: Change> Execute for Engine<Q, M, S> {
     async fn execute(&self, request: Request) -> Response {
         let start = Instant::now();
         let answer = self.answer(&request).await;
-        respond(answer, &request, start)
+        let is_new = answer.as_ref().is_ok_and(|answer| answer.told_before.is_none());
+        let response = respond(answer, &request, start);
+        if is_new
+            && response.operation == Some(Operation::Mutation)
+            && let Some(idempotency) = Idempotency::of(&request)
+            && let Err(error) = idempotency.end(&self.db, &response.body, &response.codes).await
+        {
+            // What was written is kept beside the writes: the answer can be made again from that.
+            warn!(cause = error.causes(), "an answer was not kept for requests that are tried again");
+        }
+        response
     }
 
     async fn subscribe(self: Arc<Self>, request: Request) -> std::result::Result<Responses, Response> {
@@ -260,8 +278,8 @@ impl<Q: Object, M: Object, S: Change> Subscription<Q, M, S> {
             };
             if (self.belonging)(&change) {
                 let root = (*change).clone();
-                let how = (self.engine.db.primary(), Turns::Together);
-                let answer = self.engine.run(&self.prepared, root, how, HashMap::new()).await;
+                let context = self.engine.context(self.engine.db.primary());
+                let answer = self.engine.run(&self.prepared, root, context, HashMap::new()).await;
                 return Some((respond(answer, &self.request, start), Some(self)));
             }
         }
@@ -284,6 +302,9 @@ impl Prepared {
 
 fn respond(answer: std::result::Result<Answer, Refused>, request: &Request, start: Instant) -> Response {
     let (data, errors, operation, mut report, executed) = match answer {
+        Ok(Answer { told_before: Some(body), operation, .. }) => {
+            return Response::told_before(body, operation, request);
+        }
         Ok(answer) => (Some(answer.data), answer.errors, Some(answer.operation), answer.report, true),
         Err(refused) => (None, refused.errors, refused.operation, Report::default(), false),
     };
@@ -301,6 +322,20 @@ struct Answer {
     errors: Vec<FieldError>,
     operation: Operation,
     report: Report,
+    /// The body of the answer that the request was given before.
+    told_before: Option<Vec<u8>>,
+}
+
+impl Answer {
+    fn mutation() -> Self {
+        Self {
+            data: None,
+            errors: Vec::new(),
+            operation: Operation::Mutation,
+            report: Report::default(),
+            told_before: None,
+        }
+    }
 }
 
 /// A request that was not executed.

@@ -365,6 +365,11 @@ impl Level<'_> {
 }
 
 impl<'a> Node<'a> {
+    /// The response key.
+    pub(super) fn key(self) -> &'a str {
+        self.group.key
+    }
+
     /// What the request is executed with.
     pub fn context(self) -> &'a Context {
         self.execution.context

@@ -16,6 +16,7 @@ mod execute;
 mod follow;
 pub mod guard;
 pub mod id;
+mod idempotency;
 mod json;
 pub mod list;
 pub mod object;
@@ -38,6 +39,8 @@ pub struct Context {
     pub settings: Settings,
     /// Where fields of a mutation write; nothing else reaches it.
     db: Db,
+    /// The key of a request that may be tried again.
+    idempotency: Option<idempotency::Idempotency>,
 }
 
 /// What holds for all requests.
@@ -70,6 +73,8 @@ pub struct Request {
     pub operation_name: Option<String>,
     /// Values of the operation's variables.
     pub variables: Variables,
+    /// The same for each time that a mutation is tried: it is then written once, and answered alike for 24 hours.
+    pub idempotency_key: Option<String>,
     /// Refuses everything but queries, as GET must.
     pub queries_only: bool,
     /// Adds `extensions.gatherum` to the response.
@@ -104,6 +109,21 @@ pub struct Response {
     pub operation: Option<Operation>,
     /// What the request cost.
     pub report: Report,
+}
+
+impl Response {
+    /// What a request was answered before.
+    fn told_before(body: Vec<u8>, operation: Operation, request: &Request) -> Self {
+        Self {
+            body: body.into(),
+            executed: true,
+            has_data: true,
+            codes: Vec::new(),
+            operation_name: request.operation_name.clone(),
+            operation: Some(operation),
+            report: Report::default(),
+        }
+    }
 }
 
 /// What a request cost in statements, rounds, rows and time.

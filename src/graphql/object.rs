@@ -21,7 +21,7 @@ use super::{
     column::{Column, Output},
     execute::Node,
     json::Leaf,
-    write::{self, Writes},
+    write::{self, Outcome, Writes},
 };
 use crate::{
     dataloader::Relation,
@@ -389,12 +389,16 @@ impl<P: Object> Fields<'_, '_, P> {
     }
 
     /// A write: what `write` does with the argument `input`, in one transaction. Its value leads to what was written.
-    pub fn write<A: InputType + Sync + 'static, V: Output>(&mut self, about: About, write: impl Writes<A, V>) {
+    pub fn write<A: InputType + Sync + 'static, V: Output + Outcome>(
+        &mut self,
+        about: About,
+        write: impl Writes<A, V>,
+    ) {
         let write = Arc::new(write);
         self.column::<Input<A>, V>(about, move |parents, input, node| {
             let write = write.clone();
             debug_assert_eq!(parents.len(), 1, "the root of a mutation is one object");
-            Box::pin(async move { Ok(vec![write::run(node.context(), &input.0, &*write).await?]) })
+            Box::pin(async move { Ok(vec![write::run(node.context(), node.key(), &input.0, &*write).await?]) })
         });
     }
 

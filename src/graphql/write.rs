@@ -4,7 +4,7 @@
 //! who follow hear of it once it is kept, and only then. The objects of its answer are loaded afterwards, in rounds.
 use std::time::Instant;
 
-use serde::Serialize;
+use serde::{Serialize, de::DeserializeOwned};
 
 use super::Context;
 use crate::{
@@ -120,22 +120,34 @@ impl<'c> Write<'c> {
     }
 }
 
-/// Runs `write` in a transaction, and again where it met another one.
-pub(super) async fn run<A, V>(context: &Context, args: &A, write: &impl Writes<A, V>) -> Result<V> {
+/// What a write came to: it is kept for requests that are tried again.
+pub trait Outcome: Serialize + DeserializeOwned + Send + Sync {}
+impl<V: Serialize + DeserializeOwned + Send + Sync> Outcome for V {}
+
+/// Runs `write` for the field under `key` in a transaction, and again where it met another one.
+pub(super) async fn run<A, V: Outcome>(context: &Context, key: &str, args: &A, write: &impl Writes<A, V>) -> Result<V> {
     let mut attempt = 1;
     loop {
-        match once(context, args, write).await {
+        match once(context, key, args, write).await {
             Err(error) if attempt < ATTEMPTS_MAX && (error.is_to_be_tried_again() || db::met_another(&error)) => {
-                attempt += 1
+                attempt += 1;
             }
             outcome => return outcome,
         }
     }
 }
 
-async fn once<A, V>(context: &Context, args: &A, write: &impl Writes<A, V>) -> Result<V> {
+async fn once<A, V: Outcome>(context: &Context, key: &str, args: &A, write: &impl Writes<A, V>) -> Result<V> {
     let mut transaction = Write::begin(context).await?;
+    if let Some(idempotency) = &context.idempotency
+        && let Some(outcome) = idempotency.outcome(&mut transaction, key).await?
+    {
+        return Ok(outcome);
+    }
     let value = write(args, &mut transaction).await?;
+    if let Some(idempotency) = &context.idempotency {
+        idempotency.keep(&mut transaction, key, &value).await?;
+    }
     transaction.commit().await?;
     Ok(value)
 }

@@ -27,6 +27,11 @@ use crate::{
 const WANTS_REPORT: HeaderName = HeaderName::from_static("x-gatherum-stats");
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
+/// Characters of an Idempotency-Key.
+const IDEMPOTENCY_KEY_LENGTH_MAX: usize = 255;
+
 /// Characters of an operation's name in the log.
 const LOGGED_NAME_LENGTH_MAX: usize = 100;
 
@@ -102,6 +107,14 @@ pub(super) async fn follow(
     }
 }
 
+/// The key of a request that may be tried again.
+fn idempotency_key(parts: &Parts) -> Result<Option<String>, Refusal> {
+    let Some(key) = parts.headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
+    let key = key.to_str().ok().filter(|key| (1..=IDEMPOTENCY_KEY_LENGTH_MAX).contains(&key.len()));
+    let key = key.ok_or_else(|| Refusal::bad_request("an Idempotency-Key has 1 to 255 visible characters"))?;
+    Ok(Some(key.to_owned()))
+}
+
 fn wants_report(site: &Site, parts: &Parts) -> bool {
     site.config().report_always || header_text(&parts.headers, WANTS_REPORT) == Some("1")
 }
@@ -120,6 +133,7 @@ async fn exchange(site: &Site, parts: &Parts, body: Body) -> Result<Answer, Refu
     };
     request.queries_only = parts.method == Method::GET;
     request.wants_report = wants_report(site, parts);
+    request.idempotency_key = idempotency_key(parts)?;
     within_limits(site, site.inner.execute.execute(request)).await
 }
 

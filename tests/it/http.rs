@@ -45,6 +45,25 @@ async fn the_report_comes_where_it_is_asked_for() {
 }
 
 #[tokio::test]
+async fn a_mutation_with_a_key_is_written_once() {
+    let app = TestApp::start(Backend::Sqlite, |_| {}).await;
+    let document = "mutation { createCollection(input: { name: \"Board\" }) { collection { id } } }";
+    let send = async |key: &str| {
+        let request = app.post(&json!({ "query": document })).header("Idempotency-Key", key);
+        let answer = request.send().await.expect("an answer");
+        (answer.status(), answer.text().await.expect("a body"))
+    };
+
+    let first = send("a").await;
+
+    assert_eq!(first.0, StatusCode::OK);
+    assert_eq!(send("a").await, first);
+    assert!(send("b").await.1.contains("CONFLICT"));
+    assert_eq!(send(&"x".repeat(256)).await.0, StatusCode::BAD_REQUEST);
+    app.stop().await;
+}
+
+#[tokio::test]
 async fn what_is_malformed_is_refused_with_a_code() {
     let app = TestApp::start(Backend::Sqlite, |config| config.http.body_bytes = 10_000).await;
     let json = "application/json";

@@ -8,6 +8,7 @@ mod following;
 mod hostile;
 mod http;
 mod migrations;
+mod model;
 mod modules;
 mod plans;
 mod process;

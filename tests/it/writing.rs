@@ -1,5 +1,8 @@
 //! Mutations: what they write, what they refuse, and how many statements they take; on both databases alike.
-use gatherum::app::Engine;
+use gatherum::{
+    app::Engine,
+    graphql::{Execute, Request},
+};
 use serde_json::{Value, json};
 
 use crate::{
@@ -598,5 +601,78 @@ async fn the_fields_of_a_mutation_follow_one_another_and_end_with_one_that_is_re
             left["data"],
             json!({ "artifacts": { "totalCount": 1 }, "collections": { "nodes": [{ "name": "shelf" }] } })
         );
+    }
+}
+
+/// Executes a mutation under an Idempotency-Key, and returns the bytes of the answer.
+async fn under_key(engine: &Engine, key: &str, document: &str) -> String {
+    let request = Request { query: document.to_owned(), idempotency_key: Some(key.to_owned()), ..Request::default() };
+    String::from_utf8(engine.execute(request).await.body.to_vec()).expect("a text")
+}
+
+#[tokio::test]
+async fn a_request_that_is_tried_again_writes_once_and_is_answered_alike() {
+    for (backend, test, engine) in engines().await {
+        let document = r#"mutation {
+            a: createArtifact(input: { type: "skill", name: "Lint" }) { artifact { id name } }
+            b: createCollection(input: { name: "Shelf" }) { collection { id } }
+        }"#;
+        let first = under_key(&engine, "one", document).await;
+        assert!(first.contains("Lint") && !first.contains("errors"), "{backend:?} {first}");
+        assert_eq!(under_key(&engine, "one", document).await, first);
+        // Another node, and one that was started anew, know the key too.
+        let other = crate::app::engine(&gatherum::db::Db::open(&test.config).await.expect("the database"));
+        assert_eq!(under_key(&other, "one", document).await, first);
+
+        let misused =
+            under_key(&engine, "one", "mutation { createCollection(input: { name: \"x\" }) { collection { id } } }");
+        assert!(misused.await.contains("BAD_USER_INPUT"), "{backend:?}");
+        let without = under_key(&engine, "two", document).await;
+        assert!(without.contains("CONFLICT"), "{without}");
+
+        // The first answer was never finished: what was written is found, and answered from.
+        let mut tx = test.db.begin().await.expect("a transaction");
+        let mut sql = tx.sql();
+        sql.push("update idempotent_requests set answer = null where key = 'one'");
+        assert_eq!(tx.execute("test", sql).await.expect("an update"), 1);
+        tx.commit().await.expect("a commit");
+        assert_eq!(under_key(&engine, "one", document).await, first);
+
+        // Many at once are one.
+        let document = "mutation { createCollection(input: { name: \"Board\" }) { collection { id name } } }";
+        let all = futures_util::future::join_all((0..8).map(|_| under_key(&engine, "three", document))).await;
+        assert!(all.iter().all(|answer| *answer == all[0] && answer.contains("Board")), "{backend:?} {all:?}");
+        let left = ask_with(&engine, "{ artifacts { totalCount } collections { totalCount } }", json!({})).await;
+        assert_eq!(
+            left["data"],
+            json!({ "artifacts": { "totalCount": 1 }, "collections": { "totalCount": 2 } }),
+            "{backend:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_place_that_is_moved_to_again_and_again_does_not_run_out_of_room() {
+    for (backend, test, engine) in engines().await {
+        let ids = artifacts(&engine, 40, "a").await;
+        let shelf = collection(&engine, "Shelf", &ids).await;
+        let mut expected = ids.clone();
+        let mut statements_taken = std::collections::BTreeSet::new();
+        // Each move halves the room behind the first one; 2^20 keys are used up after 20.
+        for turn in 0..60 {
+            let moved = expected[2 + turn % 30].clone();
+            let document = "mutation($input: MoveCollectionArtifactsInput!) { moveCollectionArtifacts(input: $input) { __typename } }";
+            let input = json!({ "collectionId": shelf, "artifactIds": [moved], "afterArtifactId": ids[0] });
+            let answer = ask_with(&engine, document, json!({ "input": input })).await;
+            assert_eq!(answer["errors"], Value::Null, "{backend:?} {turn} {answer}");
+            statements_taken.insert(statements(&answer));
+            expected.retain(|id| *id != moved);
+            expected.insert(1, moved);
+            assert_eq!(members(&engine, &shelf).await, expected, "{backend:?} {turn}");
+        }
+        assert_eq!(statements_taken.len(), 1, "{backend:?}");
+        let mut sql = test.db.sql();
+        sql.push("select count(*) - count(distinct sort_key) from collection_artifacts");
+        assert_eq!(test.db.fetch::<i64>("keys", sql).await.expect("a count"), [0], "{backend:?}");
     }
 }

@@ -2,6 +2,7 @@
 use std::collections::{HashMap, HashSet};
 
 use async_graphql::{ID, InputObject, MaybeUndefined};
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{Artifact, ArtifactById, PREFIX};
@@ -132,7 +133,7 @@ pub fn declare_mutations(fields: &mut Fields<'_, '_, Mutation>) {
         /// Deletes an artifact. It leaves its collections and groups.
         deleteArtifact => write::<DeleteInput, _>(|input, write| Box::pin(async move {
             let id = delete(write, &[(input.id.clone(), input.expected_revision)]).await?.single()?;
-            Ok(DeletePayload { deleted: GlobalId { prefix: PREFIX, id } })
+            Ok(DeletePayload::new(PREFIX, id))
         }));
         /// Makes artifacts, at most 1,000.
         createArtifacts => write::<CreateArtifactsInput, _>(|input, write| Box::pin(async move {
@@ -551,7 +552,7 @@ async fn delete(write: &mut Write<'_>, given: &[(ID, Option<i64>)]) -> Result<Ou
 }
 
 /// The artifact that was written.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 struct ArtifactPayload(Uuid);
 
 impl Object for ArtifactPayload {
@@ -578,7 +579,7 @@ fn required(artifact: Option<Artifact>) -> Result<Artifact> {
 }
 
 /// What became of a batch of artifacts.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 struct ArtifactBatchPayload(Outcomes);
 
 impl Object for ArtifactBatchPayload {
@@ -634,7 +635,7 @@ impl Object for ArtifactBatchResult {
 }
 
 /// What became of artifacts that were to be deleted.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 struct DeleteBatchPayload(Outcomes);
 
 impl Object for DeleteBatchPayload {

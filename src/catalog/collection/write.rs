@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use async_graphql::{ID, InputObject, MaybeUndefined};
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{Collection, CollectionById, PREFIX};
@@ -375,7 +376,7 @@ async fn delete(write: &mut Write<'_>, input: &DeleteInput) -> Result<DeletePayl
     sql.push("delete from collections where id = ").bind(Arg::Id(id));
     write.execute("collections.delete", sql).await?;
     write.announce(&Change::of(ChangeKind::Deleted, PREFIX, id));
-    Ok(DeletePayload { deleted: GlobalId { prefix: PREFIX, id } })
+    Ok(DeletePayload::new(PREFIX, id))
 }
 
 async fn add(write: &mut Write<'_>, input: &AddArtifactsToCollectionInput) -> Result<MembershipPayload> {
@@ -532,7 +533,7 @@ async fn put(write: &mut Write<'_>, input: &MoveCollectionArtifactsInput) -> Res
 }
 
 /// The collection that was written.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub(super) struct CollectionPayload(pub(super) Uuid);
 
 impl Object for CollectionPayload {
@@ -559,7 +560,7 @@ fn written(collection: Option<Collection>) -> Result<Collection> {
 }
 
 /// What became of each artifact that was to be added or taken out.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 struct MembershipPayload {
     collection: Uuid,
     changed: Vec<Uuid>,
@@ -602,7 +603,7 @@ pub(super) fn artifact_ids(ids: &[Uuid]) -> Vec<GlobalId> {
 }
 
 /// What became of artifacts that were to be moved to another collection.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 struct TransferPayload {
     from: Uuid,
     to: Uuid,

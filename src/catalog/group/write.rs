@@ -4,6 +4,7 @@
 use std::collections::HashSet;
 
 use async_graphql::{ID, InputObject, MaybeUndefined};
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{Group, GroupById, PREFIX};
@@ -24,7 +25,6 @@ use crate::{
     fields,
     graphql::{
         Write,
-        id::GlobalId,
         object::{Fields, NoArguments, Object},
     },
 };
@@ -260,7 +260,7 @@ async fn delete(write: &mut Write<'_>, input: &DeleteInput) -> Result<DeletePayl
     sql.push("delete from groups where id = ").bind(Arg::Id(id));
     write.execute("groups.delete", sql).await?;
     write.announce(&Change::of(ChangeKind::Deleted, PREFIX, id));
-    Ok(DeletePayload { deleted: GlobalId { prefix: PREFIX, id } })
+    Ok(DeletePayload::new(PREFIX, id))
 }
 
 async fn add(write: &mut Write<'_>, input: &GroupArtifactsInput) -> Result<GroupPayload> {
@@ -358,7 +358,7 @@ pub async fn copy_all(write: &mut Write<'_>, from: Uuid, to: Uuid) -> Result<()>
 }
 
 /// The group that was written.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 struct GroupPayload(Uuid);
 
 impl Object for GroupPayload {

@@ -2,6 +2,7 @@
 use std::collections::{HashMap, HashSet};
 
 use async_graphql::{ID, InputObject, MaybeUndefined};
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{PREFIX, Tag, TagById};
@@ -229,11 +230,11 @@ async fn delete(write: &mut Write<'_>, input: &DeleteInput) -> Result<DeletePayl
     sql.push("delete from tags where id = ").bind(Arg::Id(id));
     write.execute("tags.delete", sql).await?;
     write.announce(&Change::of(ChangeKind::Deleted, PREFIX, id));
-    Ok(DeletePayload { deleted: GlobalId { prefix: PREFIX, id } })
+    Ok(DeletePayload::new(PREFIX, id))
 }
 
 /// The tag that was written.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 struct TagPayload(Uuid);
 
 impl Object for TagPayload {
@@ -256,7 +257,7 @@ fn written(tag: Option<Tag>) -> Result<Tag> {
 }
 
 /// The artifacts whose tags were asked to be changed.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 struct ArtifactsPayload {
     artifacts: Vec<Uuid>,
     not_found: Vec<Uuid>,

@@ -1,5 +1,6 @@
 //! How versions are written.
 use async_graphql::{ID, InputObject};
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{Version, VersionById};
@@ -89,7 +90,7 @@ pub async fn insert_missing(write: &mut Write<'_>, versions: &[(Uuid, String)]) 
 }
 
 /// The version that was added.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 struct ArtifactVersionPayload(Uuid);
 
 impl Object for ArtifactVersionPayload {
