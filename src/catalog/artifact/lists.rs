@@ -4,9 +4,12 @@ use uuid::Uuid;
 
 use super::{Artifact, ArtifactConditions, ArtifactFilter};
 use crate::{
-    catalog::filter::OrderDirection,
+    catalog::{
+        filter::OrderDirection,
+        order::{self, Ordered},
+    },
     dataloader::{Relation, Root},
-    db::{Record, Row, Sql, Time},
+    db::{Arg, Record, Row, Sql, Time},
     error::Result,
     fields,
     graphql::{
@@ -344,10 +347,26 @@ relation! {
     /// The place of a member among all members of its collection.
     PlaceInCollection("CollectionArtifactEdge.position"): (Uuid, Uuid) => i64, rows of i64;
     |keys, sql| {
-        sql.push("select keys.a, keys.b, (select count(*) from collection_artifacts b where b.collection_id = keys.a and (b.sort_key, b.artifact_id) < (m.sort_key, m.artifact_id)) from ")
-            .id_pair_table(keys)
-            .push(" as keys join collection_artifacts m on m.collection_id = keys.a and m.artifact_id = keys.b");
+        places(sql, keys, order::MEMBERS);
     }
+}
+
+/// Writes the statement for the places of members of lists. Between the members that are asked for, each in the order of
+/// its list, the others are counted once: a page costs as much as its last place, whatever order the page has.
+fn places(sql: &mut Sql, keys: &[(Uuid, Uuid)], list: Ordered) {
+    sql.push(
+        "select s.a, s.b, cast(sum(s.since_last) over (partition by s.a order by s.sort_key, s.b) as bigint) from ",
+    );
+    sql.push("(select k.a, k.b, k.sort_key, (select count(*) from ").push(list.table).push(" o where o.");
+    sql.push(list.list).push(" = k.a and (o.sort_key, o.").push(list.item).push(") >= (k.from_key, k.from_item) and (");
+    sql.push("o.sort_key, o.")
+        .push(list.item)
+        .push(") < (k.sort_key, k.b)) as since_last from (select keys.a, keys.b, ");
+    sql.push("m.sort_key, coalesce(lag(m.sort_key) over w, ").int(i64::MIN).push(") as from_key, ");
+    sql.push("coalesce(lag(keys.b) over w, ").bind(Arg::Id(Uuid::nil())).push(") as from_item from ");
+    sql.id_pair_table(keys).push(" as keys join ").push(list.table).push(" m on m.").push(list.list);
+    sql.push(" = keys.a and m.").push(list.item).push(" = keys.b window w as (partition by keys.a order by ");
+    sql.push("m.sort_key, keys.b)) k) s");
 }
 
 /// An artifact as a member of a group.
@@ -418,9 +437,7 @@ relation! {
     /// The place of a member among all members of its group.
     PlaceInGroup("GroupArtifactEdge.position"): (Uuid, Uuid) => i64, rows of i64;
     |keys, sql| {
-        sql.push("select keys.a, keys.b, (select count(*) from group_artifacts b where b.group_id = keys.a and (b.sort_key, b.artifact_id) < (m.sort_key, m.artifact_id)) from ")
-            .id_pair_table(keys)
-            .push(" as keys join group_artifacts m on m.group_id = keys.a and m.artifact_id = keys.b");
+        places(sql, keys, order::GROUP_MEMBERS);
     }
 }
 
