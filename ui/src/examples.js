@@ -100,4 +100,29 @@ query Groups {
 }
 `,
   },
+  {
+    query: `# Makes a collection. Each field of a mutation is one transaction.
+mutation Make {
+  createCollection(input: { name: "My shelf" }) {
+    collection {
+      id
+      revision
+    }
+  }
+}
+`,
+  },
+  {
+    query: `# Tells of every change, until it is stopped. Run it, then the mutation in another tab or window.
+subscription Follow {
+  catalogChanged {
+    kind
+    nodeId
+    node {
+      __typename
+    }
+  }
+}
+`,
+  },
 ];

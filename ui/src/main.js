@@ -3,14 +3,25 @@ import 'graphiql/style.css';
 import './page.css';
 
 import { GraphiQL } from 'graphiql';
+import { getOperationAST } from 'graphql';
+import { createClient } from 'graphql-ws';
 import { createElement } from 'react';
 import { createRoot } from 'react-dom/client';
 
 import { examples } from './examples.js';
 import { show } from './report.js';
 
+const socket = createClient({ url: `${location.origin.replace(/^http/, 'ws')}/graphql/ws` });
+
+/** Follows subscriptions over a socket, and asks all else. */
+function fetcher(parameters, options) {
+  const { documentAST: document } = options ?? {};
+  const operation = document && getOperationAST(document, parameters.operationName);
+  return operation?.operation === 'subscription' ? socket.iterate(parameters) : ask(parameters, options);
+}
+
 /** Asks the server, with the report of what the answer cost, which goes into the bar below and not into the answer. */
-async function fetcher(parameters, options) {
+async function ask(parameters, options) {
   const response = await fetch('/graphql', {
     method: 'POST',
     headers: {
