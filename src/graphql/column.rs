@@ -33,6 +33,9 @@ pub trait Output: Sized + Send + 'static {
     /// Whether the schema allows null.
     const NULLABLE: bool;
 
+    /// How many lists are inside each other.
+    const LISTS: usize = 0;
+
     /// The type in the schema, declared with all that it leads to.
     fn type_ref(declaring: &mut Declaring<'_>) -> String;
 
@@ -110,6 +113,7 @@ impl<T: Object> Output for T {
 
 impl<T: Output> Output for Option<T> {
     const NULLABLE: bool = true;
+    const LISTS: usize = T::LISTS;
 
     fn type_ref(declaring: &mut Declaring<'_>) -> String {
         T::type_ref(declaring).trim_end_matches('!').to_owned()
@@ -133,6 +137,7 @@ impl<T: Output> Output for Option<T> {
 
 impl<T: Output> Output for Vec<T> {
     const NULLABLE: bool = false;
+    const LISTS: usize = T::LISTS + 1;
 
     fn type_ref(declaring: &mut Declaring<'_>) -> String {
         format!("[{}]!", T::type_ref(declaring))
@@ -156,6 +161,7 @@ impl<T: Output> Output for Vec<T> {
 /// A value that may have failed on its own, while others of its column did not.
 impl<T: Output> Output for Result<T> {
     const NULLABLE: bool = T::NULLABLE;
+    const LISTS: usize = T::LISTS;
 
     fn type_ref(declaring: &mut Declaring<'_>) -> String {
         T::type_ref(declaring)

@@ -63,11 +63,15 @@ impl std::fmt::Display for Segment {
     }
 }
 
-/// To which parent a value belongs, and to which place of a list.
-#[derive(Clone, Copy, Debug)]
+/// Lists inside each other that a field may have.
+pub(super) const LISTS_MAX: usize = 3;
+
+/// To which parent a value belongs, and to which place of its list, or of its lists inside each other.
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Origin {
     parent: usize,
-    item: Option<usize>,
+    places: [u32; LISTS_MAX],
+    lists: usize,
 }
 
 /// The objects of one level and how they hang together with those above.
@@ -108,7 +112,7 @@ impl<'a> Execution<'a> {
         selection: &'a SelectionSet,
         turns: Turns,
     ) -> Option<Vec<u8>> {
-        let level = Level { above: None, origins: vec![Origin { parent: 0, item: None }] };
+        let level = Level { above: None, origins: vec![Origin::default()] };
         let column = self.fields(&[root], &level, &[selection], turns).await;
         match column.get(0) {
             CellValue::Json(_) => Some(column.json),
@@ -349,8 +353,15 @@ impl Execution<'_> {
 }
 
 impl Origin {
-    pub(super) fn item(self, item: usize) -> Self {
-        Self { parent: self.parent, item: Some(item) }
+    /// That of the item at `place` of the list that has this origin.
+    pub(super) fn item(mut self, place: usize) -> Self {
+        self.places[self.lists] = u32::try_from(place).unwrap_or(u32::MAX);
+        self.lists += 1;
+        self
+    }
+
+    fn segments(&self) -> impl Iterator<Item = Segment> {
+        self.places[..self.lists].iter().map(|place| Segment::Index(*place as usize))
     }
 }
 
@@ -360,7 +371,7 @@ impl Level<'_> {
         let origin = self.origins[index];
         above.path(origin.parent, path);
         path.push(Segment::Key(key.to_owned()));
-        path.extend(origin.item.map(Segment::Index));
+        path.extend(origin.segments());
     }
 }
 
@@ -387,7 +398,7 @@ impl<'a> Node<'a> {
 
     /// One origin for each of `count` parents.
     pub(super) fn origins(self, count: usize) -> Vec<Origin> {
-        (0..count).map(|parent| Origin { parent, item: None }).collect()
+        (0..count).map(|parent| Origin { parent, ..Origin::default() }).collect()
     }
 
     /// Whether the selection below asks for a field at `path`, such as `["pageInfo", "endCursor"]`.
@@ -408,7 +419,7 @@ impl<'a> Node<'a> {
         let mut path = Vec::new();
         self.level.path(origin.parent, &mut path);
         path.push(Segment::Key(self.group.key.to_owned()));
-        path.extend(origin.item.map(Segment::Index));
+        path.extend(origin.segments());
         let position = self.group.fields[0].pos;
         self.execution.record(FieldError { error: error.clone(), position, path });
     }

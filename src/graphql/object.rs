@@ -19,7 +19,7 @@ use futures_util::{FutureExt, future::BoxFuture};
 use super::{
     Context,
     column::{Column, Output},
-    execute::Node,
+    execute::{LISTS_MAX, Node},
     json::Leaf,
     write::{self, Outcome, Writes},
 };
@@ -363,6 +363,7 @@ impl<P: Object> Fields<'_, '_, P> {
         about: About,
         resolve: impl for<'a> Fn(&'a [P], A, Node<'a>) -> BoxFuture<'a, Result<Vec<V>>> + Send + Sync + 'static,
     ) {
+        const { assert!(V::LISTS <= LISTS_MAX, "a field has too many lists inside each other") };
         let type_ref = V::type_ref(self.declaring);
         let name = about.name;
         let resolve: ResolveColumn<P> = Box::new(move |parents, node| {

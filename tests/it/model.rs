@@ -8,29 +8,11 @@ use serde_json::{Value, json};
 use crate::{
     app::{ask_with, engine},
     backend::{Backend, TestDb},
+    random::Random,
 };
 
 /// Mutations of one sequence.
 const STEPS: usize = 150;
-
-/// Numbers that look random and are the same in every run (xorshift).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        usize::try_from(self.0 % bound as u64).expect("small")
-    }
-
-    /// Some of `all`, in any order, each at most once.
-    fn some(&mut self, all: &[String], max: usize) -> Vec<String> {
-        let mut rest = all.to_vec();
-        let count = self.below(max.min(rest.len()) + 1);
-        (0..count).map(|_| rest.swap_remove(self.below(rest.len()))).collect()
-    }
-}
 
 /// A group: its members in their order.
 type Group = Vec<String>;

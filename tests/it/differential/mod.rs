@@ -1,0 +1,74 @@
+//! The breadth-first execution against the plainest one there is.
+//!
+//! [`reference`] executes a document object by object, field by field, as the specification's algorithms read, and has
+//! nothing in common with the program. It is asked for the same documents, which [`documents`] makes by chance: aliases,
+//! fields that merge, fragments in fragments, conditions, interfaces, lists in lists, variables with and without values.
+//!
+//! Two worlds are asked. [`faulty`] is a schema whose fields fail, panic and are null in every position, by rules that
+//! both sides know. [`catalogue`] is the real one; there the reference gets each value by a query for it alone, without
+//! alias, fragment, merging or condition.
+mod catalogue;
+mod documents;
+mod faulty;
+mod reference;
+
+use gatherum::graphql::{Execute, Request};
+use serde_json::Value;
+
+use self::{
+    documents::{Document, Schema},
+    reference::World,
+};
+use crate::random::Random;
+
+/// Documents of each world and database; `GATHERUM_TEST_DOCUMENTS` sets another number.
+fn documents(default: usize) -> usize {
+    std::env::var("GATHERUM_TEST_DOCUMENTS").ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+/// An answer: data as text, because the order of keys counts, and errors as a sorted list of paths and messages.
+#[derive(Debug, PartialEq)]
+struct Answer {
+    data: String,
+    errors: Vec<(String, String)>,
+}
+
+impl Answer {
+    fn new(data: &Value, mut errors: Vec<(String, String)>) -> Self {
+        errors.sort();
+        Self { data: data.to_string(), errors }
+    }
+}
+
+async fn ask(engine: &impl Execute, document: &Document) -> Option<Answer> {
+    let request = Request {
+        query: document.text(),
+        variables: async_graphql::Variables::from_json(document.variables()),
+        ..Request::default()
+    };
+    let response = engine.execute(request).await;
+    let body: Value = serde_json::from_slice(&response.body).expect("JSON");
+    if !response.executed {
+        // A document that chance made larger than the guard lets through says nothing; any other refusal is a fault.
+        assert_eq!(body["errors"][0]["extensions"]["code"], "LIMIT_EXCEEDED", "{}\n{body}", document.text());
+        return None;
+    }
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let errors = body["errors"].as_array().into_iter().flatten();
+    let errors = errors.map(|error| (error["path"].to_string(), text(&error["message"]))).collect();
+    Some(Answer::new(&body["data"], errors))
+}
+
+/// Asks both sides `count` documents, and returns how many said something.
+async fn compare<W: World>(engine: &impl Execute, world: &W, schema: &Schema, seed: u64, count: usize) -> usize {
+    let mut random = Random(seed);
+    let mut compared = 0;
+    for number in 0..count {
+        let document = Document::new(schema, &mut random);
+        let Some(found) = ask(engine, &document).await else { continue };
+        let expected = reference::execute(world, schema, &document).await;
+        assert_eq!(found, expected, "document {number} of {seed}:\n{}\n{}", document.text(), document.variables());
+        compared += 1;
+    }
+    compared
+}
