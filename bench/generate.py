@@ -36,10 +36,14 @@ SIZES = {
 }
 
 
+def bits(number):
+    """A UUID that ends with the number."""
+    return 0x0190_0000_0000_7000_8000_0000 << 32 | number
+
+
 def type_id(prefix, number):
-    """A TypeID whose UUID ends with the number."""
-    bits = (0x0190_0000_0000_7000_8000_0000 << 32 | number) & (1 << 128) - 1
-    return prefix + "_" + "".join(ALPHABET[bits >> place * 5 & 31] for place in range(25, -1, -1))
+    """The UUID as gatherum writes it."""
+    return prefix + "_" + "".join(ALPHABET[bits(number) >> place * 5 & 31] for place in range(25, -1, -1))
 
 
 def time(seconds):
