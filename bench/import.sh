@@ -20,7 +20,7 @@ timed() { # label, command …
   printf '%-32s %6.1f s\n' "$label" "$(echo "$end - $start" | bc)"
 }
 
-python3 bench/generate.py 100000 5000 >"$work/catalogue.ndjson"
+python3 bench/generate.py M >"$work/catalogue.ndjson"
 wc -l <"$work/catalogue.ndjson"
 for name in gatherum_bench_a gatherum_bench_b; do
   psql -q "$server/postgres" -c "drop database if exists $name" -c "create database $name" 2>/dev/null
