@@ -24,7 +24,7 @@ pub struct Config {
     /// Age at which a PostgreSQL connection is replaced. Default 3600 s.
     #[serde(with = "duration")]
     pub pool_recycle: Duration,
-    /// Asks a PostgreSQL connection whether it is alive before each use. Default true.
+    /// Asks a PostgreSQL connection that was idle for half a second whether it is alive before it is used. Default true.
     pub pool_pre_ping: bool,
     /// Logs every statement. Default false.
     pub echo: bool,

@@ -47,10 +47,12 @@ pub struct Db {
     statement_timeout: Duration,
     slow: Duration,
     echo: bool,
-    running: Arc<AtomicU32>,
+    waiting: Arc<AtomicU32>,
     ran: Arc<AtomicU64>,
     /// Whether to read from the primary even where there is a replica.
     from_primary: bool,
+    /// What a request keeps from one statement to the next.
+    session: Option<Arc<postgres::Session>>,
 }
 
 enum Pools {
@@ -58,17 +60,17 @@ enum Pools {
     Postgres { primary: PgPool, replica: Option<PgPool>, options: Box<PgConnectOptions> },
 }
 
-/// A statement that runs, or waits for a connection.
-struct Running<'a>(&'a AtomicU32);
+/// A statement that waits for a connection.
+struct Waiting<'a>(&'a AtomicU32);
 
-impl<'a> Running<'a> {
+impl<'a> Waiting<'a> {
     fn begin(count: &'a AtomicU32) -> Self {
         count.fetch_add(1, Ordering::Relaxed);
         Self(count)
     }
 }
 
-impl Drop for Running<'_> {
+impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
@@ -83,7 +85,7 @@ impl<T, F: Fn(&mut Row<'_>) -> sqlx::Result<T> + Send> Read<T> for F {}
 pub struct Usage {
     /// Connections that are open.
     pub size: u32,
-    /// Connections that a statement is using.
+    /// Connections that statements use, or requests keep for their next one.
     pub in_use: u32,
     /// Statements that wait for a connection.
     pub waiting: u32,
@@ -119,9 +121,10 @@ impl Db {
             statement_timeout: config.statement_timeout,
             slow: Duration::from_millis(config.slow_query_ms),
             echo: config.echo,
-            running: Arc::default(),
+            waiting: Arc::default(),
             ran: Arc::default(),
             from_primary: false,
+            session: None,
         })
     }
 
@@ -136,7 +139,23 @@ impl Db {
     /// The same database, read where it is written: what a mutation answers must show what it wrote.
     #[must_use]
     pub fn primary(&self) -> Self {
-        Self { from_primary: true, ..self.clone() }
+        Self { from_primary: true, session: None, ..self.clone() }
+    }
+
+    /// The same database for one request. On PostgreSQL its statements use one connection, one after the other, and
+    /// further ones beside each other where there are any; the connection goes back when the last clone is dropped.
+    #[must_use]
+    pub fn session(&self) -> Self {
+        let session = match &*self.pools {
+            Pools::Sqlite(_) => None,
+            Pools::Postgres { primary, replica, .. } => Some(self.postgres_session(primary, replica.as_ref())),
+        };
+        Self { session, ..self.clone() }
+    }
+
+    fn postgres_session(&self, primary: &PgPool, replica: Option<&PgPool>) -> Arc<postgres::Session> {
+        let pool = replica.filter(|_| !self.from_primary).unwrap_or(primary);
+        postgres::Session::new(pool.clone())
     }
 
     /// An empty statement for this database.
@@ -159,22 +178,25 @@ impl Db {
     /// # Errors
     /// As [`Db::fetch`].
     pub async fn fetch_with<T>(&self, name: &'static str, sql: Sql, read: impl Read<T>) -> Result<Vec<T>> {
-        let _running = Running::begin(&self.running);
         self.ran.fetch_add(1, Ordering::Relaxed);
         let start = Instant::now();
         let text = self.logged_text(&sql);
         // The wait for a connection has a limit of its own, and ends in another fault.
         let fault = |source| fault::fault(name, source);
         let limit = self.statement_timeout;
+        let waiting = Waiting::begin(&self.waiting);
         let rows = match &*self.pools {
             Pools::Sqlite(pool) => {
                 let lent = pool.reader().await.map_err(fault)?;
+                drop(waiting);
                 tokio::time::timeout(limit, fetch_sqlite(lent, sql, read)).await
             }
             Pools::Postgres { primary, replica, .. } => {
-                let pool = replica.as_ref().filter(|_| !self.from_primary).unwrap_or(primary);
-                let lent = pool.acquire().await.map_err(fault)?;
-                tokio::time::timeout(limit, fetch_postgres(postgres::Lent::new(lent), sql, read)).await
+                let of_its_own = || self.postgres_session(primary, replica.as_ref());
+                let session = self.session.clone().unwrap_or_else(of_its_own);
+                let lent = session.lend().await.map_err(fault)?;
+                drop(waiting);
+                tokio::time::timeout(limit, fetch_postgres(lent, sql, read)).await
             }
         };
         let rows = match rows {
@@ -207,7 +229,13 @@ impl Db {
     pub async fn begin(&self) -> Result<Transaction> {
         match &*self.pools {
             Pools::Sqlite(pool) => Transaction::sqlite(pool.writer().await, pool.announced(), self.ran.clone()).await,
-            Pools::Postgres { primary, .. } => Transaction::postgres(primary.begin().await, self.ran.clone()),
+            Pools::Postgres { primary, .. } => {
+                // Who waits for a connection keeps none.
+                if let Some(session) = &self.session {
+                    session.end();
+                }
+                Transaction::postgres(primary.begin().await, self.ran.clone())
+            }
         }
     }
 
@@ -244,16 +272,16 @@ impl Db {
 
     /// How much of the pool is in use.
     pub fn usage(&self) -> Usage {
+        let waiting = self.waiting.load(Ordering::Relaxed);
         match &*self.pools {
             Pools::Sqlite(pool) => {
                 let (size, in_use, max) = pool.usage();
-                Usage { size, in_use, waiting: self.running.load(Ordering::Relaxed).saturating_sub(in_use), max }
+                Usage { size, in_use, waiting, max }
             }
             Pools::Postgres { primary, .. } => {
                 let idle = u32::try_from(primary.num_idle()).unwrap_or(u32::MAX);
                 let size = primary.size();
                 let in_use = size.saturating_sub(idle);
-                let waiting = self.running.load(Ordering::Relaxed).saturating_sub(in_use);
                 Usage { size, in_use, waiting, max: primary.options().get_max_connections() }
             }
         }

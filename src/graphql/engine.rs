@@ -90,9 +90,9 @@ impl<Q: Object, M: Object, S: Change> Engine<Q, M, S> {
         }
         let elsewhere = self.introspect(request, &prepared).await;
         if prepared.kind == Operation::Query {
-            return self.run(&prepared, self.query.clone(), self.context(self.db.clone()), elsewhere).await;
+            return self.run(&prepared, self.query.clone(), self.context(&self.db), elsewhere).await;
         }
-        let context = Context { idempotency: Idempotency::of(request), ..self.context(self.db.primary()) };
+        let context = Context { idempotency: Idempotency::of(request), ..self.context(&self.db.primary()) };
         if let Some(idempotency) = &context.idempotency {
             match idempotency.begin(&context.db).await {
                 Ok(None) => {}
@@ -104,7 +104,8 @@ impl<Q: Object, M: Object, S: Change> Engine<Q, M, S> {
     }
 
     /// What one operation is executed with.
-    fn context(&self, db: Db) -> Context {
+    fn context(&self, db: &Db) -> Context {
+        let db = db.session();
         Context { rounds: Rounds::new(db.clone(), self.loading), settings: self.settings, db, idempotency: None }
     }
 
@@ -156,7 +157,7 @@ impl<Q: Object, M: Object, S: Change> Engine<Q, M, S> {
 
     /// Which changes belong to a subscription.
     fn belonging(&self, prepared: &Prepared) -> Result<Belongs<S>> {
-        let context = self.context(self.db.clone());
+        let context = self.context(&self.db);
         let fragments = &prepared.document.fragments;
         let execution = Execution::new(&self.types, &context, fragments, prepared.values.clone(), HashMap::new());
         let declared = self.types.get::<S>();
@@ -278,7 +279,7 @@ impl<Q: Object, M: Object, S: Change> Subscription<Q, M, S> {
             };
             if (self.belonging)(&change) {
                 let root = (*change).clone();
-                let context = self.engine.context(self.engine.db.primary());
+                let context = self.engine.context(&self.engine.db.primary());
                 let answer = self.engine.run(&self.prepared, root, context, HashMap::new()).await;
                 return Some((respond(answer, &self.request, start), Some(self)));
             }

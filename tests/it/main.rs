@@ -16,6 +16,7 @@ mod process;
 mod random;
 mod readme;
 mod schema;
+mod sessions;
 mod slow;
 mod specification;
 mod statements;

@@ -1,8 +1,8 @@
 //! Pools with gatherum's settings, and a macro that runs one text on either.
-use std::str::FromStr;
+use std::{str::FromStr, time::Duration};
 
 use sqlx::{
-    Decode, PgPool, Postgres, Sqlite, SqlitePool, Type,
+    Connection, Decode, PgPool, Postgres, Sqlite, SqlitePool, Type,
     error::BoxDynError,
     postgres::{PgConnectOptions, PgPoolOptions, PgTypeInfo, PgValueRef},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteTypeInfo, SqliteValueRef},
@@ -11,6 +11,9 @@ use uuid::Uuid;
 
 /// gatherum's default: 5 connections that are kept and 10 above.
 const CONNECTIONS_MAX: u32 = 15;
+
+/// How long an idle connection is taken to be alive.
+const ALIVE_FOR: Duration = Duration::from_millis(500);
 
 /// One of the two databases.
 pub enum Db {
@@ -44,7 +47,12 @@ impl Db {
             .application_name("floor")
             .statement_cache_capacity(256)
             .options([("statement_timeout", "10000"), ("client_connection_check_interval", "1000"), ("timezone", "UTC")]);
-        let pool = PgPoolOptions::new().max_connections(CONNECTIONS_MAX).test_before_acquire(true);
+        // Asked whether it is alive when it was idle for a while, as gatherum does.
+        let pool = PgPoolOptions::new().max_connections(CONNECTIONS_MAX).test_before_acquire(false).before_acquire(
+            |connection, about| {
+                Box::pin(async move { Ok(about.idle_for < ALIVE_FOR || connection.ping().await.is_ok()) })
+            },
+        );
         Ok(Self::Postgres(pool.connect_with(quiet(options)).await?))
     }
 }
