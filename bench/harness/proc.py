@@ -10,7 +10,10 @@ def family(pid):
     pids = [pid]
     for parent in pids:
         for task in Path(f"/proc/{parent}/task").glob("*/children"):
-            pids += [int(child) for child in task.read_text().split()]
+            try:
+                pids += [int(child) for child in task.read_text().split()]
+            except (FileNotFoundError, ProcessLookupError):
+                continue
     return pids
 
 
