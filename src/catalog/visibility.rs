@@ -2,7 +2,7 @@
 use async_graphql::{Enum, InputType, registry::Registry};
 
 use crate::{
-    db::{Record, Row},
+    db::{Record, Row, Text},
     graphql::Leaf,
 };
 
@@ -36,7 +36,7 @@ impl Visibility {
 impl Record for Visibility {
     /// A word that is unknown hides the object.
     fn read(row: &mut Row<'_>) -> sqlx::Result<Self> {
-        Ok(Self::parse(&row.next::<String>()?).unwrap_or(Self::Private))
+        Ok(Self::parse(&row.next::<Text>()?).unwrap_or(Self::Private))
     }
 }
 

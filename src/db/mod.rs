@@ -11,6 +11,7 @@ mod postgres;
 mod record;
 mod sql;
 mod sqlite;
+mod text;
 mod time;
 mod transaction;
 
@@ -35,6 +36,7 @@ pub use fault::met_another;
 pub use feed::{Feed, Heard};
 pub use record::{Column, Record, Row};
 pub use sql::{Arg, Cell, CellType, Dialect, Sql};
+pub use text::Text;
 pub use time::Time;
 pub use transaction::Transaction;
 
@@ -400,4 +402,21 @@ fn postgres_arguments(args: Vec<Arg>) -> sqlx::Result<PgArguments> {
         .map_err(sqlx::Error::Encode)?;
     }
     Ok(arguments)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A round moves the future of each statement a few times.
+    #[tokio::test]
+    async fn the_future_of_a_statement_is_small() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let url = format!("sqlite://{}", directory.path().join("small.db").display());
+        let db = Db::open(&Config { url, ..Config::default() }).await.expect("a database");
+
+        let size = size_of_val(&db.fetch::<i64>("small", db.sql()));
+
+        assert!(size <= 2_048, "{size} bytes");
+    }
 }

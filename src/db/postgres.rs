@@ -30,6 +30,9 @@ const RETRY_AFTER: Duration = Duration::from_millis(250);
 /// How long a connection is taken to be alive after its last use, and not asked.
 const ALIVE_FOR: Duration = Duration::from_millis(500);
 
+/// How long a statement that nobody waits for may go on before its connection is closed.
+const RECOVERY: Duration = Duration::from_millis(100);
+
 /// How to connect to the database that the setting `name` says.
 pub(super) fn options(name: &'static str, url: &str, config: &Config) -> anyhow::Result<PgConnectOptions> {
     let timeout_ms = config.statement_timeout.as_millis().to_string();
@@ -141,7 +144,7 @@ enum Kept {
     Idle(PoolConnection<Postgres>),
 }
 
-/// A connection lent to one statement. Unless it is given back, it is closed, which ends its statement.
+/// A connection lent to one statement. Unless it is given back, its statement is ended.
 pub(super) struct Lent {
     connection: Option<PoolConnection<Postgres>>,
     place: Option<Place>,
@@ -156,6 +159,8 @@ impl Session {
     }
 
     /// A connection for one statement: the kept one where it is idle.
+    ///
+    /// What may open a connection is boxed: it is large, and would be moved with each statement's future.
     pub(super) async fn lend(self: &Arc<Self>) -> sqlx::Result<Lent> {
         loop {
             let free = self.free.notified();
@@ -166,14 +171,15 @@ impl Session {
                 }
                 Kept::None => {
                     let place = Place(Some(self.clone()));
-                    return Ok(Lent { connection: Some(self.pool.acquire().await?), place: Some(place) });
+                    let connection = Box::pin(self.pool.acquire()).await?;
+                    return Ok(Lent { connection: Some(connection), place: Some(place) });
                 }
                 Kept::InUse => {}
             }
             tokio::select! {
                 biased;
                 () = free => {}
-                further = self.further() => return Ok(Lent { connection: Some(further?), place: None }),
+                further = Box::pin(self.further()) => return Ok(Lent { connection: Some(further?), place: None }),
             }
         }
     }
@@ -241,8 +247,19 @@ impl Lent {
 
 impl Drop for Lent {
     fn drop(&mut self) {
-        if let Some(connection) = self.connection.take() {
-            drop(connection.detach());
+        let Some(connection) = self.connection.take() else { return };
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn(recover(connection))),
+            Err(_) => drop(connection.detach()),
         }
+    }
+}
+
+/// Waits a moment for the end of a statement that nobody waits for any more: most end sooner than a connection is opened.
+/// A connection whose statement goes on is closed, which ends it.
+async fn recover(mut connection: PoolConnection<Postgres>) {
+    match tokio::time::timeout(RECOVERY, connection.ping()).await {
+        Ok(Ok(())) => drop(connection),
+        Ok(Err(_)) | Err(_) => drop(connection.detach()),
     }
 }

@@ -2,6 +2,9 @@
 use sqlx::{Decode, Postgres, Row as _, Sqlite, Type, postgres::PgRow, sqlite::SqliteRow};
 
 /// A row of either database, read column by column from the left.
+///
+/// SQLite's columns hold values of any type, so each is checked. PostgreSQL's hold what the statement says: comparing types
+/// there again for each row costs more than reading the value, and one of another length is an error all the same.
 pub struct Row<'r> {
     row: Inner<'r>,
     column: usize,
@@ -44,7 +47,7 @@ impl<'r> Row<'r> {
         self.column += 1;
         match self.row {
             Inner::Sqlite(row) => row.try_get(self.column - 1),
-            Inner::Postgres(row) => row.try_get(self.column - 1),
+            Inner::Postgres(row) => row.try_get_unchecked(self.column - 1),
         }
     }
 
@@ -56,7 +59,7 @@ impl<'r> Row<'r> {
         self.column += 1;
         match self.row {
             Inner::Sqlite(row) => row.try_get(self.column - 1),
-            Inner::Postgres(row) => row.try_get(self.column - 1),
+            Inner::Postgres(row) => row.try_get_unchecked(self.column - 1),
         }
     }
 }
@@ -70,9 +73,15 @@ macro_rules! column_records {
         }
     )*};
 }
-column_records!(i64, String, uuid::Uuid, super::Time, bool);
+column_records!(i64, String, uuid::Uuid, super::Text, super::Time, bool);
 
 impl Record for Option<String> {
+    fn read(row: &mut Row<'_>) -> sqlx::Result<Self> {
+        row.next_or_null()
+    }
+}
+
+impl Record for Option<super::Text> {
     fn read(row: &mut Row<'_>) -> sqlx::Result<Self> {
         row.next_or_null()
     }

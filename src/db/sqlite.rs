@@ -86,7 +86,8 @@ impl Sqlite {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let reader = match idle {
             Some(reader) => reader,
-            None => self.connect().await?,
+            // Boxed, because it is large and would be moved with each statement's future.
+            None => Box::pin(self.connect()).await?,
         };
         Ok(Lent { home: self, reader: Some(reader), _permit: permit })
     }

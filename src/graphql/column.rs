@@ -8,7 +8,10 @@ use super::{
     json::Leaf,
     object::{Declaring, Object},
 };
-use crate::{db::Time, error::Result};
+use crate::{
+    db::{Text, Time},
+    error::Result,
+};
 
 /// JSON of many values, one after the other.
 #[derive(Debug, Default)]
@@ -97,7 +100,7 @@ macro_rules! leaf_outputs {
         }
     )*};
 }
-leaf_outputs!(bool, i64, String, GlobalId, Time, Box<RawValue>);
+leaf_outputs!(bool, i64, String, GlobalId, Text, Time, Box<RawValue>);
 
 impl<T: Object> Output for T {
     const NULLABLE: bool = false;

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use async_graphql::InputObject;
 
 use super::{
-    Context, cursor,
+    Context,
+    cursor::{self, Scope},
     list::{List, Page, Slice, Sorted, Total},
     object::{About, Arguments, Fields, NoArguments, Object},
 };
@@ -66,9 +67,8 @@ impl PageArguments {
         let backward = self.last.is_some() || (self.first.is_none() && self.before.is_some() && self.after.is_none());
         let size = size("first", self.first, context)?.or(size("last", self.last, context)?);
         let order = list.order();
-        let scope = scope(list);
         let decode = |cursor: &Option<String>| match cursor {
-            Some(cursor) => cursor::decode(&scope, &order.types(), cursor).map(Some),
+            Some(cursor) => cursor::decode(scope(list), &order.types(), cursor).map(Some),
             None => Ok(None),
         };
         let (after, before) = (decode(&self.after)?, decode(&self.before)?);
@@ -90,55 +90,80 @@ fn size(name: &str, given: Option<i64>, context: &Context) -> Result<Option<u32>
 }
 
 /// What a cursor of the list is bound to.
-fn scope<L: List>(list: &L) -> String {
+fn scope<L: List>(list: &L) -> Scope {
     let order = list.order();
-    format!("{} {} {}", L::NAME, order.name, if order.descending { "DESC" } else { "ASC" })
+    Scope::of(&format!("{} {} {}", L::NAME, order.name, if order.descending { "DESC" } else { "ASC" }))
+}
+
+/// What was asked for: the same for all parents.
+struct Asked<L> {
+    list: L,
+    slice: Slice,
+    scope: Scope,
 }
 
 /// A page of one parent's list.
 #[derive(Clone)]
 pub struct Connection<L: Connected> {
-    list: Arc<L>,
+    asked: Arc<Asked<L>>,
     parent: L::Parent,
-    slice: Arc<Slice>,
-    edges: Arc<[Edge<L>]>,
+    rows: Arc<Vec<Sorted<L::Row>>>,
     has_more: bool,
 }
 
 /// A node and where it stands in its list.
 #[derive(Clone)]
 pub struct Edge<L: Connected> {
-    sorted: Arc<Sorted<L::Row>>,
-    list: Arc<L>,
+    asked: Arc<Asked<L>>,
+    sorted: Sorted<L::Row>,
     place: Option<usize>,
 }
 
 impl<L: Connected> Connection<L> {
-    fn new(list: &Arc<L>, parent: L::Parent, slice: &Arc<Slice>, mut rows: Vec<Sorted<L::Row>>) -> Self {
-        let size = slice.size as usize;
+    fn new(asked: &Arc<Asked<L>>, parent: L::Parent, mut rows: Vec<Sorted<L::Row>>) -> Self {
+        let size = asked.slice.size as usize;
         let has_more = rows.len() > size;
         rows.truncate(size);
-        if slice.backward {
+        if asked.slice.backward {
             rows.reverse();
         }
-        let is_from_start = !slice.backward && slice.from.is_none();
-        let edge = |(place, sorted)| Edge {
-            sorted: Arc::new(sorted),
-            list: list.clone(),
-            place: is_from_start.then_some(place),
-        };
-        let edges = rows.into_iter().enumerate().map(edge).collect();
-        Self { list: list.clone(), parent, slice: slice.clone(), edges, has_more }
+        Self { asked: asked.clone(), parent, rows: Arc::new(rows), has_more }
     }
 
     /// The list, with its filter and order.
     pub fn list(&self) -> &L {
-        &self.list
+        &self.asked.list
     }
 
     /// Whose list it is.
     pub fn parent(&self) -> L::Parent {
         self.parent.clone()
+    }
+
+    fn edges(&self) -> Vec<Edge<L>> {
+        let slice = &self.asked.slice;
+        let is_from_start = !slice.backward && slice.from.is_none();
+        let edge = |(place, sorted): (usize, &Sorted<L::Row>)| Edge {
+            asked: self.asked.clone(),
+            sorted: sorted.clone(),
+            place: is_from_start.then_some(place),
+        };
+        self.rows.iter().enumerate().map(edge).collect()
+    }
+
+    fn cursor(&self, row: Option<&Sorted<L::Row>>) -> Option<String> {
+        Some(cursor::encode(self.asked.scope, row?.sort.as_deref()?))
+    }
+
+    fn info(&self) -> PageInfo {
+        let slice = &self.asked.slice;
+        let came_from = slice.from.is_some();
+        PageInfo {
+            has_next: if slice.backward { came_from } else { self.has_more },
+            has_previous: if slice.backward { self.has_more } else { came_from },
+            start: self.cursor(self.rows.first()),
+            end: self.cursor(self.rows.last()),
+        }
     }
 }
 
@@ -150,7 +175,7 @@ impl<L: Connected> Edge<L> {
 
     /// The list, with its filter and order.
     pub fn list(&self) -> &L {
-        &self.list
+        &self.asked.list
     }
 
     /// The zero-based place in the filtered and ordered list, where the page begins at the start of it.
@@ -159,7 +184,7 @@ impl<L: Connected> Edge<L> {
     }
 
     fn cursor(&self) -> String {
-        cursor::encode(&scope(&*self.list), &self.sorted.sort)
+        cursor::encode(self.asked.scope, self.sorted.sort.as_deref().unwrap_or_default())
     }
 }
 
@@ -172,17 +197,17 @@ impl<L: Connected> Object for Connection<L> {
         fields! { fields;
             type;
             /// The edges of the page, in the order of the list: a node each, and what belongs to its place.
-            edges => compute::<NoArguments, _>(|page, _, _| Ok(page.edges.to_vec()));
+            edges => compute::<NoArguments, _>(|page, _, _| Ok(page.edges()));
             /// The nodes of the page, in the order of the list.
             nodes => compute::<NoArguments, _>(|page, _, _| {
-                Ok(page.edges.iter().map(|edge| L::node(edge.row())).collect::<Vec<_>>())
+                Ok(page.rows.iter().map(|sorted| L::node(&sorted.row)).collect::<Vec<_>>())
             });
             /// Where the page stands in its list.
-            pageInfo => compute::<NoArguments, _>(|page, _, _| Ok(PageInfo::of(page)));
+            pageInfo => compute::<NoArguments, _>(|page, _, _| Ok(page.info()));
             /// How many there are in all, with the filter and without the page; counted only where it is asked for.
             totalCount => load::<NoArguments, _, _>(
                 |page| page.parent(),
-                |page, _, _| Ok(Total((*page.list).clone())),
+                |page, _, _| Ok(Total(page.list().clone())),
                 |total| total,
             );
         }
@@ -219,20 +244,6 @@ struct PageInfo {
     end: Option<String>,
 }
 
-impl PageInfo {
-    fn of<L: Connected>(page: &Connection<L>) -> Self {
-        let slice = &page.slice;
-        let came_from = slice.from.is_some();
-        let cursor = |edge: Option<&Edge<L>>| edge.filter(|_| slice.with_cursors).map(Edge::cursor);
-        Self {
-            has_next: if slice.backward { came_from } else { page.has_more },
-            has_previous: if slice.backward { page.has_more } else { came_from },
-            start: cursor(page.edges.first()),
-            end: cursor(page.edges.last()),
-        }
-    }
-}
-
 impl Object for PageInfo {
     fn name() -> String {
         "PageInfo".to_owned()
@@ -266,16 +277,17 @@ impl<P: Object> Fields<'_, '_, P> {
             let keys: Vec<L::Parent> = parents.iter().map(&parent).collect();
             let list = list(&args, node.context());
             Box::pin(async move {
-                let list = Arc::new(list?);
+                let list = list?;
                 let with_cursors = CURSORS.iter().any(|path| node.selects(path));
-                let slice = Arc::new(args.as_ref().slice(&*list, with_cursors, node.context())?);
+                let slice = args.as_ref().slice(&list, with_cursors, node.context())?;
                 let pages = if PAGE.iter().any(|path| node.selects(path)) {
-                    let page = Page { list: (*list).clone(), slice: (*slice).clone() };
+                    let page = Page { list: list.clone(), slice: slice.clone() };
                     node.context().rounds.load(page, keys.clone()).await?
                 } else {
                     vec![Vec::new(); keys.len()]
                 };
-                Ok(keys.into_iter().zip(pages).map(|(key, rows)| Connection::new(&list, key, &slice, rows)).collect())
+                let asked = Arc::new(Asked { scope: scope(&list), list, slice });
+                Ok(keys.into_iter().zip(pages).map(|(key, rows)| Connection::new(&asked, key, rows)).collect())
             })
         });
     }

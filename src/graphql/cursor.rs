@@ -6,7 +6,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use uuid::Uuid;
 
 use crate::{
-    db::{Arg, Row, Time},
+    db::{Arg, Row, Text, Time},
     error::{Error, Result},
 };
 
@@ -32,7 +32,7 @@ pub enum SortValue {
     /// A whole number.
     Int(i64),
     /// A text.
-    Text(String),
+    Text(Text),
     /// A point in time.
     Time(Time),
     /// An id.
@@ -57,16 +57,29 @@ impl SortValue {
     pub fn arg(&self) -> Arg {
         match self {
             Self::Int(value) => Arg::Int(*value),
-            Self::Text(text) => Arg::Text(Some(text.clone())),
+            Self::Text(text) => Arg::Text(Some(text.to_string())),
             Self::Time(time) => Arg::Time(*time),
             Self::Id(id) => Arg::Id(*id),
         }
     }
 }
 
-/// The cursor of an edge with these sort values, in the list and order that `scope` names.
-pub fn encode(scope: &str, values: &[SortValue]) -> String {
-    let mut bytes = hash(scope.as_bytes()).to_be_bytes().to_vec();
+/// What cursors are bound to: a list and its order.
+#[derive(Clone, Copy, Debug)]
+pub struct Scope([u8; 4]);
+
+impl Scope {
+    /// Of the list and order with this name.
+    pub fn of(name: &str) -> Self {
+        Self(hash(name.as_bytes()).to_be_bytes())
+    }
+}
+
+/// The cursor of an edge with these sort values.
+pub fn encode(scope: Scope, values: &[SortValue]) -> String {
+    const USUAL_LENGTH: usize = 64;
+    let mut bytes = Vec::with_capacity(USUAL_LENGTH);
+    bytes.extend_from_slice(&scope.0);
     for value in values {
         match value {
             SortValue::Int(value) | SortValue::Time(Time(value)) => bytes.extend_from_slice(&value.to_be_bytes()),
@@ -86,7 +99,7 @@ pub fn encode(scope: &str, values: &[SortValue]) -> String {
 ///
 /// # Errors
 /// `BAD_USER_INPUT` for what is no cursor, or that of another list or order.
-pub fn decode(scope: &str, types: &[SortType], cursor: &str) -> Result<Vec<SortValue>> {
+pub fn decode(scope: Scope, types: &[SortType], cursor: &str) -> Result<Vec<SortValue>> {
     let bytes = Some(cursor)
         .filter(|cursor| cursor.len() <= LENGTH_MAX)
         .and_then(|cursor| URL_SAFE_NO_PAD.decode(cursor).ok())
@@ -96,7 +109,7 @@ pub fn decode(scope: &str, types: &[SortType], cursor: &str) -> Result<Vec<SortV
         return Err(malformed());
     }
     let (list, mut rest) = body.split_first_chunk::<4>().ok_or_else(malformed)?;
-    if hash(scope.as_bytes()).to_be_bytes() != *list {
+    if scope.0 != *list {
         return Err(Error::bad_user_input("the cursor is of another list or order: use one that this list gave"));
     }
     let values = types.iter().map(|kind| take(*kind, &mut rest)).collect::<Option<Vec<_>>>();
@@ -116,8 +129,8 @@ fn take(kind: SortType, rest: &mut &[u8]) -> Option<SortValue> {
             let length = usize::from(u16::from_be_bytes(take_array(rest)?));
             let (text, after) = rest.split_at_checked(length)?;
             *rest = after;
-            let text = String::from_utf8(text.to_vec()).ok()?;
-            SortValue::Text(Some(text).filter(|text| !text.contains('\0'))?)
+            let text = std::str::from_utf8(text).ok()?;
+            SortValue::Text(Some(text).filter(|text| !text.contains('\0'))?.into())
         }
     })
 }
@@ -142,7 +155,7 @@ mod tests {
     fn values() -> Vec<SortValue> {
         vec![
             SortValue::Time(Time(-5)),
-            SortValue::Text("naïve — \u{1f980}".to_owned()),
+            SortValue::Text("naïve — \u{1f980}".into()),
             SortValue::Int(i64::MIN),
             SortValue::Id(Uuid::from_u128(7)),
         ]
@@ -150,30 +163,30 @@ mod tests {
 
     #[test]
     fn a_cursor_gives_back_its_values() {
-        let cursor = encode("Query.artifacts NAME ASC", &values());
+        let cursor = encode(Scope::of("Query.artifacts NAME ASC"), &values());
 
-        assert_eq!(decode("Query.artifacts NAME ASC", &TYPES, &cursor).expect("a cursor"), values());
+        assert_eq!(decode(Scope::of("Query.artifacts NAME ASC"), &TYPES, &cursor).expect("a cursor"), values());
     }
 
     #[test]
     fn a_cursor_of_another_list_or_order_is_refused() {
-        let cursor = encode("Query.artifacts NAME ASC", &values());
+        let cursor = encode(Scope::of("Query.artifacts NAME ASC"), &values());
 
-        let error = decode("Query.artifacts NAME DESC", &TYPES, &cursor).expect_err("another order");
+        let error = decode(Scope::of("Query.artifacts NAME DESC"), &TYPES, &cursor).expect_err("another order");
 
         assert!(error.to_string().contains("another list or order"));
     }
 
     #[test]
     fn what_is_not_a_cursor_is_refused() {
-        let good = encode("list", &values());
+        let good = encode(Scope::of("list"), &values());
         let long = "A".repeat(1 << 20);
         let mut forged = vec!["", "x", "====", "AAAA", "AAAAAAAAAAAA", "%00", &long];
         let cut: Vec<String> = (1..good.len()).map(|end| good[..end].to_owned()).collect();
         forged.extend(cut.iter().map(String::as_str));
 
         for cursor in forged {
-            assert!(decode("list", &TYPES, cursor).is_err(), "{cursor}");
+            assert!(decode(Scope::of("list"), &TYPES, cursor).is_err(), "{cursor}");
         }
     }
 }

@@ -36,10 +36,13 @@ impl GlobalId {
     pub fn write(self, text: &mut Vec<u8>) {
         text.extend_from_slice(self.prefix.as_bytes());
         text.push(b'_');
-        let bits = self.id.as_u128();
-        for place in (0..SUFFIX_LENGTH).rev() {
-            text.push(ALPHABET[(bits >> (place * 5)) as usize & 31]);
+        let mut bits = self.id.as_u128();
+        let mut suffix = [0; SUFFIX_LENGTH];
+        for place in suffix.iter_mut().rev() {
+            *place = ALPHABET[bits as usize & 31];
+            bits >>= 5;
         }
+        text.extend_from_slice(&suffix);
     }
 }
 

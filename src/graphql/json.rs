@@ -3,7 +3,7 @@ use async_graphql::{ID, InputType, registry::Registry};
 use serde_json::value::RawValue;
 
 use super::id::GlobalId;
-use crate::db::Time;
+use crate::db::{Text, Time};
 
 /// A value without fields of its own: a scalar or an enum.
 pub trait Leaf {
@@ -29,6 +29,15 @@ impl Leaf for String {
     }
     fn write(&self, json: &mut Vec<u8>) {
         self.as_str().write(json);
+    }
+}
+
+impl Leaf for Text {
+    fn type_ref(registry: &mut Registry) -> String {
+        str::type_ref(registry)
+    }
+    fn write(&self, json: &mut Vec<u8>) {
+        (**self).write(json);
     }
 }
 

@@ -3,7 +3,7 @@
 //! A page is bounded **in SQL, for each parent**: by a lateral join on PostgreSQL, by a correlated subquery with a limit
 //! on SQLite, never by a window over all members and never in memory. A page goes on at the sort keys of a cursor, so
 //! that its cost does not depend on how far in it is.
-use std::fmt::Debug;
+use std::{fmt::Debug, sync::Arc};
 
 use uuid::Uuid;
 
@@ -120,7 +120,7 @@ pub struct Page<L> {
 pub struct Sorted<R> {
     /// What the list's row holds.
     pub row: R,
-    pub(super) sort: Vec<SortValue>,
+    pub(super) sort: Option<Arc<[SortValue]>>,
 }
 
 impl<L: List> Relation for Page<L> {
@@ -142,12 +142,9 @@ impl<L: List> Relation for Page<L> {
 
     fn read(&self, row: &mut Row<'_>) -> sqlx::Result<Self::Row> {
         let read = L::Row::read(row)?;
-        let mut sort = Vec::new();
-        if self.slice.with_cursors {
-            for (_, kind) in self.list.order().columns {
-                sort.push(SortValue::read(*kind, row)?);
-            }
-        }
+        let columns = self.list.order().columns.iter();
+        let mut values = columns.map(|(_, kind)| SortValue::read(*kind, row));
+        let sort = if self.slice.with_cursors { Some(values.by_ref().collect::<sqlx::Result<_>>()?) } else { None };
         Ok(Sorted { row: read, sort })
     }
 }

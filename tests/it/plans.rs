@@ -80,7 +80,7 @@ fn after(list: &impl List) -> Vec<SortValue> {
     use gatherum::{db::Time, graphql::SortType};
     let value = |kind: SortType| match kind {
         SortType::Int => SortValue::Int(1),
-        SortType::Text => SortValue::Text("m".to_owned()),
+        SortType::Text => SortValue::Text("m".into()),
         SortType::Time => SortValue::Time(Time(1)),
         SortType::Id => SortValue::Id(Uuid::nil()),
     };

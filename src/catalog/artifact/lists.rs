@@ -9,7 +9,7 @@ use crate::{
         order::{self, Ordered},
     },
     dataloader::{Relation, Root},
-    db::{Arg, Record, Row, Sql, Time},
+    db::{Arg, Record, Row, Sql, Text, Time},
     error::Result,
     fields,
     graphql::{
@@ -181,8 +181,8 @@ impl Connected for ArtifactsOfTag {
 #[derive(Clone, Debug)]
 pub struct Member {
     collection_id: Uuid,
-    status: Option<String>,
-    note: Option<String>,
+    status: Option<Text>,
+    note: Option<Text>,
     added_at: Time,
     artifact: Artifact,
 }
@@ -506,7 +506,7 @@ impl TagFacetsArguments {
 /// A value and how many artifacts have it.
 #[derive(Clone, Debug)]
 pub struct FacetCount {
-    value: String,
+    value: Text,
     count: i64,
 }
 

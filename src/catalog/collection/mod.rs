@@ -18,7 +18,7 @@ use crate::{
         group::GroupsOfCollection,
     },
     dataloader::Root,
-    db::{Record, Row, Time},
+    db::{Record, Row, Text, Time},
     error::Result,
     fields,
     graphql::{
@@ -47,10 +47,10 @@ pub struct Collection(Arc<Stored>);
 #[derive(Debug)]
 struct Stored {
     id: Uuid,
-    name: String,
-    description: Option<String>,
-    kind: Option<String>,
-    color: Option<String>,
+    name: Text,
+    description: Option<Text>,
+    kind: Option<Text>,
+    color: Option<Text>,
     visibility: Visibility,
     revision: i64,
     created_at: Time,

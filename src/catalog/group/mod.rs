@@ -12,7 +12,7 @@ use crate::{
         collection::{self, CollectionById},
         filter::PlainArguments,
     },
-    db::{Record, Row, Time},
+    db::{Record, Row, Text, Time},
     fields,
     graphql::{
         id::GlobalId,
@@ -39,10 +39,10 @@ pub struct Group(Arc<Stored>);
 struct Stored {
     id: Uuid,
     collection_id: Uuid,
-    name: String,
-    description: Option<String>,
-    color: Option<String>,
-    icon: Option<String>,
+    name: Text,
+    description: Option<Text>,
+    color: Option<Text>,
+    icon: Option<Text>,
     revision: i64,
     created_at: Time,
     updated_at: Time,

@@ -14,7 +14,7 @@ use crate::{
         filter::{PlainArguments, Search, no_nul},
     },
     dataloader::Root,
-    db::{Record, Row},
+    db::{Record, Row, Text},
     error::Result,
     fields,
     graphql::{
@@ -41,9 +41,9 @@ pub struct Tag(Arc<Stored>);
 #[derive(Debug)]
 struct Stored {
     id: Uuid,
-    name: String,
-    slug: String,
-    color: Option<String>,
+    name: Text,
+    slug: Text,
+    color: Option<Text>,
 }
 
 impl Record for Tag {

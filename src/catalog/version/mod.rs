@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::{
     catalog::artifact::{Artifact, ArtifactById},
-    db::{Record, Row, Time},
+    db::{Record, Row, Text, Time},
     error::{Error, Result},
     fields,
     graphql::{
@@ -34,9 +34,9 @@ pub struct Version(Arc<Stored>);
 struct Stored {
     id: Uuid,
     artifact_id: Uuid,
-    label: String,
-    content_hash: Option<String>,
-    notes: Option<String>,
+    label: Text,
+    content_hash: Option<Text>,
+    notes: Option<Text>,
     created_at: Time,
 }
 
