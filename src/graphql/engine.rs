@@ -6,7 +6,7 @@ use async_graphql::{
     ServerResult, SubscriptionType, Value,
     extensions::{Extension, ExtensionContext, ExtensionFactory, NextExecute},
     indexmap::IndexMap,
-    parser::types::{ExecutableDocument, Field, OperationDefinition, OperationType, Selection},
+    parser::types::{ExecutableDocument, Field, Selection},
     registry::{MetaType, Registry},
 };
 use futures_util::{FutureExt, Stream, StreamExt, stream};
@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use super::{
     Batch, Context, Execute, Operation, Report, Request, Response, Responses, Settings,
+    document::{Alike, Document, Documents},
     execute::{ERRORS_MAX, Execution, FieldError, Segment, Turns, single_field, variables},
     follow::{Change, Following, Hub},
     guard::{Guard, Limits, Refusal, operation},
@@ -35,6 +36,7 @@ pub struct Engine<Q: Object, M: Object = Absent, S: Change = Absent> {
     types: Types,
     sdl: String,
     guard: Guard,
+    documents: Documents,
     validator: Stock<Q, M, S>,
     introspector: Stock<Q, M, S>,
     db: Db,
@@ -66,6 +68,7 @@ impl<Q: Object, M: Object, S: Change> Engine<Q, M, S> {
         let introspector = stock::<Q, M, S>().finish();
         let validator = stock::<Q, M, S>().extension(ValidateOnly).finish();
         let sdl = sdl::<Q, M, S>();
+        let documents = Documents::new(limits.document_cache_bytes);
         let guard = Guard::new(&sdl, limits)?;
         Ok(Self {
             query,
@@ -74,6 +77,7 @@ impl<Q: Object, M: Object, S: Change> Engine<Q, M, S> {
             types,
             sdl,
             guard,
+            documents,
             validator,
             introspector,
             db,
@@ -84,12 +88,12 @@ impl<Q: Object, M: Object, S: Change> Engine<Q, M, S> {
 
     async fn answer(&self, request: &Request) -> std::result::Result<Answer, Refused> {
         let prepared = self.prepare(request).await?;
-        if prepared.kind == Operation::Subscription {
+        if prepared.kind() == Operation::Subscription {
             let message = "a subscription is followed over a WebSocket, or with Accept: text/event-stream";
             return Err(prepared.refuse(Error::new(Code::BadRequest, message)));
         }
         let elsewhere = self.introspect(request, &prepared).await;
-        if prepared.kind == Operation::Query {
+        if prepared.kind() == Operation::Query {
             return self.run(&prepared, self.query.clone(), self.context(&self.db), elsewhere).await;
         }
         let context = Context { idempotency: Idempotency::of(request), ..self.context(&self.db.primary()) };
@@ -109,23 +113,39 @@ impl<Q: Object, M: Object, S: Change> Engine<Q, M, S> {
         Context { rounds: Rounds::new(db.clone(), self.loading), settings: self.settings, db, idempotency: None }
     }
 
-    /// Guards, validates and reads the variables.
+    /// Guards, validates and reads the variables. What was found before is not looked at again.
     async fn prepare(&self, request: &Request) -> std::result::Result<Prepared, Refused> {
-        let document = self.guard.parse(&request.query)?;
-        let name = request.operation_name.as_deref().filter(|name| !name.is_empty());
-        let operation = operation(&document, name)?.clone();
-        let kind = kind(operation.node.ty);
+        let name = request.operation_name.as_deref().unwrap_or_default();
+        let known = self.documents.get(&request.query, name);
+        let alike = known.as_ref().map_or(Alike::No, |known| known.alike(&request.variables));
+        let document = match &known {
+            Some(known) => known.clone(),
+            None => {
+                let document = self.guard.parse(&request.query)?;
+                let operation = operation(&document, Some(name).filter(|name| !name.is_empty()))?.clone();
+                Arc::new(Document { document, operation, variables: request.variables.clone() })
+            }
+        };
+        let kind = document.kind();
         let refuse = |errors: Vec<FieldError>| Refused { errors, operation: Some(kind) };
-        self.guard
-            .check(&document, &operation.node, &request.variables)
-            .map_err(|refusal| refuse(vec![refusal.into()]))?;
+        if alike != Alike::Same {
+            self.guard
+                .check(&document.document, &document.operation.node, &request.variables)
+                .map_err(|refusal| refuse(vec![refusal.into()]))?;
+        }
         if request.queries_only && kind != Operation::Query {
             let message = "GET executes queries alone: send mutations and subscriptions by POST";
             return Err(refuse(vec![plain(Error::new(Code::BadRequest, message))]));
         }
-        self.validate(request, &document).await.map_err(refuse)?;
-        let values = variables(&operation.node, &request.variables).map_err(|error| refuse(vec![plain(error)]))?;
-        Ok(Prepared { document, operation, kind, values })
+        if alike == Alike::No {
+            self.validate(request, &document.document).await.map_err(refuse)?;
+        }
+        let values =
+            variables(&document.operation.node, &request.variables).map_err(|error| refuse(vec![plain(error)]))?;
+        if known.is_none() {
+            self.documents.keep(&request.query, name, document.clone());
+        }
+        Ok(Prepared { document, values })
     }
 
     /// Executes an operation over its root.
@@ -136,10 +156,10 @@ impl<Q: Object, M: Object, S: Change> Engine<Q, M, S> {
         context: Context,
         elsewhere: HashMap<String, Vec<u8>>,
     ) -> std::result::Result<Answer, Refused> {
-        let turns = if prepared.kind == Operation::Mutation { Turns::InOrder } else { Turns::Together };
-        let fragments = &prepared.document.fragments;
+        let turns = if prepared.kind() == Operation::Mutation { Turns::InOrder } else { Turns::Together };
+        let fragments = &prepared.document.document.fragments;
         let execution = Execution::new(&self.types, &context, fragments, prepared.values.clone(), elsewhere);
-        let root = execution.root(root, &prepared.operation.node.selection_set.node, turns);
+        let root = execution.root(root, &prepared.document.operation.node.selection_set.node, turns);
         let data = AssertUnwindSafe(context.rounds.drive(root)).catch_unwind().await;
         let mut errors = execution.take_errors();
         let data = data.unwrap_or_else(|panic| {
@@ -147,21 +167,22 @@ impl<Q: Object, M: Object, S: Change> Engine<Q, M, S> {
             None
         });
         // Of a mutation something may have been written: its answer tells field by field.
-        if context.rounds.exceeded() && prepared.kind != Operation::Mutation {
+        if context.rounds.exceeded() && prepared.kind() != Operation::Mutation {
             errors.retain(|error| error.error.code == Code::SqlBudgetExceeded);
             errors.truncate(1);
-            return Err(Refused { errors, operation: Some(prepared.kind) });
+            return Err(Refused { errors, operation: Some(prepared.kind()) });
         }
-        Ok(Answer { data, errors, operation: prepared.kind, report: report(&context.rounds), told_before: None })
+        Ok(Answer { data, errors, operation: prepared.kind(), report: report(&context.rounds), told_before: None })
     }
 
     /// Which changes belong to a subscription.
     fn belonging(&self, prepared: &Prepared) -> Result<Belongs<S>> {
         let context = self.context(&self.db);
-        let fragments = &prepared.document.fragments;
+        let fragments = &prepared.document.document.fragments;
         let execution = Execution::new(&self.types, &context, fragments, prepared.values.clone(), HashMap::new());
         let declared = self.types.get::<S>();
-        let (field, values) = single_field(&execution, &declared.name, &prepared.operation.node.selection_set.node)?;
+        let (field, values) =
+            single_field(&execution, &declared.name, &prepared.document.operation.node.selection_set.node)?;
         let belonging = declared.belongings.get(field);
         belonging.ok_or_else(|| Error::new(Code::BadRequest, "a subscription has one field at its root"))?(values)
     }
@@ -180,8 +201,8 @@ impl<Q: Object, M: Object, S: Change> Engine<Q, M, S> {
 
     /// The introspection fields of the operation, by response key. async-graphql answers them, and null for all others.
     async fn introspect(&self, request: &Request, prepared: &Prepared) -> HashMap<String, Vec<u8>> {
-        let document = &prepared.document;
-        if !introspects(document, &prepared.operation.node.selection_set.node.items) {
+        let document = &prepared.document.document;
+        if !introspects(document, &prepared.document.operation.node.selection_set.node.items) {
             return HashMap::new();
         }
         let response = self.introspector.execute(stock_request(request, document)).await;
@@ -234,7 +255,7 @@ impl<Q: Object, M: Object, S: Change> Execute for Engine<Q, M, S> {
     async fn subscribe(self: Arc<Self>, request: Request) -> std::result::Result<Responses, Response> {
         let start = Instant::now();
         let prepared = match self.prepare(&request).await {
-            Ok(prepared) if prepared.kind == Operation::Subscription => prepared,
+            Ok(prepared) if prepared.kind() == Operation::Subscription => prepared,
             Ok(_) => return Err(self.execute(request).await),
             Err(refused) => return Err(respond(Err(refused), &request, start)),
         };
@@ -289,15 +310,17 @@ impl<Q: Object, M: Object, S: Change> Subscription<Q, M, S> {
 
 /// An operation that may be executed.
 struct Prepared {
-    document: ExecutableDocument,
-    operation: Positioned<OperationDefinition>,
-    kind: Operation,
+    document: Arc<Document>,
     values: IndexMap<Name, Value>,
 }
 
 impl Prepared {
+    fn kind(&self) -> Operation {
+        self.document.kind()
+    }
+
     fn refuse(&self, error: Error) -> Refused {
-        Refused { errors: vec![plain(error)], operation: Some(self.kind) }
+        Refused { errors: vec![plain(error)], operation: Some(self.kind()) }
     }
 }
 
@@ -368,14 +391,6 @@ fn invalid(error: ServerError) -> FieldError {
     let message: String = error.message.chars().take(MESSAGE_LENGTH_MAX).collect();
     let position = error.locations.first().copied().unwrap_or_default();
     FieldError { error: Error::new(Code::GraphqlValidationFailed, message), position, path: Vec::new() }
-}
-
-fn kind(ty: OperationType) -> Operation {
-    match ty {
-        OperationType::Query => Operation::Query,
-        OperationType::Mutation => Operation::Mutation,
-        OperationType::Subscription => Operation::Subscription,
-    }
 }
 
 /// Whether the root of the operation asks for introspection.

@@ -11,6 +11,7 @@ use crate::{dataloader::Rounds, db::Db, error::Code};
 mod column;
 pub mod connection;
 mod cursor;
+mod document;
 mod engine;
 mod execute;
 mod follow;

@@ -4,6 +4,7 @@ mod backend;
 mod cases;
 mod commands;
 mod differential;
+mod documents;
 mod fixture;
 mod following;
 mod hostile;

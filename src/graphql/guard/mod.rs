@@ -60,6 +60,8 @@ pub struct Limits {
     pub page_size_default: u32,
     /// Edges of a page at most. Default 100.
     pub page_size_max: u32,
+    /// Bytes of memory in which parsed and validated documents are kept, about. Default 8388608; 0 keeps none.
+    pub document_cache_bytes: usize,
 }
 
 impl Default for Limits {
@@ -77,6 +79,7 @@ impl Default for Limits {
             variable_list: 10_000,
             page_size_default: 50,
             page_size_max: 100,
+            document_cache_bytes: 8 << 20,
         }
     }
 }

@@ -1,0 +1,179 @@
+//! Documents that were parsed and found valid before.
+//!
+//! A document is the same for many requests, its variables are not: what was found of a document holds for other
+//! variables only as far as their values cannot matter to validation.
+use std::sync::Arc;
+
+use async_graphql::{
+    Positioned, Value, Variables,
+    parser::types::{BaseType, ExecutableDocument, OperationDefinition, OperationType},
+};
+use quick_cache::{Equivalent, Weighter, sync::Cache};
+
+use super::Operation;
+
+/// Bytes of memory that a document takes for each byte of its text: 80 and less.
+const BYTES_PER_BYTE: u64 = 100;
+
+/// Documents that are kept before their sizes are known, about.
+const USUAL_BYTES: u64 = 16 << 10;
+
+/// A document, and the operation of it that is executed.
+#[derive(Debug)]
+pub(super) struct Document {
+    pub(super) document: ExecutableDocument,
+    pub(super) operation: Positioned<OperationDefinition>,
+    /// With which it was found valid.
+    pub(super) variables: Variables,
+}
+
+/// What was found of a document holds for a request as far as its variables are alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Alike {
+    /// The same values: everything holds.
+    Same,
+    /// Values that are valid wherever the document uses them: it is valid, but may weigh more.
+    Valid,
+    /// It must be validated again.
+    No,
+}
+
+/// Documents by text and operation name, bounded by the memory they take.
+pub(super) struct Documents {
+    cache: Cache<Key, Arc<Document>, Weigh>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Key {
+    text: Box<str>,
+    operation: Box<str>,
+}
+
+#[derive(Hash)]
+struct Asked<'a> {
+    text: &'a str,
+    operation: &'a str,
+}
+
+impl Equivalent<Key> for Asked<'_> {
+    fn equivalent(&self, key: &Key) -> bool {
+        *key.text == *self.text && *key.operation == *self.operation
+    }
+}
+
+#[derive(Clone)]
+struct Weigh;
+
+impl Weighter<Key, Arc<Document>> for Weigh {
+    fn weight(&self, key: &Key, _: &Arc<Document>) -> u64 {
+        (key.text.len() + key.operation.len()) as u64 * BYTES_PER_BYTE
+    }
+}
+
+impl Documents {
+    /// Keeps documents in at most about so many bytes.
+    pub(super) fn new(bytes: usize) -> Self {
+        let bytes = bytes as u64;
+        let documents = usize::try_from(bytes / USUAL_BYTES).unwrap_or(usize::MAX);
+        Self { cache: Cache::with_weighter(documents, bytes, Weigh) }
+    }
+
+    pub(super) fn get(&self, text: &str, operation: &str) -> Option<Arc<Document>> {
+        self.cache.get(&Asked { text, operation })
+    }
+
+    /// Keeps a document that is valid.
+    pub(super) fn keep(&self, text: &str, operation: &str, document: Arc<Document>) {
+        self.cache.insert(Key { text: text.into(), operation: operation.into() }, document);
+    }
+}
+
+impl Document {
+    pub(super) fn kind(&self) -> Operation {
+        match self.operation.node.ty {
+            OperationType::Query => Operation::Query,
+            OperationType::Mutation => Operation::Mutation,
+            OperationType::Subscription => Operation::Subscription,
+        }
+    }
+
+    /// How far what was found with other variables holds for these.
+    pub(super) fn alike(&self, variables: &Variables) -> Alike {
+        if *variables == self.variables {
+            return Alike::Same;
+        }
+        let definitions = &self.operation.node.variable_definitions;
+        let is_valid = |name: &str, value: &Value| {
+            let definition = definitions.iter().find(|definition| definition.node.name.node == name);
+            definition.is_some_and(|definition| is_plain(&definition.node.var_type.node.base, value))
+        };
+        if variables.iter().all(|(name, value)| is_valid(name, value)) { Alike::Valid } else { Alike::No }
+    }
+}
+
+/// Whether the value is of this type without a doubt: no null, and no type whose values have rules of their own.
+fn is_plain(base: &BaseType, value: &Value) -> bool {
+    let BaseType::Named(name) = base else { return false };
+    match (name.as_str(), value) {
+        ("Int", Value::Number(number)) => number.as_i64().is_some_and(|number| i32::try_from(number).is_ok()),
+        ("String" | "ID", Value::String(_)) | ("Boolean", Value::Boolean(_)) => true,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn document(variables: serde_json::Value) -> Document {
+        let text = "query Q($n: Int, $s: String!, $l: [Int!], $k: Kind) { f(n: $n, s: $s, l: $l, k: $k) }";
+        let document = async_graphql::parser::parse_query(text).expect("a document");
+        let (_, operation) = document.operations.iter().next().expect("an operation");
+        Document {
+            operation: operation.clone(),
+            document: document.clone(),
+            variables: Variables::from_json(variables),
+        }
+    }
+
+    #[test]
+    fn what_was_found_holds_for_values_that_cannot_matter() {
+        let known = document(serde_json::json!({ "s": "a", "n": 1 }));
+        for (variables, alike) in [
+            (serde_json::json!({ "s": "a", "n": 1 }), Alike::Same),
+            (serde_json::json!({ "s": "b", "n": -7 }), Alike::Valid),
+            (serde_json::json!({ "s": "b" }), Alike::Valid),
+            (serde_json::json!({ "s": "b", "n": null }), Alike::No),
+            (serde_json::json!({ "s": "b", "n": 2_147_483_648_i64 }), Alike::No),
+            (serde_json::json!({ "s": "b", "n": 1.5 }), Alike::No),
+            (serde_json::json!({ "s": 1 }), Alike::No),
+            (serde_json::json!({ "s": "b", "l": [1] }), Alike::No),
+            (serde_json::json!({ "s": "b", "k": "SKILL" }), Alike::No),
+            (serde_json::json!({ "s": "b", "unknown": 1 }), Alike::No),
+        ] {
+            assert_eq!(known.alike(&Variables::from_json(variables.clone())), alike, "{variables}");
+        }
+    }
+
+    #[test]
+    fn the_memory_of_documents_is_bounded() {
+        let documents = Documents::new(1 << 20);
+        for number in 0..10_000 {
+            let text = format!("# {number} {}", "x".repeat(1_000));
+            documents.keep(&text, "", Arc::new(document(serde_json::json!({}))));
+        }
+
+        assert!(documents.cache.weight() <= 1 << 20, "{}", documents.cache.weight());
+        assert!(!documents.cache.is_empty());
+    }
+
+    #[test]
+    fn operations_of_one_text_are_told_apart() {
+        let documents = Documents::new(1 << 20);
+        documents.keep("text", "One", Arc::new(document(serde_json::json!({}))));
+
+        assert!(documents.get("text", "One").is_some());
+        assert!(documents.get("text", "Two").is_none());
+        assert!(documents.get("text", "").is_none());
+    }
+}
