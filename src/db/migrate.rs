@@ -123,11 +123,11 @@ async fn run(db: &Db, direction: Direction) -> Result<()> {
             direct(&migrator, connection, direction).await
         }
         Pools::Postgres { primary, .. } => {
-            let mut connection = primary.acquire().await?;
-            sqlx::query("set statement_timeout = 0").execute(&mut *connection).await?;
-            let outcome = direct(&migrator, &mut *connection, direction).await;
+            let mut leased = primary.lease().await?;
+            sqlx::query("set statement_timeout = 0").execute(&mut *leased.connection).await?;
+            let outcome = direct(&migrator, &mut *leased.connection, direction).await;
             // The session's settings are not those of the pool any more.
-            drop(connection.detach());
+            drop(leased.connection.detach());
             outcome
         }
     };
@@ -193,7 +193,7 @@ async fn applied(db: &Db) -> Result<HashSet<i64>> {
             connection.list_applied_migrations(TABLE).await?
         }
         Pools::Postgres { primary, .. } => {
-            let mut connection = primary.acquire().await?;
+            let mut connection = primary.lease().await?.connection;
             connection.ensure_migrations_table(TABLE).await?;
             connection.list_applied_migrations(TABLE).await?
         }

@@ -7,8 +7,10 @@ mod constraint;
 mod fault;
 mod feed;
 pub mod migrate;
+mod pool;
 mod postgres;
 mod record;
+mod session;
 mod sql;
 mod sqlite;
 mod text;
@@ -25,7 +27,7 @@ use std::{
 
 use futures_util::TryStreamExt;
 use sqlx::{
-    AssertSqlSafe, PgPool,
+    AssertSqlSafe,
     postgres::{PgArguments, PgConnectOptions},
     sqlite::SqliteArguments,
 };
@@ -40,6 +42,7 @@ pub use text::Text;
 pub use time::Time;
 pub use transaction::Transaction;
 
+use self::{pool::Pool, session::Session};
 use crate::error::{Code, Error, Result};
 
 /// A database: cheap to clone, closed with [`Db::close`].
@@ -54,12 +57,12 @@ pub struct Db {
     /// Whether to read from the primary even where there is a replica.
     from_primary: bool,
     /// What a request keeps from one statement to the next.
-    session: Option<Arc<postgres::Session>>,
+    session: Option<Arc<Session>>,
 }
 
 enum Pools {
     Sqlite(Box<sqlite::Sqlite>),
-    Postgres { primary: PgPool, replica: Option<PgPool>, options: Box<PgConnectOptions> },
+    Postgres { primary: Arc<Pool>, replica: Option<Arc<Pool>>, options: Box<PgConnectOptions> },
 }
 
 /// A statement that waits for a connection.
@@ -155,9 +158,9 @@ impl Db {
         Self { session, ..self.clone() }
     }
 
-    fn postgres_session(&self, primary: &PgPool, replica: Option<&PgPool>) -> Arc<postgres::Session> {
+    fn postgres_session(&self, primary: &Arc<Pool>, replica: Option<&Arc<Pool>>) -> Arc<Session> {
         let pool = replica.filter(|_| !self.from_primary).unwrap_or(primary);
-        postgres::Session::new(pool.clone())
+        Session::new(pool.clone())
     }
 
     /// An empty statement for this database.
@@ -236,7 +239,7 @@ impl Db {
                 if let Some(session) = &self.session {
                     session.end();
                 }
-                Transaction::postgres(primary.begin().await, self.ran.clone())
+                Transaction::postgres(primary.lease().await, self.ran.clone()).await
             }
         }
     }
@@ -281,10 +284,8 @@ impl Db {
                 Usage { size, in_use, waiting, max }
             }
             Pools::Postgres { primary, .. } => {
-                let idle = u32::try_from(primary.num_idle()).unwrap_or(u32::MAX);
-                let size = primary.size();
-                let in_use = size.saturating_sub(idle);
-                Usage { size, in_use, waiting, max: primary.options().get_max_connections() }
+                let (size, in_use, max) = primary.usage();
+                Usage { size, in_use, waiting, max }
             }
         }
     }
@@ -333,7 +334,7 @@ async fn fetch_sqlite<T>(mut lent: sqlite::Lent<'_>, sql: Sql, read: impl Read<T
     Ok(rows)
 }
 
-async fn fetch_postgres<T>(mut lent: postgres::Lent, sql: Sql, read: impl Read<T>) -> sqlx::Result<Vec<T>> {
+async fn fetch_postgres<T>(mut lent: session::Lent, sql: Sql, read: impl Read<T>) -> sqlx::Result<Vec<T>> {
     let (text, args) = sql.into_parts();
     let query = sqlx::query_with(AssertSqlSafe(text), postgres_arguments(args)?);
     let mut rows = Vec::new();

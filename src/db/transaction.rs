@@ -6,13 +6,13 @@ use std::sync::{
 
 use futures_util::TryStreamExt;
 use sqlx::{AssertSqlSafe, Postgres, SqliteConnection};
-
 use tokio::sync::Notify;
 
 use super::{
     Arg, Dialect, Read, Record, Row, Sql,
     fault::fault,
     feed::{CHANNEL, parts},
+    pool::{Leased, Turn},
     sqlite::Writer,
 };
 use crate::error::Result;
@@ -25,7 +25,7 @@ pub struct Transaction {
 
 enum Inner {
     Sqlite(Writing),
-    Postgres(sqlx::Transaction<'static, Postgres>),
+    Postgres(sqlx::Transaction<'static, Postgres>, Turn),
 }
 
 /// The writing connection inside `begin immediate`. Dropped before its end, it is closed, which rolls back.
@@ -62,19 +62,17 @@ impl Transaction {
         Ok(Self { inner: Inner::Sqlite(writing), ran })
     }
 
-    pub(super) fn postgres(
-        transaction: sqlx::Result<sqlx::Transaction<'static, Postgres>>,
-        ran: Arc<AtomicU64>,
-    ) -> Result<Self> {
-        let transaction = transaction.map_err(|source| fault("begin", source))?;
-        Ok(Self { inner: Inner::Postgres(transaction), ran })
+    pub(super) async fn postgres(leased: sqlx::Result<Leased>, ran: Arc<AtomicU64>) -> Result<Self> {
+        let begin = async { leased?.begin().await };
+        let (transaction, turn) = begin.await.map_err(|source| fault("begin", source))?;
+        Ok(Self { inner: Inner::Postgres(transaction, turn), ran })
     }
 
     /// Which database it writes to.
     pub fn dialect(&self) -> Dialect {
         match &self.inner {
             Inner::Sqlite(_) => Dialect::Sqlite,
-            Inner::Postgres(_) => Dialect::Postgres,
+            Inner::Postgres(..) => Dialect::Postgres,
         }
     }
 
@@ -122,7 +120,7 @@ impl Transaction {
                 sql.bind(Arg::Text(Some(message.to_owned()))).push(")");
                 self.execute("announce", sql).await?;
             }
-            Inner::Postgres(_) => {
+            Inner::Postgres(..) => {
                 sql.push("select count(pg_notify(")
                     .bind(Arg::Text(Some(CHANNEL.to_owned())))
                     .push(", p)) from unnest(");
@@ -146,7 +144,9 @@ impl Transaction {
                     writing.announced.notify_one();
                 }
             }
-            Inner::Postgres(transaction) => transaction.commit().await.map_err(|source| fault("commit", source))?,
+            Inner::Postgres(transaction, _turn) => {
+                transaction.commit().await.map_err(|source| fault("commit", source))?
+            }
         }
         Ok(())
     }
@@ -162,7 +162,7 @@ impl Transaction {
                     rows.push(read(&mut Row::sqlite(&row))?);
                 }
             }
-            Inner::Postgres(transaction) => {
+            Inner::Postgres(transaction, _) => {
                 let query = sqlx::query_with(AssertSqlSafe(text), super::postgres_arguments(args)?);
                 let mut stream = query.fetch(&mut **transaction);
                 while let Some(row) = stream.try_next().await? {
@@ -180,7 +180,7 @@ impl Transaction {
                 let query = sqlx::query_with(AssertSqlSafe(text), super::sqlite_arguments(args)?);
                 Ok(query.execute(writing.connection()).await?.rows_affected())
             }
-            Inner::Postgres(transaction) => {
+            Inner::Postgres(transaction, _) => {
                 let query = sqlx::query_with(AssertSqlSafe(text), super::postgres_arguments(args)?);
                 Ok(query.execute(&mut **transaction).await?.rows_affected())
             }

@@ -2,7 +2,10 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use gatherum::db::{Db, Sql};
+use gatherum::{
+    db::{Arg, Db, Sql},
+    error::Code,
+};
 
 use crate::backend::{Backend, TestDb};
 
@@ -98,5 +101,63 @@ async fn a_statement_that_was_given_up_leaves_its_request_another_connection() {
         }
 
         ask(&db).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_above_those_that_are_kept_are_opened_for_who_has_waited() {
+    for backend in Backend::all().await.into_iter().filter(|backend| *backend == Backend::Postgres) {
+        let test = backend.database().await;
+        let mut config = test.config.clone();
+        (config.pool_size, config.max_overflow) = (2, 1);
+        let db = Db::open(&config).await.expect("the database");
+
+        join_all((0..2).map(|_| async { ask(&db.session()).await })).await;
+        assert!(db.usage().size <= 2, "{:?}", db.usage());
+
+        let kept = [db.begin().await.expect("a connection"), db.begin().await.expect("a connection")];
+        let above = ask(&db).await;
+        assert!(above > 0);
+        assert_eq!((db.usage().size, db.usage().max), (3, 3));
+        drop(kept);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_closed_its_connections_is_asked_over_new_ones() {
+    for backend in Backend::all().await.into_iter().filter(|backend| *backend == Backend::Postgres) {
+        let test = backend.database().await;
+        let db = open(&test, 3).await;
+        let before = join_all((0..3).map(|_| async { ask(&db.session()).await })).await;
+
+        let mut end = test.db.sql();
+        end.push("select count(pg_terminate_backend(pid)) from pg_stat_activity where pid::text = any(");
+        end.bind(Arg::Texts(before.iter().map(i64::to_string).collect())).push(")");
+        test.db.fetch::<i64>("end", end).await.expect("the right to end connections");
+
+        let mut answered = Vec::new();
+        for _ in 0..10 {
+            answered.extend(db.session().fetch::<i64>("who", who(&db)).await.ok().map(|who| who[0]));
+        }
+        assert!(answered.len() >= 7, "each connection fails at most once: {answered:?}");
+        assert!(answered.iter().all(|connection| !before.contains(connection)), "{before:?} {answered:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_left_open_by_a_database_that_was_closed() {
+    for backend in Backend::all().await {
+        let test = backend.database().await;
+        let db = open(&test, 3).await;
+        join_all((0..6).map(|_| async { ask(&db.session()).await })).await;
+        let kept = db.session();
+        ask(&kept).await;
+
+        let (closed, ()) =
+            tokio::join!(tokio::time::timeout(Duration::from_secs(10), db.close()), async { drop(kept) });
+
+        closed.expect("every connection comes back");
+        assert_eq!(db.usage().size, 0, "{backend:?}");
+        assert_eq!(db.fetch::<i64>("who", who(&db)).await.expect_err("it is closed").code, Code::Unavailable);
     }
 }
