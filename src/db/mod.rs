@@ -215,7 +215,8 @@ impl Db {
     /// As much of a statement's text as a log line may have. It holds no values: those are parameters.
     fn logged_text(&self, sql: &Sql) -> String {
         const LENGTH_MAX: usize = 500;
-        sql.text().chars().take(LENGTH_MAX).collect()
+        let text = sql.text();
+        text[..text.floor_char_boundary(LENGTH_MAX)].to_owned()
     }
 
     fn log(&self, statement: &'static str, text: &str, elapsed: Duration) {

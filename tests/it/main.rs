@@ -9,6 +9,7 @@ mod fixture;
 mod following;
 mod hostile;
 mod http;
+mod instructions;
 mod migrations;
 mod model;
 mod modules;
