@@ -1,21 +1,23 @@
 //! `gatherum import`, `gatherum export`, `gatherum backup`.
 use std::{
+    fmt::Write as _,
     fs::File,
     io::{self, BufWriter, IsTerminal, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{Outcome, output};
 use crate::{
+    app,
     catalog::collection,
     config::Config,
     db::{Db, migrate},
     graphql::id,
-    transfer::{self, Source},
+    transfer::{self, Report, Source},
 };
 
 /// Records after which a line is printed where there is no terminal.
@@ -38,6 +40,9 @@ enum SourceArgs {
     Skillmeat {
         /// The file, such as ~/.skillmeat/cache/cache.db
         file: PathBuf,
+        /// Go on: import what SkillMeat writes from now on, and remove what it removes, until stopped by Ctrl-C
+        #[arg(long)]
+        watch: bool,
     },
     /// A folder with skills/*/SKILL.md, agents/**/*.md and commands/**/*.md
     Claude {
@@ -64,7 +69,7 @@ enum SourceArgs {
 impl From<SourceArgs> for Source {
     fn from(args: SourceArgs) -> Self {
         match args {
-            SourceArgs::Skillmeat { file } => Self::SkillMeat(file),
+            SourceArgs::Skillmeat { file, .. } => Self::SkillMeat(file),
             SourceArgs::Claude { folder } => Self::Claude(folder),
             SourceArgs::DealBrain { file } => Self::DealBrain(file),
             SourceArgs::Ndjson { file } if file.as_os_str() == "-" => Self::Ndjson(None),
@@ -75,6 +80,10 @@ impl From<SourceArgs> for Source {
 }
 
 pub(super) async fn import(args: ImportArgs, config: &Config) -> Result<Outcome> {
+    if let SourceArgs::Skillmeat { file, watch: true } = &args.source {
+        ensure!(!args.dry_run, "--dry-run keeps nothing, and --watch goes on: choose one of them");
+        return watch(file, config).await;
+    }
     let db = open(config).await?;
     let bar = io::stderr().is_terminal().then(|| {
         let style = ProgressStyle::with_template("{spinner} {human_pos} records, {per_sec}, {elapsed}");
@@ -97,6 +106,47 @@ pub(super) async fn import(args: ImportArgs, config: &Config) -> Result<Outcome>
         output::say("dry run: nothing was kept")?;
     }
     Ok(if report.refused() == 0 { Outcome::Done } else { Outcome::Refused })
+}
+
+/// Imports a SkillMeat database again and again, until stopped.
+async fn watch(file: &Path, config: &Config) -> Result<Outcome> {
+    let db = open(config).await?;
+    let mut refused = None;
+    let told = |outcome: Result<Report>| {
+        match outcome {
+            // The whole report, where it has other refusals than the one before.
+            Ok(report) if refused != Some(report.refused()) => {
+                output::print(&report.to_string())?;
+                if refused.replace(report.refused()).is_none() {
+                    output::say(&format!("watching {}: stop with Ctrl-C", file.display()))?;
+                }
+            }
+            Ok(report) if report.written() > 0 => output::say(&line(&report))?,
+            Ok(_) => {}
+            Err(error) => output::note(&format!("{error:#}: it is tried again")),
+        }
+        Ok(())
+    };
+    tokio::select! {
+        failed = transfer::watch(&db, file, told) => failed?,
+        () = app::stop_signal() => {}
+    }
+    db.close().await;
+    Ok(Outcome::Done)
+}
+
+/// What an import came to, as one line.
+fn line(report: &Report) -> String {
+    let now = jiff::Timestamp::now();
+    let mut line = format!("{now:.0}");
+    for (kind, counts) in &report.kinds {
+        for (count, done) in [(counts.created, "created"), (counts.updated, "updated"), (counts.removed, "removed")] {
+            if count > 0 {
+                let _ = write!(line, " {kind} {done}: {count}");
+            }
+        }
+    }
+    line
 }
 
 /// Exporting.

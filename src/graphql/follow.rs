@@ -20,6 +20,9 @@ use crate::{
 /// Changes that wait for one who follows; whoever is further behind is told to read again.
 const QUEUE_LENGTH: usize = 1_024;
 
+/// Announced where there is more than can be told: those who follow are told to read again.
+pub const UNTOLD: &str = "null";
+
 /// The root of subscriptions: one change, as it was announced.
 pub trait Change: Object + DeserializeOwned {}
 impl<T: Object + DeserializeOwned> Change for T {}
@@ -68,8 +71,9 @@ impl<S> Drop for Hub<S> {
 async fn listen<S: Change>(mut feed: Feed, news: broadcast::Sender<News<S>>) {
     loop {
         match feed.next().await {
-            Heard::Message(message) => match serde_json::from_str::<Vec<S>>(&message) {
-                Ok(changes) => {
+            Heard::Message(message) => match serde_json::from_str::<Option<Vec<S>>>(&message) {
+                Ok(None) => drop(news.send(News::Lost)),
+                Ok(Some(changes)) => {
                     for change in changes {
                         let _ = news.send(News::Change(Arc::new(change)));
                     }

@@ -28,7 +28,7 @@ pub use column::{Column, Mixed, Output};
 pub use cursor::{SortType, SortValue};
 pub use engine::{Engine, introspection_json, sdl};
 pub use execute::{Node, Origin};
-pub use follow::Change;
+pub use follow::{Change, UNTOLD};
 pub use json::Leaf;
 pub use write::Write;
 

@@ -1,4 +1,5 @@
 //! Writes records: in batches, in one transaction, each batch with a number of statements that its size does not change.
+//! What changed is announced in the same transaction.
 use std::collections::{HashMap, HashSet};
 
 use anyhow::Result;
@@ -6,9 +7,10 @@ use anyhow::Result;
 use super::{
     Located, Problem, Record, Report, Source,
     record::{self, derived_id},
+    told::{Became, Telling, Told},
 };
 use crate::{
-    catalog::order,
+    catalog::{artifact, collection, group, order, tag},
     db::{
         Cell,
         CellType::{self, Id, Int, Text, Time as TimeCell},
@@ -30,28 +32,64 @@ const SLUG_SEPARATOR: &str = "\n";
 ///
 /// # Errors
 /// The source cannot be read, or the database fails; then nothing was kept.
-pub async fn import(db: &Db, source: Source, dry_run: bool, mut progress: impl FnMut(u64)) -> Result<Report> {
-    let (mut reads, reading) = source.read();
-    let mut writer = Writer::new(begin(db).await?);
-    let mut count = 0_u64;
-    while let Some(read) = reads.recv().await {
-        match read {
-            Ok(located) => writer.take(located).await?,
-            Err(problem) => writer.report.refuse(problem),
-        }
-        count += 1;
-        if count.is_multiple_of(BATCH as u64) {
-            progress(count);
-        }
-    }
-    reading.await??;
-    writer.flush().await?;
-    progress(count);
+pub async fn import(db: &Db, source: Source, dry_run: bool, progress: impl FnMut(u64)) -> Result<Report> {
+    let mut writer = Writer::new(begin(db).await?, None);
+    writer.read(source, progress).await?;
     if !dry_run {
-        writer.tx.commit().await?;
+        announce_and_commit(writer.tx, writer.told).await?;
         analyze(db).await?;
     }
     Ok(writer.report)
+}
+
+/// A source that is imported again and again. What it had before and has no longer is removed, but for tags, which others
+/// may use.
+#[derive(Debug, Default)]
+pub struct Mirror {
+    had: Option<Keys>,
+    /// Records that were refused the last time.
+    refused: u64,
+}
+
+/// The keys of a source's rows, for each table.
+type Keys = [HashSet<Vec<uuid::Uuid>>; 7];
+
+impl Mirror {
+    /// Imports what the source has now.
+    ///
+    /// Nothing is removed when the source has no artifact any more, or records are refused that were not before: then it
+    /// is more likely to be half written, or broken, than to have lost them.
+    ///
+    /// # Errors
+    /// As [`import`]; the next import goes on from the one before.
+    pub async fn import(&mut self, db: &Db, source: Source, progress: impl FnMut(u64)) -> Result<Report> {
+        let mut writer = Writer::new(begin(db).await?, Some(Keys::default()));
+        writer.read(source, progress).await?;
+        let has = writer.keys.take().unwrap_or_default();
+        let may_remove = !has[ARTIFACTS_PLACE].is_empty() && writer.report.refused() <= self.refused;
+        if let Some(had) = self.had.as_ref().filter(|_| may_remove) {
+            writer.remove(had, &has).await?;
+        }
+        let report = writer.report;
+        announce_and_commit(writer.tx, writer.told).await?;
+        if report.written() >= BATCH as u64 {
+            analyze(db).await?;
+        }
+        // What was not removed now may be later.
+        match self.had.as_mut().filter(|_| !may_remove) {
+            Some(had) => had.iter_mut().zip(has).for_each(|(had, has)| had.extend(has)),
+            None => self.had = Some(has),
+        }
+        self.refused = report.refused();
+        Ok(report)
+    }
+}
+
+async fn announce_and_commit(mut tx: Transaction, told: Told) -> Result<()> {
+    if let Some(message) = told.message() {
+        tx.announce(&message).await?;
+    }
+    Ok(tx.commit().await?)
 }
 
 /// Gathers PostgreSQL's statistics anew. Until its own daemon comes by, plans are made for tables as they were: on a
@@ -93,6 +131,7 @@ struct Table {
     /// What its rows are called in the report.
     kind: &'static str,
     name: &'static str,
+    telling: Telling,
     /// Columns of the row table; the first `keys` are the key. The last one numbers the rows.
     columns: &'static [(&'static str, CellType)],
     keys: usize,
@@ -111,6 +150,7 @@ struct Table {
 const TAGS: Table = Table {
     kind: "tags",
     name: "tags",
+    telling: Telling::Object(tag::PREFIX),
     columns: &[("id", Id), ("name", Text), ("slug", Text), ("color", Text), ("created_at", TimeCell), ("n", Int)],
     keys: 1,
     compared: &[],
@@ -123,6 +163,7 @@ const TAGS: Table = Table {
 const ARTIFACTS: Table = Table {
     kind: "artifacts",
     name: "artifacts",
+    telling: Telling::Object(artifact::PREFIX),
     columns: &[
         ("id", Id),
         ("type", Text),
@@ -156,6 +197,7 @@ const ARTIFACTS: Table = Table {
 const VERSIONS: Table = Table {
     kind: "versions",
     name: "artifact_versions",
+    telling: Telling::Part(artifact::PREFIX, 1),
     columns: &[
         ("id", Id),
         ("artifact_id", Id),
@@ -176,6 +218,7 @@ const VERSIONS: Table = Table {
 const COLLECTIONS: Table = Table {
     kind: "collections",
     name: "collections",
+    telling: Telling::Object(collection::PREFIX),
     columns: &[
         ("id", Id),
         ("name", Text),
@@ -201,6 +244,7 @@ const COLLECTIONS: Table = Table {
 const GROUPS: Table = Table {
     kind: "groups",
     name: "groups",
+    telling: Telling::Object(group::PREFIX),
     columns: &[
         ("id", Id),
         ("collection_id", Id),
@@ -230,6 +274,7 @@ const GROUPS: Table = Table {
 const MEMBERSHIPS: Table = Table {
     kind: "memberships",
     name: "collection_artifacts",
+    telling: Telling::Member,
     columns: &[
         ("collection_id", Id),
         ("artifact_id", Id),
@@ -253,6 +298,7 @@ const MEMBERSHIPS: Table = Table {
 const GROUP_MEMBERSHIPS: Table = Table {
     kind: "group memberships",
     name: "group_artifacts",
+    telling: Telling::Part(group::PREFIX, 0),
     columns: &[("group_id", Id), ("artifact_id", Id), ("sort_key", Int), ("added_at", TimeCell), ("n", Int)],
     keys: 2,
     compared: &[],
@@ -272,6 +318,9 @@ const GROUP_MEMBERSHIPS: Table = Table {
 /// All tables, each after those that it refers to.
 const TABLES: [&Table; 7] = [&TAGS, &ARTIFACTS, &VERSIONS, &COLLECTIONS, &GROUPS, &MEMBERSHIPS, &GROUP_MEMBERSHIPS];
 
+/// The place of artifacts among the tables.
+const ARTIFACTS_PLACE: usize = 1;
+
 /// What becomes of a row, as the statement that looks at it tells.
 const NEW: i64 = 0;
 const CHANGED: i64 = 1;
@@ -288,6 +337,14 @@ struct Waiting {
     tags: Vec<String>,
 }
 
+impl Waiting {
+    /// The ids that it begins with, at most so many.
+    fn ids(&self, count: usize) -> Vec<uuid::Uuid> {
+        let id = |cell: &Cell| if let Cell::Id(id) = cell { Some(*id) } else { None };
+        self.cells.iter().take(count).filter_map(id).collect()
+    }
+}
+
 struct Writer {
     tx: Transaction,
     waiting: [Vec<Waiting>; 7],
@@ -298,10 +355,13 @@ struct Writer {
     seen: HashSet<uuid::Uuid>,
     now: Time,
     report: Report,
+    told: Told,
+    /// The keys of all rows, where they are asked for.
+    keys: Option<Keys>,
 }
 
 impl Writer {
-    fn new(tx: Transaction) -> Self {
+    fn new(tx: Transaction, keys: Option<Keys>) -> Self {
         let now = Time(jiff::Timestamp::now().as_microsecond());
         Self {
             tx,
@@ -311,15 +371,36 @@ impl Writer {
             seen: HashSet::new(),
             now,
             report: Report::default(),
+            told: Told::default(),
+            keys,
         }
+    }
+
+    /// Writes all that the source has.
+    async fn read(&mut self, source: Source, mut progress: impl FnMut(u64)) -> Result<()> {
+        let (mut reads, reading) = source.read();
+        let mut count = 0_u64;
+        while let Some(read) = reads.recv().await {
+            match read {
+                Ok(located) => self.take(located).await?,
+                Err(problem) => self.report.refuse(problem),
+            }
+            count += 1;
+            if count.is_multiple_of(BATCH as u64) {
+                progress(count);
+            }
+        }
+        reading.await??;
+        self.flush().await?;
+        progress(count);
+        Ok(())
     }
 
     async fn take(&mut self, located: Located) -> Result<()> {
         let Some((table, cells, tags)) = cells(located.record, self.now) else { return Ok(()) };
-        let keys = cells.iter().take(TABLES[table].keys);
-        let key = keys.filter_map(|cell| if let Cell::Id(id) = cell { Some(*id) } else { None }).collect();
         let given = if let Cell::Id(id) = cells[0] { Some(id) } else { None };
         let row = Waiting { place: located.place, given, cells, tags };
+        let key = row.ids(TABLES[table].keys);
         let next = self.waiting[table].len();
         let place = *self.places[table].entry(key).or_insert(next);
         if place < next {
@@ -337,6 +418,9 @@ impl Writer {
             let mut rows = std::mem::take(&mut self.waiting[index]);
             if !rows.is_empty() {
                 self.recognise(table, &mut rows).await?;
+                if let Some(keys) = &mut self.keys {
+                    keys[index].extend(rows.iter().map(|row| row.ids(table.keys)));
+                }
                 self.write(table, rows).await?;
             }
         }
@@ -364,10 +448,60 @@ impl Writer {
                 self.report.refuse(Problem { place: row.place.clone(), reason: (*reason).to_owned() });
             }
         }
+        let became = new.iter().map(|row| (Became::New, row)).chain(changed.iter().map(|row| (Became::Changed, row)));
+        for (became, row) in became {
+            self.told.note(table.telling, became, &row.ids(2));
+        }
         let counts = self.report.kind(table.kind);
         counts.created += new.len() as u64;
         counts.updated += changed.len() as u64;
         counts.unchanged += states.iter().filter(|state| **state == ALIKE).count() as u64;
+        Ok(())
+    }
+
+    /// Removes what the source had and has no longer; last first, so that nothing goes by itself with something else.
+    async fn remove(&mut self, had: &Keys, has: &Keys) -> Result<()> {
+        let tables = TABLES.into_iter().zip(had.iter().zip(has)).rev();
+        for (table, (had, has)) in tables.filter(|(table, _)| table.name != TAGS.name) {
+            let gone: Vec<&Vec<uuid::Uuid>> = had.difference(has).collect();
+            for gone in gone.chunks(BATCH) {
+                if table.name == ARTIFACTS.name {
+                    self.leave_collections(gone).await?;
+                }
+                self.remove_rows(table, gone).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes artifacts out of all collections, also of those that the source does not have.
+    async fn leave_collections(&mut self, artifacts: &[&Vec<uuid::Uuid>]) -> Result<()> {
+        let ids: Vec<uuid::Uuid> = artifacts.iter().map(|key| key[0]).collect();
+        let mut sql = self.tx.sql();
+        sql.push("delete from collection_artifacts where artifact_id").in_ids(&ids);
+        sql.push(" returning collection_id, artifact_id");
+        for (collection, artifact) in self.tx.fetch::<(uuid::Uuid, uuid::Uuid)>("import.leave", sql).await? {
+            self.told.note(Telling::Member, Became::Gone, &[collection, artifact]);
+        }
+        Ok(())
+    }
+
+    async fn remove_rows(&mut self, table: &'static Table, gone: &[&Vec<uuid::Uuid>]) -> Result<()> {
+        let columns = &table.columns[..table.keys];
+        let rows: Vec<Vec<Cell>> = gone.iter().map(|key| key.iter().copied().map(Cell::Id).collect()).collect();
+        let told = if let Telling::Part(_, place) = table.telling { place } else { table.keys - 1 };
+        let mut sql = self.tx.sql();
+        sql.push("delete from ").push(table.name).push(" where (");
+        for (place, (name, _)) in columns.iter().enumerate() {
+            sql.push(if place > 0 { ", " } else { "" }).push(name);
+        }
+        sql.push(") in (select * from ").row_table(columns, &rows).push(" r) returning ");
+        sql.push(table.columns[0].0).push(", ").push(table.columns[told].0);
+        let removed = self.tx.fetch::<(uuid::Uuid, uuid::Uuid)>("import.remove", sql).await?;
+        for (first, second) in &removed {
+            self.told.note(table.telling, Became::Gone, &[*first, *second]);
+        }
+        self.report.kind(table.kind).removed += removed.len() as u64;
         Ok(())
     }
 
@@ -385,6 +519,8 @@ impl Writer {
         let mut sql = self.tx.sql();
         sql.push("select r.n, o.id from ").row_table(table.columns, &numbered(rows.iter()));
         sql.push(" r join ").push(table.name).push(" o on ").push(natural_key).push(" where o.id <> r.id");
+        // One that is there under its own id was renamed, and is not the one that has had the name.
+        sql.push(" and not exists (select 1 from ").push(table.name).push(" s where s.id = r.id)");
         for (n, known) in self.tx.fetch::<(i64, uuid::Uuid)>("import.recognise", sql).await? {
             let row = usize::try_from(n).ok().and_then(|n| rows.get_mut(n)).filter(|row| is_derived(row));
             if let Some(row) = row

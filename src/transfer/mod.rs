@@ -12,11 +12,14 @@ mod ndjson;
 mod record;
 mod report;
 mod skillmeat;
+mod told;
+mod watch;
 
 pub use export::export;
-pub use import::import;
+pub use import::{Mirror, import};
 pub use record::{Located, Problem, Record};
 pub use report::Report;
+pub use watch::watch;
 
 use std::{io::Cursor, path::PathBuf};
 

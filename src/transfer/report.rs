@@ -15,6 +15,8 @@ pub struct Counts {
     pub updated: u64,
     /// Those that were there alike.
     pub unchanged: u64,
+    /// Those that the source has no longer.
+    pub removed: u64,
 }
 
 /// What an import came to: counts for each kind of record, and what was refused.
@@ -37,6 +39,15 @@ impl Report {
         &self.problems
     }
 
+    /// How many rows were written or removed.
+    pub fn written(&self) -> u64 {
+        self.kinds.values().map(|counts| counts.created + counts.updated + counts.removed).sum()
+    }
+
+    fn removes(&self) -> bool {
+        self.kinds.values().any(|counts| counts.removed > 0)
+    }
+
     pub(super) fn refuse(&mut self, problem: Problem) {
         self.refused += 1;
         if self.problems.len() < SHOWN_MAX {
@@ -51,9 +62,13 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(formatter, "{:<20} {:>10} {:>10} {:>10}", "", "created", "updated", "unchanged")?;
+        let removed = |text: &dyn fmt::Display| if self.removes() { format!(" {text:>10}") } else { String::new() };
+        let head = removed(&"removed");
+        writeln!(formatter, "{:<20} {:>10} {:>10} {:>10}{head}", "", "created", "updated", "unchanged")?;
         for (kind, counts) in &self.kinds {
-            writeln!(formatter, "{kind:<20} {:>10} {:>10} {:>10}", counts.created, counts.updated, counts.unchanged)?;
+            let Counts { created, updated, unchanged, .. } = counts;
+            let removed = removed(&counts.removed);
+            writeln!(formatter, "{kind:<20} {created:>10} {updated:>10} {unchanged:>10}{removed}")?;
         }
         writeln!(formatter, "{:<20} {:>10}", "refused", self.refused)?;
         for problem in &self.problems {

@@ -2,12 +2,17 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
 };
+
+use futures_util::StreamExt;
 
 use gatherum::{
     catalog::collection,
     db::Db,
-    transfer::{Report, Source, export, import},
+    graphql::{Execute, Request},
+    transfer::{Mirror, Report, Source, export, import, watch},
 };
 use sqlx::{ConnectOptions, Executor, sqlite::SqliteConnectOptions};
 use tempfile::TempDir;
@@ -261,6 +266,105 @@ async fn every_shape_of_skillmeats_database_is_imported() {
                 assert_eq!(answer["data"]["collections"]["nodes"], expected, "{backend:?}");
             }
         }
+    }
+}
+
+/// What SkillMeat writes while it is watched: a new artifact in a collection, a change, an artifact that leaves.
+const WRITES: &str = "
+    insert into artifacts values ('skill:new', '00000000000000000000000000000009', 'p', 'new', 'skill', null, null, '2026-01-01 10:00:00', '2026-01-01 10:00:00', null);
+    insert into collection_artifacts values ('c2', '00000000000000000000000000000009', '2026-01-06 10:00:00', null, null, null, null, null);
+    update collections set name = 'Renamed' where id = 'default';
+    delete from collection_artifacts where collection_id = 'default' and artifact_uuid = '00000000000000000000000000000003';
+    delete from artifacts where id = 'command:b';
+    delete from groups where id = 'g2';
+    delete from tags where id = 't1';";
+
+async fn run(path: &Path, sql: &'static str) {
+    let options = SqliteConnectOptions::new().filename(path);
+    options.connect().await.expect("a file").execute(sql).await.expect("statements that are right");
+}
+
+fn counts(report: &Report, kind: &str) -> [u64; 4] {
+    let counts = report.kinds.get(kind).copied().unwrap_or_default();
+    [counts.created, counts.updated, counts.unchanged, counts.removed]
+}
+
+#[tokio::test]
+async fn what_a_mirrored_source_has_lost_is_removed() {
+    let directory = TempDir::new().expect("a directory");
+    for backend in Backend::all().await {
+        let path = directory.path().join(format!("{backend:?}.db"));
+        database_of(SHAPES[0], &path).await;
+        let test = backend.database().await;
+        let (mut mirror, source) = (Mirror::default(), Source::SkillMeat(path.clone()));
+        let mut import = async || mirror.import(&test.db, source.clone(), |_| {}).await.expect("an import");
+
+        let first = import().await;
+        assert_eq!((counts(&first, "artifacts"), counts(&first, "tags")), ([2, 0, 0, 0], [2, 0, 0, 0]), "{first}");
+        run(&path, WRITES).await;
+        // A name that another collection had until now is taken while that one is renamed.
+        let renaming = import().await;
+        assert_eq!((renaming.refused(), counts(&renaming, "artifacts")), (1, [1, 0, 1, 0]), "{renaming}");
+        let second = import().await;
+        assert_eq!(counts(&second, "artifacts"), [0, 0, 2, 1], "{second}");
+        assert_eq!(counts(&second, "memberships")[3], 1, "{second}");
+        assert_eq!(counts(&second, "groups"), [0, 0, 1, 1], "{second}");
+        // Others may use a tag.
+        assert_eq!(counts(&second, "tags")[3], 0, "{second}");
+        assert_eq!(import().await.written(), 0);
+
+        // A file that is being made anew has lost nothing.
+        run(&path, "delete from artifacts; delete from collection_artifacts").await;
+        assert_eq!(import().await.written(), 0);
+        let answer = ask(&engine(&test.db), "{ artifacts { totalCount } collections { nodes { name } } }").await;
+        let expected = serde_json::json!({
+            "artifacts": { "totalCount": 2 },
+            "collections": { "nodes": [{ "name": "Mine" }, { "name": "Renamed" }] },
+        });
+        assert_eq!(answer["data"], expected, "{backend:?}");
+    }
+}
+
+#[tokio::test]
+async fn who_follows_hears_of_what_a_watched_database_is_written() {
+    let directory = TempDir::new().expect("a directory");
+    for backend in Backend::all().await {
+        let path = directory.path().join(format!("{backend:?}.db"));
+        database_of(SHAPES[0], &path).await;
+        let test = backend.database().await;
+        let engine = Arc::new(engine(&test.db));
+        let (sender, mut reports) = tokio::sync::mpsc::unbounded_channel();
+        let watched = (test.db.clone(), path.clone());
+        let watching = tokio::spawn(async move {
+            watch(&watched.0, &watched.1, |outcome| Ok(sender.send(outcome.expect("an import"))?)).await
+        });
+        reports.recv().await.expect("the first import");
+        let query = "subscription { catalogChanged { kind node { ... on Artifact { name } ... on Collection { name } ... on Group { name } } } }";
+        let request = Request { query: query.to_owned(), ..Request::default() };
+        let Ok(mut events) = engine.subscribe(request).await else { panic!("{query} can be followed") };
+
+        run(&path, WRITES).await;
+
+        let mut told = Vec::new();
+        while told.len() < 8 {
+            let event = tokio::time::timeout(Duration::from_secs(20), events.next()).await.expect("an event in time");
+            let event: serde_json::Value = serde_json::from_slice(&event.expect("an event").body).expect("JSON");
+            let event = &event["data"]["catalogChanged"];
+            told.push(format!("{} {}", event["kind"].as_str().expect("a kind"), event["node"]["name"]));
+        }
+        told.sort_unstable();
+        let expected = [
+            "ARTIFACTS_ADDED \"Mine (2)\"",
+            "ARTIFACTS_MOVED \"Renamed\"",
+            "ARTIFACTS_REMOVED \"Renamed\"",
+            "CREATED \"new\"",
+            "DELETED null",
+            "DELETED null",
+            "UPDATED \"Mine\"",
+            "UPDATED \"Renamed\"",
+        ];
+        assert_eq!(told, expected, "{backend:?}");
+        watching.abort();
     }
 }
 
