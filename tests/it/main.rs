@@ -3,6 +3,7 @@ mod app;
 mod backend;
 mod cases;
 mod commands;
+mod crash;
 mod differential;
 mod documents;
 mod fixture;
