@@ -10,6 +10,7 @@ use async_graphql::{
     registry::{MetaType, Registry},
 };
 use futures_util::{FutureExt, Stream, StreamExt, stream};
+use tokio::sync::Semaphore;
 use tracing::{error, warn};
 use uuid::Uuid;
 
@@ -36,6 +37,9 @@ pub struct Engine<Q: Object, M: Object = Absent, S: Change = Absent> {
     types: Types,
     sdl: String,
     guard: Guard,
+    introspection: bool,
+    /// A permit for each event that is executed.
+    events: Semaphore,
     documents: Documents,
     validator: Stock<Q, M, S>,
     introspector: Stock<Q, M, S>,
@@ -66,7 +70,11 @@ impl<Q: Object, M: Object, S: Change> Engine<Q, M, S> {
         declaring.object::<S>();
         let types = declaring.finish();
         let introspector = stock::<Q, M, S>().finish();
-        let validator = stock::<Q, M, S>().extension(ValidateOnly).finish();
+        let validator = stock::<Q, M, S>().extension(ValidateOnly);
+        // A message that names what is spelled alike would tell the schema bit by bit.
+        let validator = if limits.introspection { validator } else { validator.disable_suggestions() };
+        let validator = validator.finish();
+        let introspection = limits.introspection;
         let sdl = sdl::<Q, M, S>();
         let documents = Documents::new(limits.document_cache_bytes);
         let guard = Guard::new(&sdl, limits)?;
@@ -77,6 +85,8 @@ impl<Q: Object, M: Object, S: Change> Engine<Q, M, S> {
             types,
             sdl,
             guard,
+            introspection,
+            events: Semaphore::new(EVENTS_MAX),
             documents,
             validator,
             introspector,
@@ -136,6 +146,10 @@ impl<Q: Object, M: Object, S: Change> Engine<Q, M, S> {
         if request.queries_only && kind != Operation::Query {
             let message = "GET executes queries alone: send mutations and subscriptions by POST";
             return Err(refuse(vec![plain(Error::new(Code::BadRequest, message))]));
+        }
+        if !self.introspection && introspects(&document.document, &document.operation.node.selection_set.node.items) {
+            let message = "introspection is switched off on this server: ask its operator for the schema";
+            return Err(refuse(vec![plain(Error::new(Code::GraphqlValidationFailed, message))]));
         }
         if alike == Alike::No {
             self.validate(request, &document.document).await.map_err(refuse)?;
@@ -271,8 +285,8 @@ impl<Q: Object, M: Object, S: Change> Execute for Engine<Q, M, S> {
         Ok(stream::unfold(Some(subscription), |subscription| async { subscription?.next().await }).boxed())
     }
 
-    fn sdl(&self) -> &str {
-        &self.sdl
+    fn sdl(&self) -> Option<&str> {
+        self.introspection.then_some(&self.sdl)
     }
 }
 
@@ -301,7 +315,10 @@ impl<Q: Object, M: Object, S: Change> Subscription<Q, M, S> {
             if (self.belonging)(&change) {
                 let root = (*change).clone();
                 let context = self.engine.context(&self.engine.db.primary());
+                // It is never closed, so there is a turn for everyone.
+                let turn = self.engine.events.acquire().await;
                 let answer = self.engine.run(&self.prepared, root, context, HashMap::new()).await;
+                drop(turn);
                 return Some((respond(answer, &self.request, start), Some(self)));
             }
         }
@@ -416,6 +433,9 @@ fn stock_request(request: &Request, document: &ExecutableDocument) -> async_grap
     stock.set_parsed_query(document.clone());
     stock
 }
+
+/// Events that are executed at once: one change is an event for each who follows it, and requests need the database too.
+const EVENTS_MAX: usize = 32;
 
 /// Statements of one relationship in one request from which on a warning is logged.
 const N_PLUS_ONE_FROM: usize = 10;

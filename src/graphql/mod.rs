@@ -210,5 +210,5 @@ pub trait Execute: Send + Sync {
     async fn subscribe(self: Arc<Self>, request: Request) -> Result<Responses, Response>;
 
     /// The schema in the schema definition language.
-    fn sdl(&self) -> &str;
+    fn sdl(&self) -> Option<&str>;
 }

@@ -6,6 +6,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+use super::cors::Origin;
 use crate::duration;
 
 /// Where the server listens and what it accepts.
@@ -18,6 +19,8 @@ pub struct Config {
     /// server that listens on a loopback address refuses all others, any other server does so once a name is given
     /// here. Default none.
     pub allowed_hosts: Vec<String>,
+    /// Origins of sites whose pages may use this server from a browser, such as `https://app.example`. Default none.
+    pub cors_origins: Vec<Origin>,
     /// Bytes of a request's body. Default 1048576.
     pub body_bytes: usize,
     /// Bytes of all bodies that are being read or answered, of each its part above 16384; more are answered OVERLOADED.
@@ -76,6 +79,7 @@ impl Default for Config {
         Self {
             bind: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
             allowed_hosts: Vec::new(),
+            cors_origins: Vec::new(),
             body_bytes: 1_048_576,
             body_bytes_total: 67_108_864,
             answer_bytes_total: 268_435_456,

@@ -12,7 +12,7 @@ use tracing::info;
 
 use super::{
     Site, body, console, events,
-    frame::RequestId,
+    frame::{self, RequestId},
     header_text,
     negotiation::{MediaType, is_json, negotiate, prefers_events, prefers_html},
     parameters,
@@ -62,7 +62,9 @@ pub(super) async fn answer(State(site): State<Site>, request: Request) -> Respon
 
 /// The schema in its definition language.
 pub(super) async fn schema(State(site): State<Site>) -> Response {
-    let sdl = site.inner.execute.sdl().to_owned();
+    let Some(sdl) = site.inner.execute.sdl().map(str::to_owned) else {
+        return frame::not_found().await;
+    };
     ([(header::CONTENT_TYPE, "application/graphql; charset=utf-8")], sdl).into_response()
 }
 

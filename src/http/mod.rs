@@ -4,6 +4,7 @@ mod body;
 mod config;
 mod connection;
 mod console;
+mod cors;
 mod events;
 mod frame;
 mod graphql;
@@ -35,6 +36,7 @@ use tower_http::compression::{
 use crate::graphql::Execute;
 
 pub use config::Config;
+pub use cors::Origin;
 pub use health::{Health, Pool};
 pub use server::run;
 
@@ -118,10 +120,11 @@ impl Site {
         if self.config().graphiql {
             router = router.merge(console::router());
         }
-        router
-            .fallback(frame::not_found)
-            .layer(middleware::from_fn_with_state(self.clone(), frame::frame))
-            .with_state(self.clone())
+        router = router.fallback(frame::not_found);
+        if !self.config().cors_origins.is_empty() {
+            router = router.layer(cors::layer(&self.config().cors_origins));
+        }
+        router.layer(middleware::from_fn_with_state(self.clone(), frame::frame)).with_state(self.clone())
     }
 }
 

@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use axum::http::{HeaderMap, HeaderName, Method, StatusCode, Version, header, request::Parts, uri::Authority};
 
-use super::{Config, header_text, refusal::Refusal};
+use super::{Config, cors::Origin, header_text, refusal::Refusal};
 use crate::error::Code;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -21,7 +21,7 @@ pub(super) fn check(config: &Config, parts: &Parts) -> Result<(), Refusal> {
     if PROBES.contains(&parts.uri.path()) {
         return Ok(());
     }
-    let names = Names { address: config.bind, allowed: &config.allowed_hosts };
+    let names = Names { address: config.bind, allowed: &config.allowed_hosts, friends: &config.cors_origins };
     let host = addressee(parts)?;
     if !names.include(&host) {
         let message = "this server does not answer to that host name: add it to http.allowed_hosts";
@@ -52,6 +52,8 @@ fn addressee(parts: &Parts) -> Result<Authority, Refusal> {
 struct Names<'a> {
     address: SocketAddr,
     allowed: &'a [String],
+    /// Origins of other sites that may use this one.
+    friends: &'a [Origin],
 }
 
 impl Names<'_> {
@@ -89,7 +91,8 @@ fn is_loopback(host: &Authority) -> bool {
 fn is_from_elsewhere(headers: &HeaderMap, host: &Authority, names: &Names) -> bool {
     let is_own = |origin: &str| {
         let authority = origin.split_once("://").map_or("", |(_, authority)| authority);
-        authority.eq_ignore_ascii_case(host.as_str()) || names.allow_origin(authority)
+        let is_friend = names.friends.iter().any(|friend| friend.as_str() == origin);
+        authority.eq_ignore_ascii_case(host.as_str()) || names.allow_origin(authority) || is_friend
     };
     match headers.get(header::ORIGIN) {
         Some(origin) => !origin.to_str().is_ok_and(is_own),
@@ -211,6 +214,26 @@ mod tests {
             let headers = [&[("host", "localhost:8080")], headers].concat();
 
             assert_eq!(status(&config, &request("POST", "/graphql", &headers)), expected, "{headers:?}");
+        }
+    }
+
+    #[test]
+    fn a_site_that_is_named_may_use_the_server() {
+        let origins = ["https://app.example", "http://localhost:3000"];
+        let origins = origins.map(|origin| origin.to_owned().try_into().expect("an origin")).into();
+        let config = Config { cors_origins: origins, ..config("127.0.0.1:8080", &[]) };
+        for (origin, expected) in [
+            ("https://app.example", 200),
+            ("http://localhost:3000", 200),
+            ("http://app.example", 403),
+            ("https://app.example:444", 403),
+            ("https://app.example.evil.example", 403),
+            ("http://localhost:3001", 403),
+            ("null", 403),
+        ] {
+            let headers = [("host", "localhost:8080"), ("origin", origin), ("sec-fetch-site", "cross-site")];
+
+            assert_eq!(status(&config, &request("POST", "/graphql", &headers)), expected, "{origin}");
         }
     }
 

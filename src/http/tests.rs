@@ -124,8 +124,8 @@ impl Execute for Fake {
         }
     }
 
-    fn sdl(&self) -> &str {
-        "type Query { ok: Boolean }"
+    fn sdl(&self) -> Option<&str> {
+        Some("type Query { ok: Boolean }")
     }
 }
 
@@ -214,6 +214,40 @@ fn post(query: &str) -> String {
         "POST /graphql HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
     )
+}
+
+/// What a browser asks before it lets a page of `origin` send a request.
+async fn preflight(server: &Server, origin: &str) -> reqwest::Response {
+    let request = server.client.request(reqwest::Method::OPTIONS, server.url("/graphql")).header("origin", origin);
+    let request = request.header("access-control-request-method", "POST");
+    request.header("access-control-request-headers", "content-type,authorization").send().await.expect("an answer")
+}
+
+#[tokio::test]
+async fn pages_of_other_sites_are_let_in_by_name_alone() {
+    const APP: &str = "https://app.example";
+    let closed = Server::start(|_| {}).await;
+    let open = Server::start(|config| config.cors_origins = vec![APP.to_owned().try_into().expect("an origin")]).await;
+    for (server, origin, status) in [(&closed, APP, 403), (&open, "https://evil.example", 403), (&open, APP, 200)] {
+        let before = preflight(server, origin).await;
+        let after = server.post("{ ok }").header("origin", origin).send().await.expect("an answer");
+
+        for response in [before, after] {
+            assert_eq!(response.status(), status, "{origin}");
+            let allowed = response.headers().get("access-control-allow-origin").map(|value| value.as_bytes());
+            assert_eq!(allowed, (status == 200).then_some(APP.as_bytes()), "{origin}");
+            assert!(!response.headers().contains_key("access-control-allow-credentials"));
+        }
+    }
+    let allowed = preflight(&open, APP).await;
+    assert!(
+        allowed.headers()["access-control-allow-headers"].to_str().is_ok_and(|text| text.contains("authorization"))
+    );
+    // Without a browser nothing is different.
+    let plain = closed.post("{ ok }").send().await.expect("an answer");
+    assert_eq!((plain.status().as_u16(), plain.headers()["vary"].as_bytes()), (200, &b"Accept"[..]));
+    closed.stop().await;
+    open.stop().await;
 }
 
 async fn json_of(request: reqwest::RequestBuilder) -> (u16, Value) {

@@ -97,3 +97,36 @@ async fn a_known_document_is_answered_like_an_unknown_one() {
     }
     assert!(answered >= 12 && refused >= 12, "{answered} answered, {refused} refused");
 }
+
+#[tokio::test]
+async fn a_server_can_keep_its_schema_to_itself() {
+    let test = Backend::Sqlite.database().await;
+    fixture::fill(&test.db, 20).await;
+    let closed = engine_with(&test.db, |config| config.limits.introspection = false);
+    let open = engine(&test.db);
+    for (query, is_answered) in [
+        ("{ __typename artifacts(first: 1) { nodes { __typename name } } }", true),
+        ("{ __schema { types { name } } }", false),
+        ("{ a: __type(name: \"Artifact\") { name } }", false),
+        (
+            "{ artifacts(first: 1) { nodes { name } } ...F } fragment F on Query { ... { __schema { types { name } } } }",
+            false,
+        ),
+    ] {
+        // Asked twice: what is refused is not remembered as valid.
+        for _ in 0..2 {
+            let answer = ask(&closed, query, None, &json!({})).await;
+            assert_eq!(answer["data"].is_object(), is_answered, "{query} {answer}");
+            if !is_answered {
+                assert_eq!(answer["errors"][0]["extensions"]["code"], "GRAPHQL_VALIDATION_FAILED", "{answer}");
+            }
+        }
+        assert!(ask(&open, query, None, &json!({})).await["data"].is_object(), "{query}");
+    }
+    assert!(closed.sdl().is_none() && open.sdl().is_some());
+    let message = |answer: Value| answer["errors"][0]["message"].as_str().expect("a message").to_owned();
+    let misspelt = "{ artifact(id: \"x\") { nam } }";
+    assert!(message(ask(&open, misspelt, None, &json!({})).await).contains("name"));
+    let told = message(ask(&closed, misspelt, None, &json!({})).await);
+    assert!(!told.contains("name"), "{told}");
+}

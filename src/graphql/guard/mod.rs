@@ -62,6 +62,9 @@ pub struct Limits {
     pub page_size_max: u32,
     /// Bytes of memory in which parsed and validated documents are kept, about. Default 8388608; 0 keeps none.
     pub document_cache_bytes: usize,
+    /// Answers `__schema` and `__type`, and `/schema.graphql`. Default true. Whoever knows a field can ask for it either
+    /// way.
+    pub introspection: bool,
 }
 
 impl Default for Limits {
@@ -80,6 +83,7 @@ impl Default for Limits {
             page_size_default: 50,
             page_size_max: 100,
             document_cache_bytes: 8 << 20,
+            introspection: true,
         }
     }
 }

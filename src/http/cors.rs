@@ -1,0 +1,94 @@
+//! Which other sites' pages may use the server from a browser: none, unless they are named.
+use std::time::Duration;
+
+use axum::http::{HeaderName, HeaderValue, Method, Uri, header};
+use serde::{Deserialize, Serialize};
+use tower_http::cors::{AllowOrigin, CorsLayer};
+
+/// How long a browser may remember what it was allowed.
+const MAX_AGE: Duration = Duration::from_secs(3_600);
+
+/// The origin of a site as browsers send it: scheme, host in lower case, and port where it is not the scheme's own.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Origin(HeaderValue);
+
+impl Origin {
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        self.0.to_str().unwrap_or_default()
+    }
+}
+
+impl From<Origin> for String {
+    fn from(origin: Origin) -> Self {
+        origin.as_str().to_owned()
+    }
+}
+
+impl TryFrom<String> for Origin {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let wrong = || format!("`{text}` is no origin: write https://host or https://host:port, in lower case");
+        let uri: Uri = text.parse().map_err(|_| wrong())?;
+        let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else { return Err(wrong()) };
+        let plain = format!("{scheme}://{}", authority.as_str().to_ascii_lowercase());
+        let own_port = if scheme == "https" { ":443" } else { ":80" };
+        let is_origin = matches!(scheme, "http" | "https")
+            && plain == text
+            && !text.ends_with(own_port)
+            && !authority.as_str().contains('@');
+        match HeaderValue::from_str(&text) {
+            Ok(value) if is_origin => Ok(Self(value)),
+            _ => Err(wrong()),
+        }
+    }
+}
+
+/// Answers what browsers ask before they let a page of one of these origins send a request, and allows it to read the
+/// answer. There are no cookies, so nothing goes with a request but what the page itself puts there.
+pub(super) fn layer(origins: &[Origin]) -> CorsLayer {
+    const SENT: [HeaderName; 6] = [
+        header::ACCEPT,
+        header::AUTHORIZATION,
+        header::CONTENT_TYPE,
+        HeaderName::from_static("idempotency-key"),
+        HeaderName::from_static("x-gatherum-stats"),
+        HeaderName::from_static("x-request-id"),
+    ];
+    const READ: [HeaderName; 3] =
+        [header::RETRY_AFTER, HeaderName::from_static("server-timing"), HeaderName::from_static("x-request-id")];
+    CorsLayer::new()
+        .allow_origin(AllowOrigin::list(origins.iter().map(|origin| origin.0.clone())))
+        .allow_methods([Method::GET, Method::POST])
+        .allow_headers(SENT)
+        .expose_headers(READ)
+        .max_age(MAX_AGE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_origin_is_written_as_browsers_send_it() {
+        for (text, is_origin) in [
+            ("https://app.example", true),
+            ("http://localhost:3000", true),
+            ("http://[::1]:3000", true),
+            ("https://app.example/", false),
+            ("https://app.example/path", false),
+            ("https://App.example", false),
+            ("https://app.example:443", false),
+            ("https://user@app.example", false),
+            ("app.example", false),
+            ("file:///home", false),
+            ("*", false),
+            ("null", false),
+            ("", false),
+        ] {
+            assert_eq!(Origin::try_from(text.to_owned()).is_ok(), is_origin, "{text}");
+        }
+    }
+}
