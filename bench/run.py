@@ -132,7 +132,7 @@ def measure_load(data, quick, pace):
                 check_answers(targets, COMMON + EDGES, data)
                 for query in queries(data, COMMON + EDGES):
                     alike = [target for target in targets if query.name in COMMON or not isinstance(target, Peer)]
-                    is_side = quick or counts == "live" or query.name in EDGES
+                    is_side = quick or counts == "live"
                     for connections in (16,) if is_side else CONNECTIONS:
                         say(f"{database}, {counts} counts, {query.name}, {connections} connections")
                         for target, figures in interleaved(alike, query, connections, pace).items():
