@@ -16,7 +16,7 @@ pub struct Config {
     pub replica_url: Option<String>,
     /// Connections that are kept. Default 5.
     pub pool_size: u32,
-    /// Connections above `pool_size`, opened for requests that have waited 50 ms for one of those. Default 10.
+    /// Connections above `pool_size`, opened for requests that have waited 200 ms for one of those. Default 10.
     pub max_overflow: u32,
     /// How long a statement waits for a connection before it is answered UNAVAILABLE. Default 30 s.
     #[serde(with = "duration")]

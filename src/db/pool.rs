@@ -22,7 +22,7 @@ const ALIVE_FOR: Duration = Duration::from_millis(500);
 
 /// How long a request waits for one of the connections that are kept before it takes one above them. More statements at
 /// once than the server has cores make each of them slower, and some of them much slower.
-const OVERFLOW_AFTER: Duration = Duration::from_millis(50);
+const OVERFLOW_AFTER: Duration = Duration::from_millis(200);
 
 /// `pool_size` connections that are kept, and `max_overflow` above.
 ///
