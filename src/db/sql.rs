@@ -82,12 +82,15 @@ impl Sql {
 
     /// Appends a table of pairs of ids with the columns `a` and `b`; the caller names it.
     pub fn id_pair_table(&mut self, pairs: &[(Uuid, Uuid)]) -> &mut Self {
+        if self.dialect == Dialect::Sqlite {
+            // One list of pairs: two lists are two tables, which the planner takes apart.
+            let rows: Vec<_> = pairs.iter().map(|(a, b)| vec![Cell::Id(*a), Cell::Id(*b)]).collect();
+            self.push("(select unhex(value->>0) as a, unhex(value->>1) as b from json_each(");
+            return self.bind(Arg::Text(Some(rows_json(&rows)))).push("))");
+        }
         let (first, second) = pairs.iter().copied().unzip();
-        self.either("(select unhex(x.value) as a, unhex(y.value) as b from json_each(", "(select unnest(");
-        self.bind(Arg::Ids(first));
-        self.either(") x join json_each(", "::uuid[]) as a, unnest(");
-        self.bind(Arg::Ids(second));
-        self.either(") y on y.key = x.key)", "::uuid[]) as b)")
+        self.push("(select unnest(").bind(Arg::Ids(first));
+        self.push("::uuid[]) as a, unnest(").bind(Arg::Ids(second)).push("::uuid[]) as b)")
     }
 
     /// Appends a condition on the expression before it: one of `ids`.
@@ -185,6 +188,18 @@ pub enum Cell {
     Time(Time),
 }
 
+/// As SQLite reads it from a row of JSON.
+impl serde::Serialize for Cell {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Null => serializer.serialize_unit(),
+            Self::Id(id) => serializer.serialize_str(id.simple().encode_lower(&mut Uuid::encode_buffer())),
+            Self::Int(value) | Self::Time(Time(value)) => serializer.serialize_i64(*value),
+            Self::Text(text) => serializer.serialize_str(text),
+        }
+    }
+}
+
 impl From<Cell> for Arg {
     /// Null is a null text: PostgreSQL wants to know what it is that is missing.
     fn from(cell: Cell) -> Self {
@@ -204,14 +219,7 @@ const PLACES: [&str; 20] =
 
 /// Rows as an array of arrays, as SQLite reads them.
 fn rows_json(rows: &[Vec<Cell>]) -> String {
-    let cell = |cell: &Cell| match cell {
-        Cell::Null => serde_json::Value::Null,
-        Cell::Id(id) => id.simple().to_string().into(),
-        Cell::Int(value) | Cell::Time(Time(value)) => (*value).into(),
-        Cell::Text(text) => text.as_str().into(),
-    };
-    let rows: Vec<Vec<serde_json::Value>> = rows.iter().map(|row| row.iter().map(cell).collect()).collect();
-    serde_json::to_string(&rows).expect("JSON values can be written")
+    serde_json::to_string(rows).expect("cells can be written as JSON")
 }
 
 /// Ids as the JSON array of hexadecimal texts that SQLite reads with `json_each` and `unhex`.

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use async_graphql::{
-    Positioned, Value, Variables,
+    Name, Positioned, Value, Variables,
     parser::types::{BaseType, ExecutableDocument, OperationDefinition, OperationType},
 };
 use quick_cache::{Equivalent, Weighter, sync::Cache};
@@ -15,6 +15,10 @@ use super::Operation;
 /// Bytes of memory that a document takes for each byte of its text: 80 and less.
 const BYTES_PER_BYTE: u64 = 100;
 
+/// Bytes of variables that are kept with a document. They are there so that what is asked again and again as it is needs no
+/// look; a list of things to write is not.
+const VARIABLES_BYTES_MAX: u64 = 1_024;
+
 /// Documents that are kept before their sizes are known, about.
 const USUAL_BYTES: u64 = 16 << 10;
 
@@ -23,8 +27,8 @@ const USUAL_BYTES: u64 = 16 << 10;
 pub(super) struct Document {
     pub(super) document: ExecutableDocument,
     pub(super) operation: Positioned<OperationDefinition>,
-    /// With which it was found valid.
-    pub(super) variables: Variables,
+    /// With which it was found valid, if they are few and small.
+    variables: Option<Variables>,
 }
 
 /// What was found of a document holds for a request as far as its variables are alike.
@@ -66,7 +70,7 @@ struct Weigh;
 
 impl Weighter<Key, Arc<Document>> for Weigh {
     fn weight(&self, key: &Key, _: &Arc<Document>) -> u64 {
-        (key.text.len() + key.operation.len()) as u64 * BYTES_PER_BYTE
+        (key.text.len() + key.operation.len()) as u64 * BYTES_PER_BYTE + VARIABLES_BYTES_MAX
     }
 }
 
@@ -89,6 +93,15 @@ impl Documents {
 }
 
 impl Document {
+    /// A document, one of its operations, and the variables with which it is about to be looked at.
+    pub(super) fn new(
+        document: ExecutableDocument,
+        operation: Positioned<OperationDefinition>,
+        variables: &Variables,
+    ) -> Self {
+        Self { document, operation, variables: is_small(variables).then(|| variables.clone()) }
+    }
+
     pub(super) fn kind(&self) -> Operation {
         match self.operation.node.ty {
             OperationType::Query => Operation::Query,
@@ -99,7 +112,7 @@ impl Document {
 
     /// How far what was found with other variables holds for these.
     pub(super) fn alike(&self, variables: &Variables) -> Alike {
-        if *variables == self.variables {
+        if self.variables.as_ref() == Some(variables) {
             return Alike::Same;
         }
         let definitions = &self.operation.node.variable_definitions;
@@ -109,6 +122,23 @@ impl Document {
         };
         if variables.iter().all(|(name, value)| is_valid(name, value)) { Alike::Valid } else { Alike::No }
     }
+}
+
+/// Whether variables take little memory: plain values of short texts.
+fn is_small(variables: &Variables) -> bool {
+    /// Beside what a text is long.
+    const VALUE_BYTES: u64 = 64;
+    let bytes = |(name, value): (&Name, &Value)| {
+        let text = match value {
+            Value::Null | Value::Boolean(_) | Value::Number(_) => 0,
+            Value::String(text) => text.len() as u64,
+            Value::Enum(name) => name.len() as u64,
+            Value::Binary(_) | Value::List(_) | Value::Object(_) => return None,
+        };
+        Some(VALUE_BYTES + name.len() as u64 + text)
+    };
+    let bytes: Option<u64> = variables.iter().map(bytes).sum();
+    bytes.is_some_and(|bytes| bytes <= VARIABLES_BYTES_MAX)
 }
 
 /// Whether the value is of this type without a doubt: no null, and no type whose values have rules of their own.
@@ -129,11 +159,7 @@ mod tests {
         let text = "query Q($n: Int, $s: String!, $l: [Int!], $k: Kind) { f(n: $n, s: $s, l: $l, k: $k) }";
         let document = async_graphql::parser::parse_query(text).expect("a document");
         let (_, operation) = document.operations.iter().next().expect("an operation");
-        Document {
-            operation: operation.clone(),
-            document: document.clone(),
-            variables: Variables::from_json(variables),
-        }
+        Document::new(document.clone(), operation.clone(), &Variables::from_json(variables))
     }
 
     #[test]
@@ -151,6 +177,18 @@ mod tests {
             (serde_json::json!({ "s": "b", "k": "SKILL" }), Alike::No),
             (serde_json::json!({ "s": "b", "unknown": 1 }), Alike::No),
         ] {
+            assert_eq!(known.alike(&Variables::from_json(variables.clone())), alike, "{variables}");
+        }
+    }
+
+    #[test]
+    fn large_variables_are_not_kept() {
+        for (variables, alike) in [
+            (serde_json::json!({ "s": "x".repeat(500) }), Alike::Same),
+            (serde_json::json!({ "s": "x".repeat(2_000) }), Alike::Valid),
+            (serde_json::json!({ "s": "a", "l": [1] }), Alike::No),
+        ] {
+            let known = document(variables.clone());
             assert_eq!(known.alike(&Variables::from_json(variables.clone())), alike, "{variables}");
         }
     }

@@ -133,7 +133,7 @@ impl<Q: Object, M: Object, S: Change> Engine<Q, M, S> {
             None => {
                 let document = self.guard.parse(&request.query)?;
                 let operation = operation(&document, Some(name).filter(|name| !name.is_empty()))?.clone();
-                Arc::new(Document { document, operation, variables: request.variables.clone() })
+                Arc::new(Document::new(document, operation, &request.variables))
             }
         };
         let kind = document.kind();

@@ -10,7 +10,7 @@ use super::Context;
 use crate::{
     dataloader::{Rounds, Statement},
     db::{self, Dialect, Read, Record, Sql, Time, Transaction},
-    error::Result,
+    error::{Error, Result},
 };
 
 /// How often a write is tried that met another transaction.
@@ -21,7 +21,8 @@ pub struct Write<'c> {
     tx: Transaction,
     rounds: &'c Rounds,
     now: Time,
-    changes: Vec<serde_json::Value>,
+    /// A list in JSON, without its end.
+    changes: Vec<u8>,
     is_discarded: bool,
 }
 
@@ -97,7 +98,8 @@ impl<'c> Write<'c> {
 
     /// Tells those who follow of a change, once it is kept.
     pub fn announce(&mut self, change: &impl Serialize) {
-        self.changes.push(serde_json::to_value(change).expect("a change can be written as JSON"));
+        self.changes.push(if self.changes.is_empty() { b'[' } else { b',' });
+        serde_json::to_writer(&mut self.changes, change).expect("a change can be written as JSON");
     }
 
     /// Keeps nothing of what was written, although the field has a value.
@@ -110,7 +112,8 @@ impl<'c> Write<'c> {
             return Ok(());
         }
         if !self.changes.is_empty() {
-            let message = serde_json::Value::from(std::mem::take(&mut self.changes)).to_string();
+            self.changes.push(b']');
+            let message = String::from_utf8(std::mem::take(&mut self.changes)).map_err(Error::internal)?;
             self.rounds.spend()?;
             let start = Instant::now();
             self.tx.announce(&message).await?;

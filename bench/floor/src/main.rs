@@ -2,10 +2,11 @@
 //!
 //! `POST /q1` … answers what gatherum answers to `bench/queries/q1.graphql` …, byte for byte, by the same SQL statements,
 //! the same number of round trips and pools with the same settings. It reads the variables of a request and ignores the
-//! document, which the path stands for.
+//! document, which the path stands for. `POST /create` makes artifacts.
 //!
 //! Usage: `floor DATABASE_URL kept|live ADDRESS`
 mod answer;
+mod create;
 mod db;
 mod id;
 mod statements;
@@ -23,13 +24,21 @@ use axum::{
 };
 use serde::{Deserialize, Serialize};
 
+use create::{New, Writer};
 use db::Db;
 use statements::Counts;
 
 /// What all handlers share.
 struct Floor {
     db: Db,
+    writer: Writer,
     counts: Counts,
+}
+
+/// The body of a request that writes.
+#[derive(Deserialize)]
+struct Creation {
+    artifacts: Vec<New>,
 }
 
 /// The body of a request, without the document.
@@ -61,7 +70,9 @@ async fn main() -> anyhow::Result<()> {
         "live" => Counts::Live,
         other => bail!("counts are kept or live, not {other}"),
     };
-    let floor = Arc::new(Floor { db: Db::open(url).await.context("cannot open the database")?, counts });
+    let db = Db::open(url).await.context("cannot open the database")?;
+    let writer = Writer::open(url).await.context("cannot open the database")?;
+    let floor = Arc::new(Floor { db, writer, counts });
     /// A handler that answers with what the function of this name makes.
     macro_rules! handler {
         ($name:ident) => {
@@ -77,11 +88,16 @@ async fn main() -> anyhow::Result<()> {
         .route("/q2_edges", handler!(q2_edges))
         .route("/q3", handler!(q3))
         .route("/q4", handler!(q4))
+        .route("/create", post(create))
         .with_state(floor);
     let listener = tokio::net::TcpListener::bind(address).await?;
     println!("listening on {}", listener.local_addr()?);
     axum::serve(listener, router).await?;
     Ok(())
+}
+
+async fn create(State(floor): State<Arc<Floor>>, Json(creation): Json<Creation>) -> Response {
+    respond(floor.writer.create(creation.artifacts).await)
 }
 
 fn respond<T: Serialize>(data: anyhow::Result<T>) -> Response {
