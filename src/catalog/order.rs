@@ -112,11 +112,18 @@ impl Ordered {
     ) -> Result<Vec<(Uuid, i64)>> {
         let ids: Vec<Uuid> = items.iter().copied().chain(anchor).collect();
         let mut sql = write.sql();
+        sql.push("select m.").push(self.item).push(", m.sort_key from ");
         // SQLite keeps the order of a cross join. By its statistics it would read a list of a million, taken for one of a
-        // hundred, from an index that has all columns.
-        sql.push("select m.").push(self.item).push(", m.sort_key from ").id_table(&ids).push(" k cross join ");
+        // hundred, from an index that has all columns; so would PostgreSQL for a join.
+        if sql.dialect() == Dialect::Sqlite {
+            sql.id_table(&ids).push(" k cross join ");
+        }
         sql.push(self.table).push(" m where m.").push(self.list).push(" = ").bind(Arg::Id(list)).push(" and m.");
-        sql.push(self.item).push(" = k.id");
+        sql.push(self.item);
+        match sql.dialect() {
+            Dialect::Sqlite => sql.push(" = k.id"),
+            Dialect::Postgres => sql.in_ids(&ids),
+        };
         write.fetch("order.keys", sql).await
     }
 
