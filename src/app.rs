@@ -6,12 +6,14 @@ use tokio::net::{TcpListener, TcpSocket};
 use tracing::info;
 
 use crate::{
+    access::{Accounts, Viewer},
     catalog::{Mutation, Query, Subscription},
     config::Config,
     dataloader,
     db::{Db, migrate},
+    error,
     graphql::{self, Settings},
-    http::{self, Health, Pool, Site},
+    http::{self, Access, Health, Pool, Site},
 };
 
 /// A server that listens and does not serve yet.
@@ -31,10 +33,22 @@ impl App {
         for name in migrate::up(&db).await? {
             info!(name, "migrated");
         }
-        let listener = listen(config.http.bind)
+        let accounts = Accounts::new(&db);
+        let address = config.http.bind;
+        anyhow::ensure!(
+            address.ip().is_loopback() || config.http.insecure_open || accounts.any().await?,
+            "{address} can be reached from elsewhere, and without accounts everyone there could read and write everything: \
+             make one with `gatherum user add` and a token with `gatherum token create`, or insist with --insecure-open"
+        );
+        let listener = listen(address)
             .with_context(|| format!("cannot listen on {}: choose another with --bind", config.http.bind))?;
         let engine = engine(config, db.clone())?;
-        let site = Site::new(config.http.clone(), Arc::new(engine), Arc::new(DbHealth(db.clone())));
+        let site = Site::new(
+            config.http.clone(),
+            Arc::new(engine),
+            Arc::new(DbAccess(accounts)),
+            Arc::new(DbHealth(db.clone())),
+        );
         Ok(Self { listener, site, db })
     }
 
@@ -119,6 +133,15 @@ async fn wait_for_signal() {
     #[cfg(not(unix))]
     {
         let _ = tokio::signal::ctrl_c().await;
+    }
+}
+
+struct DbAccess(Accounts);
+
+#[async_trait::async_trait]
+impl Access for DbAccess {
+    async fn viewer(&self, token: Option<&str>) -> error::Result<Viewer> {
+        self.0.viewer(token).await
     }
 }
 

@@ -15,6 +15,9 @@ pub mod duration;
 /// Puts a server together from settings and runs it until it is told to stop.
 pub mod app;
 
+/// Who asks, and what they may do: accounts, tokens, viewers.
+pub mod access;
+
 /// HTTP: connections, GraphQL over HTTP, GraphiQL, health.
 pub mod http;
 

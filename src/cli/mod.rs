@@ -1,4 +1,5 @@
 //! Commands, one file each.
+mod access;
 mod config;
 mod doctor;
 mod migrate;
@@ -92,6 +93,12 @@ enum Command {
     /// Show the settings in force, or an example file
     #[command(subcommand)]
     Config(config::Command),
+    /// Make and list accounts
+    #[command(subcommand)]
+    User(access::UserCommand),
+    /// Make, list and revoke tokens of accounts
+    #[command(subcommand)]
+    Token(access::TokenCommand),
     /// Check settings, database, counts and limits, and say what to do
     Doctor(doctor::Args),
     /// Copy a SQLite database while it is in use
@@ -145,7 +152,10 @@ fn execute(cli: Cli) -> Result<Outcome> {
     let demo = cli.serve.demo;
     let command = match cli.command {
         None => Command::Serve(cli.serve),
-        Some(Command::Serve(args)) => Command::Serve(serve::Args { demo: demo || args.demo }),
+        Some(Command::Serve(args)) => Command::Serve(serve::Args {
+            demo: demo || args.demo,
+            insecure_open: cli.serve.insecure_open || args.insecure_open,
+        }),
         Some(command) => command,
     };
     ensure!(!demo || matches!(command, Command::Serve(_)), "--demo goes with `gatherum serve` alone: leave it out");
@@ -176,6 +186,8 @@ fn execute(cli: Cli) -> Result<Outcome> {
             Command::Export(args) => transfer::export(args, &loaded.config).await,
             Command::Migrate(command) => migrate::run(command, &loaded.config).await,
             Command::Schema(args) => schema::run(&args).await,
+            Command::User(command) => access::user(command, &loaded.config).await,
+            Command::Token(command) => access::token(command, &loaded.config).await,
             Command::Doctor(args) => doctor::run(args, &loaded.config).await,
             Command::Backup(args) => transfer::backup(args, &loaded.config).await,
             Command::Config(_) | Command::Completions { .. } => Ok(Outcome::Done),

@@ -14,11 +14,16 @@ pub(super) struct Args {
     /// Load a small catalogue of developers' tools when the database is empty
     #[arg(long)]
     pub(super) demo: bool,
+    /// Listen on an address that others can reach although there is no account, so that everyone may do everything
+    #[arg(long)]
+    pub(super) insecure_open: bool,
 }
 
 pub(super) async fn run(args: Args, config: &Config) -> Result<Outcome> {
     system::raise_open_files();
-    let app = App::build(config).await?;
+    let mut config = config.clone();
+    config.http.insecure_open |= args.insecure_open;
+    let app = App::build(&config).await?;
     if args.demo && !transfer::load_demo(app.db()).await? {
         output::note("--demo: the database holds artifacts already and is served as it is");
     }

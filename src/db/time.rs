@@ -16,6 +16,11 @@ pub struct Time(pub i64);
 const POSTGRES_EPOCH_US: i64 = 946_684_800_000_000;
 
 impl Time {
+    /// Now.
+    pub fn now() -> Self {
+        Self(Timestamp::now().as_microsecond())
+    }
+
     /// Reads RFC 3339, such as `2026-01-31T12:00:00.000Z`; `None` where it is not, or is outside the years 0 to 9999.
     pub fn parse(text: &str) -> Option<Self> {
         let timestamp: Timestamp = text.parse().ok()?;

@@ -151,6 +151,10 @@ impl<Q: Object, M: Object, S: Change> Engine<Q, M, S> {
             let message = "introspection is switched off on this server: ask its operator for the schema";
             return Err(refuse(vec![plain(Error::new(Code::GraphqlValidationFailed, message))]));
         }
+        if kind == Operation::Mutation && !request.viewer.may_write() {
+            let message = "the token may read alone: a mutation needs one with the scope write";
+            return Err(refuse(vec![plain(Error::new(Code::Forbidden, message))]));
+        }
         if alike == Alike::No {
             self.validate(request, &document.document).await.map_err(refuse)?;
         }

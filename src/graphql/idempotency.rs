@@ -26,7 +26,12 @@ impl Idempotency {
     /// Of a request that has a key.
     pub(super) fn of(request: &Request) -> Option<Self> {
         const NAMESPACE: Uuid = Uuid::from_u128(0x7a1d_3c4e_55f0_5b6a_9e21_40c8_6d92_b3f7);
-        let key = request.idempotency_key.clone()?;
+        let key = request.idempotency_key.as_deref()?;
+        // What one account has sent is not answered to another.
+        let key = match request.viewer.user {
+            Some(user) => format!("{}:{key}", user.simple()),
+            None => key.to_owned(),
+        };
         let variables = serde_json::to_string(&request.variables).unwrap_or_default();
         let name = request.operation_name.as_deref().unwrap_or_default();
         let whole = serde_json::json!([request.query, name, variables]).to_string();

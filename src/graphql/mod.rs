@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use serde::{Deserialize, Serialize};
 
-use crate::{dataloader::Rounds, db::Db, error::Code};
+use crate::{access::Viewer, dataloader::Rounds, db::Db, error::Code};
 
 mod column;
 pub mod connection;
@@ -80,6 +80,8 @@ pub struct Request {
     pub queries_only: bool,
     /// Adds `extensions.gatherum` to the response.
     pub wants_report: bool,
+    /// On whose behalf it is answered.
+    pub viewer: Viewer,
 }
 
 /// The kind of the operation that a request asked for.

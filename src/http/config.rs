@@ -15,6 +15,9 @@ use crate::duration;
 pub struct Config {
     /// Address and port. Default 127.0.0.1:8080.
     pub bind: SocketAddr,
+    /// Listens on an address that is not loopback although there is no account, so that everyone who reaches it may read
+    /// and write everything. Default false.
+    pub insecure_open: bool,
     /// Host names that requests may be addressed to beside the server's own; one without a port stands for all ports. A
     /// server that listens on a loopback address refuses all others, any other server does so once a name is given
     /// here. Default none.
@@ -78,6 +81,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             bind: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
+            insecure_open: false,
             allowed_hosts: Vec::new(),
             cors_origins: Vec::new(),
             body_bytes: 1_048_576,

@@ -10,14 +10,22 @@ use axum::response::{
 };
 use futures_util::{StreamExt, stream};
 
-use super::{Site, graphql::follow, refusal::Refusal};
+use super::{Site, access, graphql::follow, refusal::Refusal};
 use crate::graphql::Request;
 
 /// How often a client and what is between are told that the connection is in use.
 const COMMENT_EVERY: Duration = Duration::from_secs(15);
 
 /// Answers an operation with events.
-pub(super) async fn answer(site: &Site, request: Request, id: &str) -> Result<Response, Refusal> {
+///
+/// # Errors
+/// There are too many who follow, or the operation is refused before GraphQL looks at it.
+pub(super) async fn answer(
+    site: &Site,
+    request: Request,
+    token: Option<String>,
+    id: &str,
+) -> Result<Response, Refusal> {
     let place = site.inner.followers.clone().try_acquire_owned().map_err(|_| Refusal::overloaded())?;
     let responses = match follow(site, request, id).await {
         Ok(responses) => responses,
@@ -33,8 +41,16 @@ pub(super) async fn answer(site: &Site, request: Request, id: &str) -> Result<Re
         // With no data at all a browser would not tell of it.
         Ok(Event::default().event("complete").data("{}"))
     });
-    // A server that stops does not say that the operation is complete: the client follows it elsewhere.
-    let told = next.chain(complete).take_until(Box::pin(site.stopping()));
+    // A server that stops does not say that the operation is complete: the client follows it elsewhere. Nor is it for one
+    // whose token has ended.
+    let (stopping, denied) = (site.stopping(), access::denied(site.clone(), token));
+    let ended = async {
+        tokio::select! {
+            () = stopping => {}
+            () = denied => {}
+        }
+    };
+    let told = next.chain(complete).take_until(Box::pin(ended));
     let events = Sse::new(told).keep_alive(KeepAlive::new().interval(COMMENT_EVERY));
     Ok(events.into_response())
 }

@@ -11,7 +11,7 @@ use futures_util::StreamExt;
 use tracing::info;
 
 use super::{
-    Site, body, console, events,
+    Site, access, body, console, events,
     frame::{self, RequestId},
     header_text,
     negotiation::{MediaType, is_json, negotiate, prefers_events, prefers_html},
@@ -79,13 +79,15 @@ fn wants_page(site: &Site, parts: &Parts) -> bool {
 /// Answers an operation with events, as many as it has.
 async fn follow_by_events(site: &Site, parts: &Parts, body: Body, id: &str) -> Result<Response, Refusal> {
     check_content_type(parts)?;
+    let viewer = access::viewer(site, &parts.headers).await?;
+    let token = access::bearer(&parts.headers)?.map(str::to_owned);
     let config = site.config();
     let request = {
         let received = body::receive(body, config.body_bytes, config.body_timeout, &site.inner.bodies).await?;
-        let request = parameters::from_json(&received.bytes, config.draft_status_codes)?;
+        let request = parameters::from_json(viewer, &received.bytes, config.draft_status_codes)?;
         crate::graphql::Request { wants_report: wants_report(site, parts), ..request }
     };
-    events::answer(site, request, id).await
+    events::answer(site, request, token, id).await
 }
 
 /// The responses to an operation that is followed, within `http.request_timeout` from the asking to the following.
@@ -124,14 +126,15 @@ fn wants_report(site: &Site, parts: &Parts) -> bool {
 /// Checks, reads and executes a request.
 async fn exchange(site: &Site, parts: &Parts, body: Body) -> Result<Answer, Refusal> {
     check(parts)?;
+    let viewer = access::viewer(site, &parts.headers).await?;
     let config = site.config();
     // What was received takes up room until the answer is there, because the request holds copies of it.
     let (mut request, _received) = match parts.method == Method::POST {
         true => {
             let received = body::receive(body, config.body_bytes, config.body_timeout, &site.inner.bodies).await?;
-            (parameters::from_json(&received.bytes, config.draft_status_codes)?, Some(received))
+            (parameters::from_json(viewer, &received.bytes, config.draft_status_codes)?, Some(received))
         }
-        false => (parameters::from_uri(&parts.uri, config.draft_status_codes)?, None),
+        false => (parameters::from_uri(viewer, &parts.uri, config.draft_status_codes)?, None),
     };
     request.queries_only = parts.method == Method::GET;
     request.wants_report = wants_report(site, parts);

@@ -1,4 +1,5 @@
 //! HTTP: connections, GraphQL over HTTP, GraphiQL, health.
+mod access;
 mod answer;
 mod body;
 mod config;
@@ -35,6 +36,7 @@ use tower_http::compression::{
 
 use crate::graphql::Execute;
 
+pub use access::Access;
 pub use config::Config;
 pub use cors::Origin;
 pub use health::{Health, Pool};
@@ -52,6 +54,7 @@ pub struct Site {
 struct Inner {
     config: Config,
     execute: Arc<dyn Execute>,
+    access: Arc<dyn Access>,
     health: Arc<dyn Health>,
     /// What a recent ping of the database said.
     ping: health::Ping,
@@ -68,7 +71,7 @@ struct Inner {
 
 impl Site {
     /// A site that answers with `execute`.
-    pub fn new(config: Config, execute: Arc<dyn Execute>, health: Arc<dyn Health>) -> Self {
+    pub fn new(config: Config, execute: Arc<dyn Execute>, access: Arc<dyn Access>, health: Arc<dyn Health>) -> Self {
         let inner = Inner {
             executing: Semaphore::new(config.executing),
             bodies: Semaphore::new(config.body_bytes_total),
@@ -78,6 +81,7 @@ impl Site {
             stopping: watch::Sender::new(false),
             config,
             execute,
+            access,
             health,
         };
         Self { inner: Arc::new(inner) }

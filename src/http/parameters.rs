@@ -4,13 +4,13 @@ use axum::{extract::Query, http::Uri};
 use serde_json::{Map, Value};
 
 use super::refusal::Refusal;
-use crate::graphql::Request;
+use crate::{access::Viewer, graphql::Request};
 
 /// Reads the parameters from the JSON body of a POST. With `draft`, what is malformed is refused with the status of the
 /// draft of GraphQL over HTTP.
-pub(super) fn from_json(body: &[u8], draft: bool) -> Result<Request, Refusal> {
+pub(super) fn from_json(viewer: Viewer, body: &[u8], draft: bool) -> Result<Request, Refusal> {
     match serde_json::from_slice(body) {
-        Ok(Value::Object(members)) => read(members).map_err(|message| Refusal::malformed(message, draft)),
+        Ok(Value::Object(members)) => read(viewer, members).map_err(|message| Refusal::malformed(message, draft)),
         Ok(Value::Array(_)) => {
             let message = "several operations in one request are not answered: send them one by one";
             Err(Refusal::malformed(message, draft))
@@ -21,7 +21,7 @@ pub(super) fn from_json(body: &[u8], draft: bool) -> Result<Request, Refusal> {
 }
 
 /// Reads the parameters from the query string of a GET. An empty one is absent.
-pub(super) fn from_uri(uri: &Uri, draft: bool) -> Result<Request, Refusal> {
+pub(super) fn from_uri(viewer: Viewer, uri: &Uri, draft: bool) -> Result<Request, Refusal> {
     let Query(parameters) = Query::<Vec<(String, String)>>::try_from_uri(uri)
         .map_err(|_| Refusal::bad_request("the query string cannot be read"))?;
     let mut members = Map::new();
@@ -39,7 +39,7 @@ pub(super) fn from_uri(uri: &Uri, draft: bool) -> Result<Request, Refusal> {
         }
         members.insert(name, value);
     }
-    read(members).map_err(|message| Refusal::malformed(message, draft))
+    read(viewer, members).map_err(|message| Refusal::malformed(message, draft))
 }
 
 /// Whether the query string of a GET asks for anything.
@@ -49,7 +49,7 @@ pub(super) fn asks(uri: &Uri) -> bool {
 }
 
 /// Reads the parameters; those that are unknown are ignored. The error says what is malformed.
-fn read(mut members: Map<String, Value>) -> Result<Request, &'static str> {
+fn read(viewer: Viewer, mut members: Map<String, Value>) -> Result<Request, &'static str> {
     let query = match members.remove("query") {
         Some(Value::String(query)) => query,
         Some(Value::Null) | None => return Err("`query` is missing"),
@@ -69,7 +69,7 @@ fn read(mut members: Map<String, Value>) -> Result<Request, &'static str> {
         Some(Value::Object(_) | Value::Null) | None => {}
         Some(_) => return Err("`extensions` must be an object"),
     }
-    Ok(Request { query, operation_name, variables, ..Request::default() })
+    Ok(Request { query, operation_name, variables, viewer, ..Request::default() })
 }
 
 #[cfg(test)]
@@ -87,10 +87,13 @@ mod tests {
     fn all_parameters_are_read_from_either_place() {
         let body =
             json!({ "query": "q", "operationName": "o", "variables": { "a": 1 }, "extensions": { "b": 2 }, "c": 3 });
-        let posted = from_json(body.to_string().as_bytes(), false).expect("parameters");
-        let got =
-            from_uri(&uri("query=q&operationName=o&variables=%7B%22a%22%3A1%7D&extensions=%7B%7D&c=3&c=4"), false)
-                .expect("parameters");
+        let posted = from_json(Viewer::LOCAL, body.to_string().as_bytes(), false).expect("parameters");
+        let got = from_uri(
+            Viewer::LOCAL,
+            &uri("query=q&operationName=o&variables=%7B%22a%22%3A1%7D&extensions=%7B%7D&c=3&c=4"),
+            false,
+        )
+        .expect("parameters");
 
         for request in [posted, got] {
             assert_eq!((request.query.as_str(), request.operation_name.as_deref()), ("q", Some("o")));
@@ -101,8 +104,9 @@ mod tests {
     #[test]
     fn null_and_the_empty_string_are_absent() {
         let body = json!({ "query": "q", "operationName": null, "variables": null, "extensions": null });
-        let posted = from_json(body.to_string().as_bytes(), false).expect("parameters");
-        let got = from_uri(&uri("query=q&operationName=&variables=&extensions="), false).expect("parameters");
+        let posted = from_json(Viewer::LOCAL, body.to_string().as_bytes(), false).expect("parameters");
+        let got =
+            from_uri(Viewer::LOCAL, &uri("query=q&operationName=&variables=&extensions="), false).expect("parameters");
 
         for request in [posted, got] {
             assert_eq!(request.operation_name, None);
@@ -141,8 +145,8 @@ mod tests {
             ("query=q&extensions=x", "`extensions` is not JSON"),
         ];
 
-        let posted = bodies.map(|(body, message)| (body, from_json(body.as_bytes(), false), message));
-        let got = queries.map(|(query, message)| (query, from_uri(&uri(query), false), message));
+        let posted = bodies.map(|(body, message)| (body, from_json(Viewer::LOCAL, body.as_bytes(), false), message));
+        let got = queries.map(|(query, message)| (query, from_uri(Viewer::LOCAL, &uri(query), false), message));
 
         for (given, result, message) in posted.into_iter().chain(got) {
             let refusal = result.expect_err(given);
@@ -154,12 +158,13 @@ mod tests {
     fn a_body_nested_too_deeply_is_refused() {
         let body = format!("{{\"query\":\"q\",\"variables\":{}}}", "{\"a\":".repeat(100_000));
 
-        assert!(from_json(body.as_bytes(), false).is_err());
+        assert!(from_json(Viewer::LOCAL, body.as_bytes(), false).is_err());
     }
 
     #[test]
     fn the_draft_has_a_status_of_its_own_for_what_is_json_and_malformed() {
-        let status = |body: &str| from_json(body.as_bytes(), true).expect_err("a refusal").status().as_u16();
+        let status =
+            |body: &str| from_json(Viewer::LOCAL, body.as_bytes(), true).expect_err("a refusal").status().as_u16();
 
         assert_eq!(status("{"), 400);
         assert_eq!(status("null"), 422);

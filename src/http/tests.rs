@@ -20,9 +20,10 @@ use tokio::{
     task::JoinHandle,
 };
 
-use super::{Config, Health, Pool, Site, run};
+use super::{Access, Config, Health, Pool, Site, run};
 use crate::{
-    error::Code,
+    access::Viewer,
+    error::{Code, Error},
     graphql::{Execute, Operation, Report, Request, Response, Responses},
 };
 
@@ -67,6 +68,19 @@ fn refused(code: Code, operation: Option<Operation>) -> Response {
         codes: vec![code],
         operation,
         ..executed("{}")
+    }
+}
+
+/// Everything is the local user's, and one token is valid beside.
+struct FakeAccess;
+
+#[async_trait::async_trait]
+impl Access for FakeAccess {
+    async fn viewer(&self, token: Option<&str>) -> Result<Viewer, Error> {
+        match token {
+            None | Some("valid") => Ok(Viewer::LOCAL),
+            Some(_) => Err(Error::new(Code::Unauthenticated, "the token is not valid")),
+        }
     }
 }
 
@@ -158,7 +172,7 @@ impl Server {
         let mut config = Config { bind: address, shutdown_delay: Duration::ZERO, ..Config::default() };
         change(&mut config);
         let fake = Arc::new(Fake::default());
-        let site = Site::new(config, fake.clone(), Arc::new(FakeHealth(fake.clone())));
+        let site = Site::new(config, fake.clone(), Arc::new(FakeAccess), Arc::new(FakeHealth(fake.clone())));
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(run(listener, site, async {
             let _ = stopped.await;

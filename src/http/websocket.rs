@@ -12,7 +12,7 @@ use axum::{
         State,
         ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade},
     },
-    http::StatusCode,
+    http::{HeaderMap, StatusCode},
     response::{IntoResponse, Response},
 };
 use futures_util::{Stream, StreamExt, stream};
@@ -22,8 +22,8 @@ use tokio::time::{Instant, timeout};
 use tokio_stream::StreamMap;
 use tracing::debug;
 
-use super::{Site, frame::RequestId, graphql::follow, negotiation::MediaType, parameters, refusal::Refusal};
-use crate::{error::Code, graphql};
+use super::{Site, access, frame::RequestId, graphql::follow, negotiation::MediaType, parameters, refusal::Refusal};
+use crate::{access::Viewer, error::Code, graphql};
 
 /// The name of the protocol.
 const PROTOCOL: &str = "graphql-transport-ws";
@@ -35,6 +35,7 @@ const PING_EVERY: Duration = Duration::from_secs(20);
 pub(super) async fn open(
     State(site): State<Site>,
     Extension(id): Extension<RequestId>,
+    headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, Rejection>,
 ) -> Response {
     let upgrade = match upgrade {
@@ -50,6 +51,10 @@ pub(super) async fn open(
         let message = "the protocol of the socket must be graphql-transport-ws";
         return Refusal::bad_request(message).into_response(MediaType::Json);
     }
+    let token = match access::bearer(&headers) {
+        Ok(token) => token.map(str::to_owned),
+        Err(refusal) => return refusal.into_response(MediaType::Json),
+    };
     let Ok(place) = site.inner.followers.clone().try_acquire_owned() else {
         return Refusal::overloaded().into_response(MediaType::Json);
     };
@@ -58,7 +63,7 @@ pub(super) async fn open(
         .max_message_size(max)
         .max_frame_size(max)
         .on_upgrade(async move |socket| {
-            converse(&site, &id.0, socket).await;
+            converse(&site, &id.0, token, socket).await;
             drop(place);
         })
         .into_response()
@@ -116,12 +121,15 @@ struct Socket<'s> {
     /// The id of the request that opened it.
     id: &'s str,
     socket: WebSocket,
-    is_acknowledged: bool,
+    /// From the request that opened it, or from its first message.
+    token: Option<String>,
+    /// Who it is, once it was acknowledged.
+    viewer: Option<Viewer>,
     operations: StreamMap<String, Operation>,
 }
 
-async fn converse(site: &Site, id: &str, socket: WebSocket) {
-    let mut socket = Socket { site, id, socket, is_acknowledged: false, operations: StreamMap::new() };
+async fn converse(site: &Site, id: &str, token: Option<String>, socket: WebSocket) {
+    let mut socket = Socket { site, id, socket, token, viewer: None, operations: StreamMap::new() };
     let closing = socket.run().await.unwrap_or_else(|closing| closing);
     if let Closing::With(code, reason) = closing {
         debug!(code, reason, "a socket was closed");
@@ -134,6 +142,7 @@ async fn converse(site: &Site, id: &str, socket: WebSocket) {
 impl Socket<'_> {
     async fn run(&mut self) -> Result<Closing, Closing> {
         let mut stopping = pin!(self.site.stopping());
+        let mut ask = tokio::time::interval_at(Instant::now() + access::ASK_EVERY, access::ASK_EVERY);
         let acknowledge_by = Instant::now() + self.site.config().header_timeout;
         let mut heard = Instant::now();
         let mut ping = tokio::time::interval_at(Instant::now() + PING_EVERY, PING_EVERY);
@@ -145,7 +154,7 @@ impl Socket<'_> {
                     self.hear(message).await?;
                 }
                 Some((id, step)) = self.operations.next() => self.tell(id, step).await?,
-                () = tokio::time::sleep_until(acknowledge_by), if !self.is_acknowledged => {
+                () = tokio::time::sleep_until(acknowledge_by), if self.viewer.is_none() => {
                     return Ok(Closing::with(4408, "Connection initialisation timeout"));
                 }
                 _ = ping.tick() => {
@@ -153,6 +162,11 @@ impl Socket<'_> {
                         return Ok(Closing::Gone);
                     }
                     self.send(Message::Ping(Default::default())).await?;
+                }
+                _ = ask.tick(), if self.viewer.is_some() => {
+                    if access::is_denied(self.site, self.token.as_deref()).await {
+                        return Ok(Closing::with(4401, "the token is not valid any more"));
+                    }
                 }
                 () = &mut stopping => return Ok(Closing::with(1001, "the server stops: connect again")),
             }
@@ -169,20 +183,19 @@ impl Socket<'_> {
         let unknown = || Closing::with(4400, "the message is none of the protocol");
         let said: Said = serde_json::from_str(&text).map_err(|_| unknown())?;
         match (said.kind, said.id, said.payload) {
-            (Kind::ConnectionInit, ..) if self.is_acknowledged => {
+            (Kind::ConnectionInit, ..) if self.viewer.is_some() => {
                 Err(Closing::with(4429, "Too many initialisation requests"))
             }
-            (Kind::ConnectionInit, ..) => {
-                self.is_acknowledged = true;
-                self.say(r#"{"type":"connection_ack"}"#.to_owned()).await
-            }
+            (Kind::ConnectionInit, _, payload) => self.acknowledge(payload.as_deref()).await,
             (Kind::Ping, _, payload) => {
                 let payload = payload.map(|payload| format!(r#","payload":{payload}"#)).unwrap_or_default();
                 self.say(format!(r#"{{"type":"pong"{payload}}}"#)).await
             }
             (Kind::Pong, ..) => Ok(()),
-            (Kind::Subscribe, Some(_), Some(_)) if !self.is_acknowledged => Err(Closing::with(4401, "Unauthorized")),
-            (Kind::Subscribe, Some(id), Some(payload)) => self.subscribe(id, &payload),
+            (Kind::Subscribe, Some(id), Some(payload)) => match self.viewer {
+                Some(viewer) => self.subscribe(viewer, id, &payload),
+                None => Err(Closing::with(4401, "Unauthorized")),
+            },
             (Kind::Complete, Some(id), _) => {
                 self.operations.remove(&id);
                 Ok(())
@@ -191,11 +204,31 @@ impl Socket<'_> {
         }
     }
 
-    fn subscribe(&mut self, id: String, payload: &RawValue) -> Result<(), Closing> {
+    /// Asks whose the socket is. Browsers cannot send headers with it, so its first message may have the token.
+    async fn acknowledge(&mut self, payload: Option<&RawValue>) -> Result<(), Closing> {
+        #[derive(Default, Deserialize)]
+        struct Init {
+            #[serde(alias = "Authorization")]
+            authorization: Option<String>,
+        }
+        let init: Option<Init> = payload.and_then(|payload| serde_json::from_str(payload.get()).unwrap_or_default());
+        if let Some(given) = init.unwrap_or_default().authorization {
+            let token = access::of_bearer(&given).ok_or_else(|| Closing::with(4403, "Forbidden"))?;
+            self.token = Some(token.to_owned());
+        }
+        match self.site.inner.access.viewer(self.token.as_deref()).await {
+            Ok(viewer) => self.viewer = Some(viewer),
+            Err(error) if error.code == Code::Unauthenticated => return Err(Closing::with(4403, "Forbidden")),
+            Err(_) => return Err(Closing::with(1013, "the server cannot tell whose the token is: try again")),
+        }
+        self.say(r#"{"type":"connection_ack"}"#.to_owned()).await
+    }
+
+    fn subscribe(&mut self, viewer: Viewer, id: String, payload: &RawValue) -> Result<(), Closing> {
         if self.operations.contains_key(&id) {
             return Err(Closing::with(4409, format!("Subscriber for {} already exists", short(&id))));
         }
-        let request = parameters::from_json(payload.get().as_bytes(), false)
+        let request = parameters::from_json(viewer, payload.get().as_bytes(), false)
             .map_err(|_| Closing::with(4400, "the payload of `subscribe` is no GraphQL request"))?;
         let max = self.site.config().socket_operations;
         let operation = match self.operations.len() < max {

@@ -48,7 +48,7 @@ pub struct TestApp {
     pub client: reqwest::Client,
     stop: Option<oneshot::Sender<()>>,
     task: tokio::task::JoinHandle<()>,
-    _db: TestDb,
+    test: TestDb,
 }
 
 impl TestApp {
@@ -67,7 +67,12 @@ impl TestApp {
         let task = tokio::spawn(app.run(async {
             let _ = stopped.await;
         }));
-        Self { address, client: reqwest::Client::new(), stop: Some(stop), task, _db: test }
+        Self { address, client: reqwest::Client::new(), stop: Some(stop), task, test }
+    }
+
+    /// Its database, opened once more.
+    pub fn db(&self) -> &Db {
+        &self.test.db
     }
 
     pub fn url(&self, path: &str) -> String {

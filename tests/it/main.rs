@@ -1,4 +1,5 @@
 //! One binary for all integration tests. What cannot run here says that it was skipped.
+mod access;
 mod app;
 mod backend;
 mod cases;

@@ -2,16 +2,17 @@
 use std::{collections::BTreeMap, fs, path::Path};
 
 /// Each room and the rooms it may use. `fields` and `abstract_output` are macros of `graphql`, `relation` is one of `dataloader`.
-const ALLOWED: [(&str, &[&str]); 13] = [
+const ALLOWED: [(&str, &[&str]); 14] = [
     ("main", &[]),
-    ("cli", &["app", "catalog", "config", "db", "graphql", "telemetry", "transfer"]),
-    ("app", &["catalog", "config", "dataloader", "db", "graphql", "http"]),
+    ("cli", &["access", "app", "catalog", "config", "db", "graphql", "telemetry", "transfer"]),
+    ("app", &["access", "catalog", "config", "dataloader", "db", "error", "graphql", "http"]),
     ("config", &["db", "graphql", "http", "telemetry"]),
-    ("http", &["duration", "error", "graphql"]),
+    ("http", &["access", "duration", "error", "graphql"]),
     ("transfer", &["catalog", "db", "graphql"]),
     ("catalog", &["abstract_output", "dataloader", "db", "error", "fields", "graphql", "relation"]),
-    ("graphql", &["dataloader", "db", "error", "fields"]),
+    ("graphql", &["access", "dataloader", "db", "error", "fields"]),
     ("dataloader", &["db", "error"]),
+    ("access", &["db", "error"]),
     ("db", &["duration", "error"]),
     ("telemetry", &[]),
     ("duration", &[]),

@@ -1,0 +1,113 @@
+//! Whose a request is: what its `Authorization` says, or the first message of a socket.
+use std::time::Duration;
+
+use axum::http::{HeaderMap, StatusCode, header};
+use tracing::error;
+
+use super::{Site, refusal::Refusal};
+use crate::{
+    access::Viewer,
+    error::{Code, Error, Result},
+};
+
+/// Tells who sends a request.
+#[async_trait::async_trait]
+pub trait Access: Send + Sync {
+    /// Who has this token, or who has none.
+    ///
+    /// # Errors
+    /// `UNAUTHENTICATED` for a token that is not valid, and for none where one is needed.
+    async fn viewer(&self, token: Option<&str>) -> Result<Viewer>;
+}
+
+/// How often it is asked whether whoever follows still may.
+pub(super) const ASK_EVERY: Duration = Duration::from_secs(2);
+
+/// Whose the request with these headers is.
+///
+/// # Errors
+/// 401 for a token that is not valid, and for none where one is needed.
+pub(super) async fn viewer(site: &Site, headers: &HeaderMap) -> std::result::Result<Viewer, Refusal> {
+    let token = bearer(headers)?;
+    site.inner.access.viewer(token).await.map_err(refuse)
+}
+
+/// The token of a request.
+///
+/// # Errors
+/// 401 for another form of `Authorization`.
+pub(super) fn bearer(headers: &HeaderMap) -> std::result::Result<Option<&str>, Refusal> {
+    let mut given = headers.get_all(header::AUTHORIZATION).iter();
+    let token = match (given.next(), given.next()) {
+        (None, _) => return Ok(None),
+        (Some(value), None) => value.to_str().ok().and_then(of_bearer),
+        (Some(_), Some(_)) => None,
+    };
+    let message = "Authorization has the form: Bearer TOKEN";
+    token.map(Some).ok_or_else(|| Refusal::new(StatusCode::UNAUTHORIZED, Code::Unauthenticated, message))
+}
+
+/// The token in `Bearer TOKEN`.
+pub(super) fn of_bearer(text: &str) -> Option<&str> {
+    let (scheme, token) = text.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim_start())
+}
+
+fn refuse(error: Error) -> Refusal {
+    let status = match error.code {
+        Code::Unauthenticated => StatusCode::UNAUTHORIZED,
+        Code::Timeout => StatusCode::GATEWAY_TIMEOUT,
+        Code::Unavailable | Code::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
+        _ => {
+            error!(cause = error.causes(), "internal error");
+            StatusCode::INTERNAL_SERVER_ERROR
+        }
+    };
+    Refusal::from_error(status, error)
+}
+
+/// Whether the token is valid no longer, or is needed where there is none. That the database is away for a while says
+/// nothing about that.
+pub(super) async fn is_denied(site: &Site, token: Option<&str>) -> bool {
+    let viewer = site.inner.access.viewer(token).await;
+    viewer.is_err_and(|error| error.code == Code::Unauthenticated)
+}
+
+/// Ends once the token is denied.
+pub(super) async fn denied(site: Site, token: Option<String>) {
+    loop {
+        tokio::time::sleep(ASK_EVERY).await;
+        if is_denied(&site, token.as_deref()).await {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn a_token_is_told_by_its_scheme() {
+        for (given, expected) in [
+            (&[][..], Ok(None)),
+            (&["Bearer abc"], Ok(Some("abc"))),
+            (&["bearer  abc"], Ok(Some("abc"))),
+            (&["Basic abc"], Err(401)),
+            (&["Bearer"], Err(401)),
+            (&["abc"], Err(401)),
+            (&[""], Err(401)),
+            (&["Bearer a", "Bearer a"], Err(401)),
+        ] {
+            let mut headers = HeaderMap::new();
+            for value in given {
+                headers.append(header::AUTHORIZATION, HeaderValue::from_static(value));
+            }
+
+            let token = bearer(&headers).map_err(|refusal| refusal.status().as_u16());
+            assert_eq!(token, expected, "{given:?}");
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! Accounts and tokens: who may ask, from a server without any account to a token that was revoked while it was used.
+use std::time::{Duration, Instant};
+
+use futures_util::{SinkExt, StreamExt};
+use gatherum::{
+    access::{Accounts, Scope, Token},
+    db::Time,
+};
+use serde_json::{Value, json};
+use tokio_tungstenite::{
+    connect_async,
+    tungstenite::{Message, client::IntoClientRequest, http::HeaderValue},
+};
+
+use crate::{
+    app::TestApp,
+    backend::Backend,
+    process::{Sandbox, Served, run},
+};
+
+const READ: &str = "{ artifacts(first: 1) { totalCount } }";
+const WRITE: &str = "mutation { createArtifact(input: { type: \"skill\", name: \"made\" }) { artifact { name } } }";
+
+/// The status, and the code of the first error.
+async fn ask(app: &TestApp, token: Option<&str>, query: &str) -> (u16, Value) {
+    let request = app.post(&json!({ "query": query })).header("accept", "application/graphql-response+json");
+    let request = match token {
+        Some(token) => request.header("authorization", format!("Bearer {token}")),
+        None => request,
+    };
+    let response = request.send().await.expect("an answer");
+    let status = response.status().as_u16();
+    assert_eq!(status == 401, response.headers().contains_key("www-authenticate"));
+    let body: Value = response.json().await.expect("JSON");
+    (status, body["errors"][0]["extensions"]["code"].clone())
+}
+
+/// Asks until it is refused, for longer than that may take.
+async fn is_refused_soon(app: &TestApp, token: Option<&str>) {
+    let begun = Instant::now();
+    while ask(app, token, READ).await.0 == 200 {
+        assert!(begun.elapsed() < Duration::from_secs(10), "it is still answered");
+    }
+    assert_eq!(ask(app, token, READ).await, (401, json!("UNAUTHENTICATED")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn from_the_first_account_on_requests_need_a_token_that_is_good_for_them() {
+    for backend in Backend::all().await {
+        let app = TestApp::start(backend, |_| {}).await;
+        let accounts = Accounts::new(app.db());
+        assert_eq!(ask(&app, None, READ).await, (200, Value::Null), "{backend:?}");
+        assert_eq!(ask(&app, Some("x"), READ).await, (401, json!("UNAUTHENTICATED")));
+
+        accounts.add(" Ann ").await.expect("an account");
+        is_refused_soon(&app, None).await;
+        let mut tokens = Vec::new();
+        for scope in Scope::ALL {
+            tokens.push(accounts.create_token("Ann", scope, None).await.expect("a token").1);
+        }
+        let expected = [(403, json!("FORBIDDEN")), (200, Value::Null), (200, json!("CONFLICT"))];
+        for (token, expected) in tokens.iter().zip(expected) {
+            assert_eq!(ask(&app, Some(token.reveal()), READ).await, (200, Value::Null), "{backend:?}");
+            assert_eq!(ask(&app, Some(token.reveal()), WRITE).await, expected, "{backend:?}");
+        }
+        let forged = Token::generate().expect("random bits");
+        for wrong in [forged.reveal(), &tokens[0].reveal()[..40], "", "x y"] {
+            assert_eq!(ask(&app, Some(wrong), READ).await, (401, json!("UNAUTHENTICATED")), "{wrong}");
+        }
+
+        let soon = Time(Time::now().0 + 300_000);
+        let (_, short) = accounts.create_token("Ann", Scope::Read, Some(soon)).await.expect("a token");
+        is_refused_soon(&app, Some(short.reveal())).await;
+        let first = accounts.tokens().await.expect("tokens").remove(0);
+        assert_eq!((first.user.as_str(), first.scope, first.state(Time::now())), ("Ann", Scope::Read, "valid"));
+        assert!(first.last_used_at.is_some(), "{first:?}");
+        assert!(accounts.revoke(first.id).await.expect("an answer"));
+        assert!(!accounts.revoke(first.id).await.expect("an answer"));
+        is_refused_soon(&app, Some(tokens[0].reveal())).await;
+        assert_eq!(ask(&app, Some(tokens[1].reveal()), READ).await, (200, Value::Null));
+        app.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_follows_is_left_when_the_token_is_revoked() {
+    let app = TestApp::start(Backend::Sqlite, |_| {}).await;
+    let accounts = Accounts::new(app.db());
+    accounts.add("Ann").await.expect("an account");
+    is_refused_soon(&app, None).await;
+    let (row, token) = accounts.create_token("Ann", Scope::Read, None).await.expect("a token");
+    let bearer = format!("Bearer {}", token.reveal());
+
+    let open = async |init: Value| {
+        let mut request = format!("ws://{}/graphql/ws", app.address).into_client_request().expect("a request");
+        let protocol = HeaderValue::from_static("graphql-transport-ws");
+        request.headers_mut().insert("sec-websocket-protocol", protocol);
+        let (mut socket, _) = connect_async(request).await.expect("a socket");
+        let init = json!({ "type": "connection_init", "payload": init });
+        socket.send(Message::text(init.to_string())).await.expect("a server that listens");
+        socket
+    };
+    for wrong in [json!(null), json!({}), json!({ "authorization": "Bearer x" }), json!({ "Authorization": "x" })] {
+        let mut socket = open(wrong.clone()).await;
+        let Some(Ok(Message::Close(Some(frame)))) = socket.next().await else { panic!("{wrong}") };
+        assert_eq!(u16::from(frame.code), 4403, "{wrong}");
+    }
+    let mut socket = open(json!({ "authorization": bearer })).await;
+    let Some(Ok(Message::Text(acknowledged))) = socket.next().await else { panic!("no acknowledgement") };
+    assert!(acknowledged.contains("connection_ack"));
+    let subscription = "subscription { catalogChanged { kind } }";
+    let body = json!({ "type": "subscribe", "id": "a", "payload": { "query": subscription } });
+    socket.send(Message::text(body.to_string())).await.expect("a server that listens");
+    let events = app.post(&json!({ "query": subscription })).header("accept", "text/event-stream");
+    let events = events.header("authorization", bearer).send().await.expect("a stream");
+    assert_eq!(events.status(), 200);
+
+    accounts.revoke(row.id).await.expect("an answer");
+
+    let limit = Duration::from_secs(20);
+    let closed = tokio::time::timeout(limit, async {
+        loop {
+            match socket.next().await {
+                Some(Ok(Message::Close(Some(frame)))) => return u16::from(frame.code),
+                Some(Ok(_)) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    });
+    assert_eq!(closed.await.expect("an end in time"), 4401);
+    let rest = tokio::time::timeout(limit, events.text()).await.expect("an end in time").expect("text");
+    assert!(!rest.contains("complete"), "{rest}");
+    app.stop().await;
+}
+
+#[test]
+fn accounts_and_tokens_are_made_and_ended_by_commands() {
+    let sandbox = Sandbox::new();
+    let ok = |arguments: &str| {
+        let ran = sandbox.run(arguments);
+        assert_eq!(ran.status, Some(0), "{arguments}: {ran:?}");
+        ran
+    };
+    let wrong = |arguments: &str, message: &str| {
+        let ran = sandbox.run(arguments);
+        assert!(ran.status != Some(0) && ran.err.contains(message), "{arguments}: {ran:?}");
+    };
+    wrong("token create --user ann --scope read", "there is no account `ann`");
+    assert!(ok("user add ann").out.starts_with("user_"));
+    wrong("user add ann", "there is an account `ann` already");
+    assert!(ok("user list").out.trim_end().ends_with(" ann"));
+    wrong("token create --user ann --scope owner", "it is read, write or admin");
+    let made = ok("token create --user ann --scope write --expires 30d");
+    let token = made.out.trim_end();
+    assert!(token.starts_with("gatherum_") && !made.err.contains(token), "{made:?}");
+    let listed = ok("token list").out;
+    let id = listed.split(' ').next().expect("an id");
+    assert!(listed.contains(" write valid ") && !listed.contains(token), "{listed}");
+
+    let mut command = sandbox.gatherum("--bind 127.0.0.1:0 --log-level trace");
+    command.env("DATABASE_ECHO", "true");
+    let log = sandbox.path("log");
+    command.stderr(std::fs::File::create(&log).expect("a log"));
+    let served = Served::start(command);
+    let ask = |token: &str| {
+        let head = format!("Authorization: Bearer {token}");
+        let url = format!("http://{}/graphql?query=%7B__typename%7D", served.address);
+        run(sandbox.command("curl").args(["-s", "-o", "/dev/null", "-w", "%{http_code}", "-H", &head, &url])).out
+    };
+    assert_eq!((ask(token).as_str(), ask("gatherum_x").as_str()), ("200", "401"));
+    drop(served);
+    let log = std::fs::read_to_string(log).expect("a log");
+    assert!(log.contains("tokens") && !log.contains(token), "the log has the token, or nothing");
+
+    ok(&format!("token revoke {id}"));
+    assert!(ok("token list").out.contains(" revoked "));
+    assert_eq!(sandbox.run(&format!("token revoke {id}")).status, Some(1));
+}
+
+#[test]
+fn an_address_that_others_reach_needs_accounts_or_insistence() {
+    let sandbox = Sandbox::new();
+    let refused = sandbox.run("--bind 0.0.0.0:0");
+    assert!(refused.status == Some(1) && refused.err.contains("gatherum user add"), "{refused:?}");
+
+    drop(Served::start(sandbox.gatherum("--bind 0.0.0.0:0 --insecure-open")));
+    sandbox.run("user add ann");
+    drop(Served::start(sandbox.gatherum("--bind 0.0.0.0:0")));
+}
