@@ -135,8 +135,8 @@ impl Pool {
         }
         // Opening one takes longer than most statements: it is finished for the next request if this one goes away.
         let kept = self.kept.clone();
-        let opened = async move { if let Some(idle) = kept.try_acquire() { Ok(idle) } else { kept.acquire().await } };
-        let connection = tokio::spawn(opened).await.unwrap_or(Err(sqlx::Error::WorkerCrashed))?;
+        let connection =
+            tokio::spawn(async move { kept.acquire().await }).await.unwrap_or(Err(sqlx::Error::WorkerCrashed))?;
         Ok(self.leased(connection, Some(turn)))
     }
 
