@@ -40,15 +40,10 @@ impl App {
             "{address} can be reached from elsewhere, and without accounts everyone there could read and write everything: \
              make one with `gatherum user add` and a token with `gatherum token create`, or insist with --insecure-open"
         );
-        let listener = listen(address)
-            .with_context(|| format!("cannot listen on {}: choose another with --bind", config.http.bind))?;
+        let listener =
+            listen(address).with_context(|| format!("cannot listen on {address}: choose another with --bind"))?;
         let engine = engine(config, db.clone())?;
-        let site = Site::new(
-            config.http.clone(),
-            Arc::new(engine),
-            Arc::new(DbAccess(accounts)),
-            Arc::new(DbHealth(db.clone())),
-        );
+        let site = Site::new(config.http.clone(), Arc::new(engine), Arc::new(accounts), Arc::new(DbHealth(db.clone())));
         Ok(Self { listener, site, db })
     }
 
@@ -136,12 +131,10 @@ async fn wait_for_signal() {
     }
 }
 
-struct DbAccess(Accounts);
-
 #[async_trait::async_trait]
-impl Access for DbAccess {
+impl Access for Accounts {
     async fn viewer(&self, token: Option<&str>) -> error::Result<Viewer> {
-        self.0.viewer(token).await
+        Accounts::viewer(self, token).await
     }
 }
 

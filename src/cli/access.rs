@@ -3,11 +3,11 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::{Outcome, output};
+use super::{Outcome, migrate::open, output};
 use crate::{
     access::{Accounts, Scope},
     config::Config,
-    db::{Db, Time, migrate},
+    db::Time,
     graphql::id::{self, GlobalId},
 };
 
@@ -54,7 +54,8 @@ pub(super) enum TokenCommand {
 }
 
 pub(super) async fn user(command: UserCommand, config: &Config) -> Result<Outcome> {
-    let (db, accounts) = open(config).await?;
+    let db = open(config).await?;
+    let accounts = Accounts::new(&db);
     match command {
         UserCommand::Add { name } => {
             let user = accounts.add(&name).await?;
@@ -72,7 +73,8 @@ pub(super) async fn user(command: UserCommand, config: &Config) -> Result<Outcom
 }
 
 pub(super) async fn token(command: TokenCommand, config: &Config) -> Result<Outcome> {
-    let (db, accounts) = open(config).await?;
+    let db = open(config).await?;
+    let accounts = Accounts::new(&db);
     let outcome = match command {
         TokenCommand::Create { user, scope, expires } => {
             let end = expires
@@ -105,12 +107,4 @@ pub(super) async fn token(command: TokenCommand, config: &Config) -> Result<Outc
     };
     db.close().await;
     Ok(outcome)
-}
-
-/// The database, migrated, and its accounts.
-async fn open(config: &Config) -> Result<(Db, Accounts)> {
-    let db = Db::open(&config.database).await?;
-    migrate::up(&db).await?;
-    let accounts = Accounts::new(&db);
-    Ok((db, accounts))
 }

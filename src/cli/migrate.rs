@@ -37,6 +37,13 @@ pub(super) async fn run(command: Command, config: &Config) -> Result<Outcome> {
     Ok(Outcome::Done)
 }
 
+/// The database, migrated.
+pub(super) async fn open(config: &Config) -> Result<Db> {
+    let db = Db::open(&config.database).await?;
+    migrate::up(&db).await?;
+    Ok(db)
+}
+
 fn tell(what: &str, names: &[&str]) -> Result<()> {
     if names.is_empty() {
         output::say("nothing to do")?;

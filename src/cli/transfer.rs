@@ -10,12 +10,12 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{Outcome, output};
+use super::{Outcome, migrate::open, output};
 use crate::{
     app,
     catalog::collection,
     config::Config,
-    db::{Db, migrate},
+    db::Db,
     graphql::id,
     transfer::{self, Report, Source},
 };
@@ -185,11 +185,4 @@ pub(super) async fn backup(args: BackupArgs, config: &Config) -> Result<Outcome>
     db.close().await;
     output::say(&format!("copied to {}", args.file.display()))?;
     Ok(Outcome::Done)
-}
-
-/// The database, migrated.
-async fn open(config: &Config) -> Result<Db> {
-    let db = Db::open(&config.database).await?;
-    migrate::up(&db).await?;
-    Ok(db)
 }

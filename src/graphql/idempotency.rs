@@ -43,7 +43,7 @@ impl Idempotency {
     /// # Errors
     /// `BAD_USER_INPUT` where the key was used for another request.
     pub(super) async fn begin(&self, db: &Db) -> Result<Option<String>> {
-        let now = Time(jiff::Timestamp::now().as_microsecond());
+        let now = Time::now();
         let mut tx = db.begin().await?;
         let mut sql = tx.sql();
         sql.push("delete from idempotent_requests where created_at < ").bind(Arg::Time(Time(now.0 - KEPT_US)));

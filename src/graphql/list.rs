@@ -142,9 +142,8 @@ impl<L: List> Relation for Page<L> {
 
     fn read(&self, row: &mut Row<'_>) -> sqlx::Result<Self::Row> {
         let read = L::Row::read(row)?;
-        let columns = self.list.order().columns.iter();
-        let mut values = columns.map(|(_, kind)| SortValue::read(*kind, row));
-        let sort = if self.slice.with_cursors { Some(values.by_ref().collect::<sqlx::Result<_>>()?) } else { None };
+        let values = self.list.order().columns.iter().map(|(_, kind)| SortValue::read(*kind, row));
+        let sort = if self.slice.with_cursors { Some(values.collect::<sqlx::Result<_>>()?) } else { None };
         Ok(Sorted { row: read, sort })
     }
 }

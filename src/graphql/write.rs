@@ -38,7 +38,7 @@ impl<A, V, F> Writes<A, V> for F where
 
 impl<'c> Write<'c> {
     async fn begin(context: &'c Context) -> Result<Self> {
-        let now = Time(jiff::Timestamp::now().as_microsecond());
+        let now = Time::now();
         Ok(Self {
             tx: context.db.begin().await?,
             rounds: &context.rounds,

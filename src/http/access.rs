@@ -23,12 +23,11 @@ pub trait Access: Send + Sync {
 /// How often it is asked whether whoever follows still may.
 pub(super) const ASK_EVERY: Duration = Duration::from_secs(2);
 
-/// Whose the request with these headers is.
+/// Whose the request with this token is, or without one.
 ///
 /// # Errors
 /// 401 for a token that is not valid, and for none where one is needed.
-pub(super) async fn viewer(site: &Site, headers: &HeaderMap) -> std::result::Result<Viewer, Refusal> {
-    let token = bearer(headers)?;
+pub(super) async fn viewer(site: &Site, token: Option<&str>) -> std::result::Result<Viewer, Refusal> {
     site.inner.access.viewer(token).await.map_err(refuse)
 }
 

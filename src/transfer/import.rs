@@ -62,9 +62,9 @@ impl Mirror {
     ///
     /// # Errors
     /// As [`import`]; the next import goes on from the one before.
-    pub async fn import(&mut self, db: &Db, source: Source, progress: impl FnMut(u64)) -> Result<Report> {
+    pub async fn import(&mut self, db: &Db, source: Source) -> Result<Report> {
         let mut writer = Writer::new(begin(db).await?, Some(Keys::default()));
-        writer.read(source, progress).await?;
+        writer.read(source, |_| {}).await?;
         let has = writer.keys.take().unwrap_or_default();
         let may_remove = !has[ARTIFACTS_PLACE].is_empty() && writer.report.refused() <= self.refused;
         if let Some(had) = self.had.as_ref().filter(|_| may_remove) {
@@ -362,7 +362,7 @@ struct Writer {
 
 impl Writer {
     fn new(tx: Transaction, keys: Option<Keys>) -> Self {
-        let now = Time(jiff::Timestamp::now().as_microsecond());
+        let now = Time::now();
         Self {
             tx,
             waiting: Default::default(),

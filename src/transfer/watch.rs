@@ -24,7 +24,7 @@ const SETTLED_AFTER: Duration = Duration::from_millis(50);
 pub async fn watch(db: &Db, file: &Path, mut told: impl FnMut(Result<Report>) -> Result<()>) -> Result<()> {
     let mut mirror = Mirror::default();
     let mut seen = State::of(file);
-    told(Ok(mirror.import(db, Source::SkillMeat(file.to_owned()), |_| {}).await?))?;
+    told(Ok(mirror.import(db, Source::SkillMeat(file.to_owned())).await?))?;
     let mut is_to_be_tried = false;
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
@@ -33,7 +33,7 @@ pub async fn watch(db: &Db, file: &Path, mut told: impl FnMut(Result<Report>) ->
         if is_seen && !is_to_be_tried {
             continue;
         }
-        let outcome = mirror.import(db, Source::SkillMeat(file.to_owned()), |_| {}).await;
+        let outcome = mirror.import(db, Source::SkillMeat(file.to_owned())).await;
         // The same failure is told once for each time that the file was written to.
         let is_new = outcome.is_ok() || !is_seen;
         // What was refused may be right after what was written: a name that another one had until now.

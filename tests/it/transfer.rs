@@ -297,7 +297,7 @@ async fn what_a_mirrored_source_has_lost_is_removed() {
         database_of(SHAPES[0], &path).await;
         let test = backend.database().await;
         let (mut mirror, source) = (Mirror::default(), Source::SkillMeat(path.clone()));
-        let mut import = async || mirror.import(&test.db, source.clone(), |_| {}).await.expect("an import");
+        let mut import = async || mirror.import(&test.db, source.clone()).await.expect("an import");
 
         let first = import().await;
         assert_eq!((counts(&first, "artifacts"), counts(&first, "tags")), ([2, 0, 0, 0], [2, 0, 0, 0]), "{first}");
