@@ -1,13 +1,19 @@
 //! Puts a server together from settings and runs it until it is told to stop.
-use std::{io, net::SocketAddr, sync::Arc};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
-use tokio::net::{TcpListener, TcpSocket};
-use tracing::info;
+use tokio::{
+    net::{TcpListener, TcpSocket},
+    time::MissedTickBehavior,
+};
+use tracing::{info, warn};
 
 use crate::{
-    access::{Accounts, Viewer},
-    catalog::{Mutation, Query, Subscription},
+    access::{Accounts, Issuer, Viewer},
+    catalog::{
+        Mutation, Query, Subscription,
+        sharing::{SHARED_DOCUMENT, Views},
+    },
     config::Config,
     dataloader,
     db::{Db, migrate},
@@ -21,6 +27,7 @@ pub struct App {
     listener: TcpListener,
     site: Site,
     db: Db,
+    views: Views,
 }
 
 impl App {
@@ -33,18 +40,26 @@ impl App {
         for name in migrate::up(&db).await? {
             info!(name, "migrated");
         }
-        let accounts = Accounts::new(&db);
+        let accounts = Accounts::new(&db).with_issuer(Issuer::new(&config.access)?);
         let address = config.http.bind;
         anyhow::ensure!(
             address.ip().is_loopback() || config.http.insecure_open || accounts.any().await?,
             "{address} can be reached from elsewhere, and without accounts everyone there could read and write everything: \
-             make one with `gatherum user add` and a token with `gatherum token create`, or insist with --insecure-open"
+             make one with `gatherum user add` and a token with `gatherum token create`, set access.jwt_issuer, or insist \
+             with --insecure-open"
         );
         let listener =
             listen(address).with_context(|| format!("cannot listen on {address}: choose another with --bind"))?;
-        let engine = engine(config, db.clone())?;
-        let site = Site::new(config.http.clone(), Arc::new(engine), Arc::new(accounts), Arc::new(DbHealth(db.clone())));
-        Ok(Self { listener, site, db })
+        let views = Views::default();
+        let engine = engine(config, db.clone(), views.clone())?;
+        let site = Site::new(
+            config.http.clone(),
+            Arc::new(engine),
+            SHARED_DOCUMENT,
+            Arc::new(accounts),
+            Arc::new(DbHealth(db.clone())),
+        );
+        Ok(Self { listener, site, db, views })
     }
 
     /// The address it listens on, with the port that the system chose where 0 was asked for.
@@ -62,8 +77,29 @@ impl App {
 
     /// Serves until `shutdown` is done, lets what runs end, and closes the database.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
-        http::run(self.listener, self.site, shutdown).await;
+        tokio::select! {
+            () = http::run(self.listener, self.site, shutdown) => {}
+            () = flush(&self.views, &self.db) => {}
+        }
+        if let Err(error) = self.views.flush(&self.db).await {
+            warn!(cause = error.causes(), "the last views of links were not kept");
+        }
         self.db.close().await;
+    }
+}
+
+/// How often views of links are written down.
+const FLUSH_EVERY: Duration = Duration::from_secs(1);
+
+/// Writes down how often links were opened, for ever.
+async fn flush(views: &Views, db: &Db) {
+    let mut ticks = tokio::time::interval(FLUSH_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        if let Err(error) = views.flush(db).await {
+            warn!(cause = error.causes(), "views of links wait to be kept");
+        }
     }
 }
 
@@ -87,11 +123,11 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// The engine for the whole schema.
+/// The engine for the whole schema, which counts in `views` what is opened by links.
 ///
 /// # Errors
 /// The schema cannot be read by the guard.
-pub fn engine(config: &Config, db: Db) -> Result<Engine> {
+pub fn engine(config: &Config, db: Db, views: Views) -> Result<Engine> {
     let settings = Settings {
         page_size_default: config.limits.page_size_default,
         page_size_max: config.limits.page_size_max,
@@ -99,7 +135,7 @@ pub fn engine(config: &Config, db: Db) -> Result<Engine> {
     };
     let loading =
         dataloader::Limits { keys_max: config.loading.batch_keys, statements_max: config.loading.max_sql_per_request };
-    Ok(Engine::new((Query, Mutation), db, settings, config.limits.clone(), loading)?)
+    Ok(Engine::new((Query { views }, Mutation), db, settings, config.limits.clone(), loading)?)
 }
 
 /// The signal to stop: SIGINT or SIGTERM. A second one ends the process at once.

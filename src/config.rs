@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 use crate::{
-    db,
+    access, db,
     graphql::{self, CountStrategy},
     http, telemetry,
 };
@@ -28,6 +28,8 @@ pub struct Config {
     pub http: http::Config,
     /// What one document may cost.
     pub limits: graphql::guard::Limits,
+    /// Who may ask.
+    pub access: access::Config,
     /// How relationships are loaded.
     pub loading: Loading,
     /// The log.
@@ -89,7 +91,13 @@ const PLACES_MAX: usize = 1_000_000;
 const BYTES_MAX: usize = tokio::sync::Semaphore::MAX_PERMITS;
 
 /// Keys without a default.
-const OPTIONAL: [&str; 2] = ["database.replica_url", "loading.max_sql_per_request"];
+const OPTIONAL: [&str; 5] = [
+    "access.jwt_audience",
+    "access.jwt_issuer",
+    "access.jwt_keys",
+    "database.replica_url",
+    "loading.max_sql_per_request",
+];
 
 /// A flag of the command line that sets a key.
 #[derive(Clone, Debug)]
@@ -474,11 +482,11 @@ mod tests {
         let committed = include_str!("../gatherum.example.toml");
 
         assert_eq!(committed, example().expect("a text"), "run `gatherum config example > gatherum.example.toml`");
-        let uncommented =
-            committed.replace("\n#", "\n").replace("replica_url =\n", "").replace("max_sql_per_request =\n", "");
+        let uncommented = committed.replace("\n#", "\n");
+        // What has no default has no value.
         let uncommented: String = uncommented
             .lines()
-            .filter(|line| !line.starts_with(" environment") && !line.starts_with('#'))
+            .filter(|line| !line.starts_with(" environment") && !line.starts_with('#') && !line.ends_with('='))
             .map(|line| format!("{line}\n"))
             .collect();
         let parsed = load(&[], &[], Some(&uncommented)).expect("settings");

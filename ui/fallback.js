@@ -6,6 +6,20 @@ at('query').value = `query Artifacts {
   }
 }`;
 
+const PREFIX = '#shared=';
+if (location.hash.startsWith(PREFIX)) {
+  at('variables').value = JSON.stringify({ token: location.hash.slice(PREFIX.length) });
+  at('query').value = `query Shared($token: String!) {
+  shared(token: $token) {
+    target {
+      ... on Artifact { type name description }
+      ... on Collection { name description artifacts { nodes { type name } } }
+    }
+  }
+}`;
+  history.replaceState(null, '', location.pathname);
+}
+
 async function run(event) {
   event?.preventDefault();
   try {

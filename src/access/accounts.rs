@@ -11,7 +11,11 @@ use quick_cache::sync::Cache;
 use tracing::warn;
 use uuid::Uuid;
 
-use super::{Scope, Token, Viewer};
+use super::{
+    Scope, Token, Viewer,
+    jwt::{Claims, Issuer},
+    token,
+};
 use crate::{
     db::{Arg, Db, Row, Time},
     error::{Code, Error, Result},
@@ -84,34 +88,46 @@ pub struct Accounts {
     exist: Arc<AtomicBool>,
     /// When it was last asked whether there is one.
     asked: Arc<std::sync::Mutex<Option<Instant>>>,
+    /// Who issues tokens besides.
+    issuer: Option<Arc<Issuer>>,
 }
 
 impl Accounts {
     /// The accounts of a database.
     pub fn new(db: &Db) -> Self {
-        Self { db: db.primary(), known: Arc::new(Cache::new(KNOWN_MAX)), exist: Arc::default(), asked: Arc::default() }
+        Self {
+            db: db.primary(),
+            known: Arc::new(Cache::new(KNOWN_MAX)),
+            exist: Arc::default(),
+            asked: Arc::default(),
+            issuer: None,
+        }
+    }
+
+    /// The accounts, where an identity provider vouches for some.
+    #[must_use]
+    pub fn with_issuer(self, issuer: Option<Issuer>) -> Self {
+        Self { issuer: issuer.map(Arc::new), ..self }
     }
 
     /// Who sends a request with this token, or without one.
     ///
     /// # Errors
-    /// `UNAUTHENTICATED` for a token that is not valid, and for none where there are accounts; that of the database.
+    /// `UNAUTHENTICATED` for a token that is not valid; that of the database.
     pub async fn viewer(&self, token: Option<&str>) -> Result<Viewer> {
         match token {
             Some(token) => self.viewer_of(token).await,
-            None if self.any().await? => {
-                Err(Error::new(Code::Unauthenticated, "a token is needed: send Authorization: Bearer with one"))
-            }
+            None if self.any().await? => Ok(Viewer::ANONYMOUS),
             None => Ok(Viewer::LOCAL),
         }
     }
 
-    /// Whether there is an account. Asks the database once a second until there is.
+    /// Whether there is an account, or may be at any time by the word of an identity provider. Asks the database once a second until there is.
     ///
     /// # Errors
     /// That of the database.
     pub async fn any(&self) -> Result<bool> {
-        if self.exist.load(Ordering::Relaxed) {
+        if self.issuer.is_some() || self.exist.load(Ordering::Relaxed) {
             return Ok(true);
         }
         if self.asked().is_some_and(|asked| asked.elapsed() < KNOWN_FOR) {
@@ -132,19 +148,65 @@ impl Accounts {
     async fn viewer_of(&self, token: &str) -> Result<Viewer> {
         let denied =
             || Error::new(Code::Unauthenticated, "the token is not valid: it may have expired or been revoked");
-        let hash = Token::parse(token).ok_or_else(denied)?.hash();
+        let issuer = self.issuer.as_ref().filter(|_| !token.starts_with(token::PREFIX));
+        let hash = match issuer {
+            Some(_) => token::digest(token),
+            None => Token::parse(token).ok_or_else(denied)?.hash(),
+        };
         let known = match self.known.get(&hash).filter(|known| known.found.elapsed() < KNOWN_FOR) {
             Some(known) => known,
-            None => self.look_up(hash).await?,
+            None => {
+                let known = match issuer {
+                    Some(issuer) => self.ask_issuer(issuer, token).await?,
+                    None => self.look_up(&hash).await?,
+                };
+                self.known.insert(hash, known);
+                known
+            }
         };
         let has_ended = known.expires_at.is_some_and(|end| end <= Time::now());
         known.viewer.filter(|_| !has_ended).ok_or_else(denied)
     }
 
-    async fn look_up(&self, hash: String) -> Result<Known> {
+    async fn ask_issuer(&self, issuer: &Issuer, token: &str) -> Result<Known> {
+        let found = Instant::now();
+        let Some(claims) = issuer.check(token).await else {
+            return Ok(Known { viewer: None, expires_at: None, found });
+        };
+        let viewer = Viewer::of(self.account_of(&claims).await?, claims.scope);
+        Ok(Known { viewer: Some(viewer), expires_at: Some(claims.expires_at), found })
+    }
+
+    /// The account that an identity provider vouches for; it is made when it is first seen.
+    async fn account_of(&self, claims: &Claims) -> Result<Uuid> {
+        let text = |text: &str| Arg::Text(Some(text.to_owned()));
+        // Another account may have the name.
+        let distinct = format!("{} ({})", claims.name, &token::digest(&claims.subject)[..8]);
+        for name in [None, Some(claims.name.as_str()), Some(distinct.as_str())] {
+            if let Some(name) = name {
+                let mut tx = self.db.begin().await?;
+                let (mut sql, now) = (tx.sql(), Time::now());
+                sql.push("insert into users (id, name, issuer, subject, created_at, updated_at) values (");
+                sql.bind(Arg::Id(Uuid::now_v7())).push(", ").bind(text(name)).push(", ").bind(text(&claims.issuer));
+                sql.push(", ").bind(text(&claims.subject)).push(", ").bind(Arg::Time(now)).push(", ");
+                sql.bind(Arg::Time(now)).push(") on conflict do nothing");
+                tx.execute("users.insert", sql).await?;
+                tx.commit().await?;
+            }
+            let mut sql = self.db.sql();
+            sql.push("select u.id from users u where u.subject = ").bind(text(&claims.subject));
+            sql.push(" and u.issuer = ").bind(text(&claims.issuer));
+            if let Some(id) = self.db.fetch::<Uuid>("users.find", sql).await?.into_iter().next() {
+                return Ok(id);
+            }
+        }
+        Err(Error::internal("an account that an issuer vouches for was not made"))
+    }
+
+    async fn look_up(&self, hash: &str) -> Result<Known> {
         let mut sql = self.db.sql();
         sql.push("select t.id, t.user_id, t.scope, t.expires_at, t.last_used_at from tokens t where t.hash = ");
-        sql.bind(Arg::Text(Some(hash.clone()))).push(" and t.revoked_at is null");
+        sql.bind(Arg::Text(Some(hash.to_owned()))).push(" and t.revoked_at is null");
         let read = |row: &mut Row<'_>| {
             let id: Uuid = row.next()?;
             let user: Uuid = row.next()?;
@@ -158,10 +220,9 @@ impl Accounts {
                 self.note_use(id, last_used_at);
                 let scope =
                     scope.parse().map_err(|_| Error::internal(anyhow::anyhow!("a scope of another release")))?;
-                Known { viewer: Some(Viewer { user: Some(user), scope }), expires_at, found: Instant::now() }
+                Known { viewer: Some(Viewer::of(user, scope)), expires_at, found: Instant::now() }
             }
         };
-        self.known.insert(hash, known);
         Ok(known)
     }
 
@@ -189,7 +250,8 @@ impl Accounts {
         });
     }
 
-    /// Makes an account. From the first one on, requests need a token.
+    /// Makes an account. From the first one on, requests need a token for what is not public, and what has no owner yet is
+    /// the first one's.
     ///
     /// # Errors
     /// `BAD_USER_INPUT` for a name that is none, `CONFLICT` where there is an account of this name.
@@ -208,6 +270,15 @@ impl Accounts {
         if tx.execute("users.insert", sql).await? == 0 {
             return Err(Error::new(Code::Conflict, format!("there is an account `{name}` already")));
         }
+        let mut sql = tx.sql();
+        sql.push("select count(*) from (select 1 from users limit 2) u");
+        if tx.fetch::<i64>("users.count", sql).await?.first() == Some(&1) {
+            for table in ["update artifacts set owner_id = ", "update collections set owner_id = "] {
+                let mut sql = tx.sql();
+                sql.push(table).bind(Arg::Id(user.id)).push(" where owner_id is null");
+                tx.execute("users.take_over", sql).await?;
+            }
+        }
         tx.commit().await?;
         Ok(user)
     }
@@ -221,6 +292,25 @@ impl Accounts {
         sql.push("select u.id, u.name, u.created_at from users u order by u.name");
         let read = |row: &mut Row<'_>| Ok(User { id: row.next()?, name: row.next()?, created_at: row.next()? });
         self.db.fetch_with("users.all", sql, read).await
+    }
+
+    /// Whose what is imported will be: of the account with this name, or of the only one there is.
+    ///
+    /// # Errors
+    /// `NOT_FOUND` where there is no account of this name, `BAD_USER_INPUT` where there are several and none is named.
+    pub async fn owner(&self, name: Option<&str>) -> Result<Option<Uuid>> {
+        let mut sql = self.db.sql();
+        sql.push("select u.id from users u");
+        if let Some(name) = name {
+            sql.push(" where u.name = ").bind(Arg::Text(Some(name.to_owned())));
+        }
+        sql.push(" limit 2");
+        match (name, self.db.fetch::<Uuid>("users.owner", sql).await?.as_slice()) {
+            (Some(name), []) => Err(Error::new(Code::NotFound, format!("there is no account `{name}`: add it first"))),
+            (_, []) => Ok(None),
+            (_, [only]) => Ok(Some(*only)),
+            (_, _) => Err(Error::bad_user_input("there are several accounts: say whose it will be with --owner")),
+        }
     }
 
     /// Makes a token for an account: what is kept of it, and the token, which nothing tells afterwards.

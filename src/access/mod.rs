@@ -2,14 +2,20 @@
 //!
 //! Without accounts, everything is the local user's. Once there is one, a request shows whose it is by a token.
 mod accounts;
+mod config;
+mod jwt;
 mod token;
 
 use std::{fmt, str::FromStr};
 
 use uuid::Uuid;
 
+use crate::db::Sight;
+
 pub use accounts::{Accounts, TokenRow, User};
-pub use token::Token;
+pub use config::{Algorithm, Config};
+pub use jwt::Issuer;
+pub use token::{LinkToken, Token};
 
 /// What a token is good for; each scope has all that the ones before it have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -54,10 +60,10 @@ impl FromStr for Scope {
 /// On whose behalf a request is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Viewer {
-    /// The account; none is the local user of a server without accounts.
+    /// The account; none is the local user of a server without accounts, or who has no token.
     pub user: Option<Uuid>,
-    /// What may be done.
-    pub scope: Scope,
+    /// What may be done; nothing but reading what is public where it is none.
+    pub scope: Option<Scope>,
 }
 
 /// Who is not told apart is the local user: what reads requests from clients sets it.
@@ -69,11 +75,33 @@ impl Default for Viewer {
 
 impl Viewer {
     /// The user of a server without accounts, whose everything is.
-    pub const LOCAL: Self = Self { user: None, scope: Scope::Admin };
+    pub const LOCAL: Self = Self { user: None, scope: Some(Scope::Admin) };
+
+    /// Who has no token on a server with accounts.
+    pub const ANONYMOUS: Self = Self { user: None, scope: None };
+
+    /// The account with what one of its tokens is good for.
+    pub fn of(user: Uuid, scope: Scope) -> Self {
+        Self { user: Some(user), scope: Some(scope) }
+    }
 
     /// Whether mutations may be executed.
     pub fn may_write(self) -> bool {
-        self.scope >= Scope::Write
+        self.scope >= Some(Scope::Write)
+    }
+
+    /// Whether everyone's may be seen and changed.
+    pub fn is_admin(self) -> bool {
+        self.scope == Some(Scope::Admin)
+    }
+
+    /// Whose eyes the statements of the request read with.
+    pub fn sight(self) -> Sight {
+        match self.user {
+            _ if self.is_admin() => Sight::All,
+            Some(user) => Sight::User(user),
+            None => Sight::Public,
+        }
     }
 }
 
@@ -83,8 +111,12 @@ mod tests {
 
     #[test]
     fn a_scope_has_what_those_before_it_have() {
-        let viewer = |scope| Viewer { user: Some(Uuid::nil()), scope };
+        let viewer = |scope| Viewer::of(Uuid::nil(), scope);
         assert_eq!(Scope::ALL.map(|scope| viewer(scope).may_write()), [false, true, true]);
+        let own = Sight::User(Uuid::nil());
+        assert_eq!(Scope::ALL.map(|scope| viewer(scope).sight()), [own, own, Sight::All]);
+        assert_eq!((Viewer::ANONYMOUS.may_write(), Viewer::ANONYMOUS.sight()), (false, Sight::Public));
+        assert_eq!((Viewer::LOCAL.may_write(), Viewer::LOCAL.sight()), (true, Sight::All));
         for scope in Scope::ALL {
             assert_eq!(scope.to_string().parse(), Ok(scope));
         }

@@ -2,9 +2,10 @@
 //! was cut or mistyped from one that is not known.
 use std::fmt;
 
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use sha2::{Digest, Sha256};
 
-const PREFIX: &str = "gatherum_";
+pub(super) const PREFIX: &str = "gatherum_";
 
 /// Hexadecimal digits of the secret, and of the checksum behind it.
 const SECRET_LENGTH: usize = 64;
@@ -48,12 +49,54 @@ impl Token {
     ///
     /// There is nothing to guess among 2²⁵⁶, so that a hash made to be slow would be of no use.
     pub fn hash(&self) -> String {
-        hex(&Sha256::digest(&self.0))
+        digest(&self.0)
+    }
+}
+
+/// What opens a link: 256 random bits, in the alphabet of URLs. What is kept of it is its hash.
+#[derive(Clone, PartialEq, Eq)]
+pub struct LinkToken(String);
+
+impl fmt::Debug for LinkToken {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("LinkToken(…)")
+    }
+}
+
+impl LinkToken {
+    /// A new one.
+    ///
+    /// # Errors
+    /// The system has no random bits to give.
+    pub fn generate() -> Result<Self, getrandom::Error> {
+        let mut secret = [0; 32];
+        getrandom::fill(&mut secret)?;
+        Ok(Self(URL_SAFE_NO_PAD.encode(secret)))
+    }
+
+    /// The text, for the one who asked for it to be made.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+
+    /// By what it is known.
+    pub fn hash(&self) -> String {
+        Self::hash_of(&self.0)
+    }
+
+    /// By what the token that `text` may be is known.
+    pub fn hash_of(text: &str) -> String {
+        digest(text)
     }
 }
 
 fn checksum(secret: &str) -> String {
     format!("{:0CHECKSUM_LENGTH$x}", crc32fast::hash(secret.as_bytes()))
+}
+
+/// By what any text is known that nobody else may learn.
+pub(super) fn digest(text: &str) -> String {
+    hex(&Sha256::digest(text))
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -74,6 +117,17 @@ mod tests {
         assert_ne!(token, Token::generate().expect("random bits"));
         assert_ne!(token.hash(), Token::generate().expect("random bits").hash());
         assert_eq!(token.hash().len(), 64);
+    }
+
+    #[test]
+    fn a_link_s_token_fits_into_a_path() {
+        let token = LinkToken::generate().expect("random bits");
+
+        assert_eq!(token.reveal().len(), 43);
+        assert!(token.reveal().bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_'));
+        assert_eq!(token.hash(), LinkToken::hash_of(token.reveal()));
+        assert_ne!(token, LinkToken::generate().expect("random bits"));
+        assert_eq!(format!("{token:?}"), "LinkToken(…)");
     }
 
     #[test]

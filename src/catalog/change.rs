@@ -4,14 +4,20 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{
-    artifact,
+    Visibility, artifact,
     collection::{self, Collection, CollectionById},
+    group,
     node::{self, AnyNode},
+    sight::{self, Reach},
 };
 use crate::{
+    access::Viewer,
+    dataloader::Relation,
+    db::{Record, Row, Sql},
+    error::Result,
     fields,
     graphql::{
-        Leaf,
+        self, Context, Leaf,
         id::{self, GlobalId},
         object::{Fields, NoArguments, Object},
     },
@@ -46,12 +52,43 @@ pub struct Change {
     /// The artifacts that came, left or moved.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub artifacts: Vec<Uuid>,
+    /// Who could see what is there no longer, where it was deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audience: Option<Audience>,
+}
+
+/// Who could see an object in lists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Audience {
+    /// Its owner.
+    pub owner: Option<Uuid>,
+    /// Whether everyone could.
+    pub is_public: bool,
+}
+
+impl Audience {
+    fn has(self, viewer: Viewer) -> bool {
+        self.is_public || (self.owner.is_some() && self.owner == viewer.user)
+    }
+}
+
+/// The owner and the visibility.
+impl Record for Audience {
+    fn read(row: &mut Row<'_>) -> sqlx::Result<Self> {
+        let owner = row.next_or_null()?;
+        Ok(Self { owner, is_public: Visibility::read(row)? == Visibility::Public })
+    }
 }
 
 impl Change {
     /// A change of an object itself.
     pub fn of(kind: ChangeKind, prefix: &str, id: Uuid) -> Self {
-        Self { kind, prefix: prefix.to_owned(), id, artifacts: Vec::new() }
+        Self { kind, prefix: prefix.to_owned(), id, artifacts: Vec::new(), audience: None }
+    }
+
+    /// The end of an object, told to those who could see it.
+    pub fn deleted(prefix: &str, id: Uuid, audience: Audience) -> Self {
+        Self { audience: Some(audience), ..Self::of(ChangeKind::Deleted, prefix, id) }
     }
 }
 
@@ -78,6 +115,67 @@ impl Leaf for ChangeKind {
 #[serde(transparent)]
 pub struct Subscription(Change);
 
+#[async_trait::async_trait]
+impl graphql::Change for Subscription {
+    /// Asked anew for each change: what could be seen when following began may be hidden now.
+    async fn is_seen(&self, field: &str, context: &Context) -> Result<bool> {
+        let (change, viewer) = (&self.0, context.viewer);
+        if viewer.is_admin() {
+            return Ok(true);
+        }
+        if let Some(audience) = change.audience {
+            return Ok(audience.has(viewer));
+        }
+        let reach = if field == COLLECTION_CHANGED { Reach::Known } else { Reach::Listed };
+        let relation = Seen { prefix: change.prefix.clone(), reach };
+        let seen = context.rounds.drive(context.rounds.load(relation, vec![change.id])).await?;
+        Ok(seen.first() == Some(&1))
+    }
+}
+
+const COLLECTION_CHANGED: &str = "collectionChanged";
+
+/// Whether whoever follows may see an object: 1, else 0.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Seen {
+    prefix: String,
+    reach: Reach,
+}
+
+impl Relation for Seen {
+    type Key = Uuid;
+    type Row = i64;
+    type Value = i64;
+    const NAME: &'static str = "Subscription.isSeen";
+
+    fn statement(&self, keys: &[Uuid], sql: &mut Sql) {
+        const ONE: &str = ", cast(1 as bigint) from ";
+        match self.prefix.as_str() {
+            artifact::PREFIX => {
+                sql.push("select a.id").push(ONE).push("artifacts a where a.id").in_ids(keys);
+                sight::artifacts(self.reach, sql);
+            }
+            collection::PREFIX => {
+                sql.push("select c.id").push(ONE).push("collections c where c.id").in_ids(keys);
+                sight::collections(self.reach, sql);
+            }
+            group::PREFIX => {
+                sql.push("select g.id").push(ONE).push("groups g where g.id").in_ids(keys);
+                sight::groups(self.reach, sql);
+            }
+            // Nothing else is announced.
+            _ => {
+                sql.push("select t.id").push(ONE).push("tags t where t.id").in_ids(keys);
+                sight::tags(self.reach, sql);
+            }
+        }
+    }
+
+    fn read(&self, row: &mut Row<'_>) -> sqlx::Result<i64> {
+        row.next()
+    }
+}
+
 impl Object for Subscription {
     fn name() -> String {
         "Subscription".to_owned()
@@ -94,7 +192,8 @@ impl Object for Subscription {
                 let is_it = change.0.prefix == collection::PREFIX && change.0.id == id;
                 Ok(is_it.then(|| CollectionEvent(change.0.clone())))
             });
-            /// Every change.
+            /// Every change that the viewer may see: of objects that are listed for the viewer after it, or were before
+            /// they were deleted.
             catalogChanged => events::<NoArguments, _>(|change, _| Ok(Some(CatalogEvent(change.0.clone()))));
         }
     }

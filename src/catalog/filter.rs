@@ -76,10 +76,13 @@ impl Ids {
     /// Writes the conditions: `column in (select id, from a table of links, where its target is one of the ids)`.
     pub fn write(&self, column: &'static str, links: Links, sql: &mut Sql) {
         if let Some(ids) = &self.any_of {
-            sql.push(" and ").push(column).push(" in (").push(links.select).in_ids(ids).push(")");
+            sql.push(" and ").push(column).push(" in (").push(links.select).in_ids(ids);
+            (links.sight)(sql);
+            sql.push(")");
         }
         if let Some(ids) = self.all_of.as_ref().filter(|ids| !ids.is_empty()) {
             sql.push(" and ").push(column).push(" in (").push(links.select).in_ids(ids);
+            (links.sight)(sql);
             sql.push(links.having).int(ids.len() as i64).push(")");
         }
     }
@@ -99,10 +102,13 @@ impl Names {
     /// Writes the conditions, as [`Ids::write`].
     pub fn write(&self, column: &'static str, links: Links, sql: &mut Sql) {
         if let Some(names) = &self.any_of {
-            sql.push(" and ").push(column).push(" in (").push(links.select).in_texts(names).push(")");
+            sql.push(" and ").push(column).push(" in (").push(links.select).in_texts(names);
+            (links.sight)(sql);
+            sql.push(")");
         }
         if let Some(names) = self.all_of.as_ref().filter(|names| !names.is_empty()) {
             sql.push(" and ").push(column).push(" in (").push(links.select).in_texts(names);
+            (links.sight)(sql);
             sql.push(links.having).int(names.len() as i64).push(")");
         }
     }
@@ -113,6 +119,8 @@ impl Names {
 pub struct Links {
     /// Selects the one side where the other side …
     pub select: &'static str,
+    /// Writes the condition for those links that whoever asks may see.
+    pub sight: fn(&mut Sql),
     /// Groups by the one side and compares the count of the other.
     pub having: &'static str,
 }

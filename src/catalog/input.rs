@@ -214,6 +214,23 @@ pub fn not_found(called: &str, field: &'static str) -> Error {
     Error::new(Code::NotFound, format!("there is no {called} with this id")).in_field(field)
 }
 
+/// Refuses to change what is not there for whoever writes, or what another account owns.
+///
+/// # Errors
+/// `NOT_FOUND` where nothing was found, `FORBIDDEN` where it may be seen and not changed.
+pub fn may_change(called: &str, field: &'static str, found: Option<bool>) -> Result<()> {
+    match found {
+        Some(true) => Ok(()),
+        Some(false) => Err(forbidden(format!("the {called} belongs to another account")).in_field(field)),
+        None => Err(not_found(called, field)),
+    }
+}
+
+/// What whoever writes may see and not do.
+pub fn forbidden(message: impl Into<std::borrow::Cow<'static, str>>) -> Error {
+    Error::new(Code::Forbidden, message)
+}
+
 /// Refuses a write that expects another revision than there is.
 ///
 /// # Errors

@@ -11,7 +11,10 @@ mod input;
 pub mod node;
 pub mod order;
 pub mod rules;
+pub mod sharing;
+pub mod sight;
 pub mod tag;
+pub mod user;
 pub mod version;
 mod visibility;
 
@@ -24,8 +27,11 @@ pub use change::Subscription;
 pub use visibility::Visibility;
 
 /// The root of all that can be read.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Query;
+#[derive(Clone, Debug, Default)]
+pub struct Query {
+    /// Counts what is opened by links.
+    pub views: sharing::Views,
+}
 
 impl Object for Query {
     fn name() -> String {
@@ -41,6 +47,8 @@ impl Object for Query {
         artifact::declare_root(fields);
         collection::declare_root(fields);
         tag::declare_root(fields);
+        user::declare_root(fields);
+        sharing::declare_root(fields);
     }
 }
 
@@ -64,5 +72,6 @@ impl Object for Mutation {
         collection::declare_mutations(fields);
         group::declare_mutations(fields);
         tag::declare_mutations(fields);
+        sharing::declare_mutations(fields);
     }
 }

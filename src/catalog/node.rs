@@ -9,7 +9,9 @@ use crate::{
         artifact::{self, Artifact, ArtifactById},
         collection::{self, Collection, CollectionById},
         group::{self, Group, GroupById},
+        sharing::{self, LinkById, Share, ShareById, ShareLink},
         tag::{self, Tag, TagById},
+        user::{self, User, UserById},
         version::{self, Version, VersionById},
     },
     dataloader::Relation,
@@ -29,12 +31,24 @@ abstract_output! {
         Collection(Collection),
         Group(Group),
         Tag(Tag),
+        ShareLink(ShareLink),
+        Share(Share),
+        User(User),
         Version(Version),
     }
 }
 
 /// The prefixes of all ids.
-const PREFIXES: [&str; 5] = [artifact::PREFIX, collection::PREFIX, group::PREFIX, tag::PREFIX, version::PREFIX];
+const PREFIXES: [&str; 8] = [
+    artifact::PREFIX,
+    collection::PREFIX,
+    group::PREFIX,
+    tag::PREFIX,
+    user::PREFIX,
+    version::PREFIX,
+    sharing::LINK_PREFIX,
+    sharing::PREFIX,
+];
 
 /// The id of an object whose prefix was stored.
 pub fn global_id(prefix: &str, id: Uuid) -> GlobalId {
@@ -107,9 +121,13 @@ pub async fn load(context: &Context, ids: Vec<Result<GlobalId>>) -> Vec<Result<O
         load_type(context, CollectionById, of(collection::PREFIX), AnyNode::Collection),
         load_type(context, GroupById, of(group::PREFIX), AnyNode::Group),
         load_type(context, TagById, of(tag::PREFIX), AnyNode::Tag),
+        load_type(context, LinkById, of(sharing::LINK_PREFIX), AnyNode::ShareLink),
+        load_type(context, ShareById, of(sharing::PREFIX), AnyNode::Share),
+        load_type(context, UserById, of(user::PREFIX), AnyNode::User),
         load_type(context, VersionById, of(version::PREFIX), AnyNode::Version),
     );
-    for (place, node) in [found.0, found.1, found.2, found.3, found.4].into_iter().flatten() {
+    for (place, node) in [found.0, found.1, found.2, found.3, found.4, found.5, found.6, found.7].into_iter().flatten()
+    {
         nodes[place] = node;
     }
     nodes

@@ -9,11 +9,11 @@ use crate::{
 /// Who may see an object.
 #[derive(Enum, Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Visibility {
-    /// Its owner.
+    /// Its owner, and those it was shared with.
     Private,
-    /// Whoever knows its id or a link to it; it is in no list and no search.
+    /// Whoever knows its id or a link to it; for others than its owner it is in no list, search or count.
     Unlisted,
-    /// Everyone.
+    /// Everyone, without a token too.
     Public,
 }
 

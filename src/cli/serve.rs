@@ -3,6 +3,7 @@ use anyhow::Result;
 
 use super::{Outcome, output, system};
 use crate::{
+    access::Accounts,
     app::{App, stop_signal},
     config::Config,
     transfer,
@@ -24,8 +25,11 @@ pub(super) async fn run(args: Args, config: &Config) -> Result<Outcome> {
     let mut config = config.clone();
     config.http.insecure_open |= args.insecure_open;
     let app = App::build(&config).await?;
-    if args.demo && !transfer::load_demo(app.db()).await? {
-        output::note("--demo: the database holds artifacts already and is served as it is");
+    if args.demo {
+        let owner = Accounts::new(app.db()).users().await?.first().map(|user| user.id);
+        if !transfer::load_demo(app.db(), owner).await? {
+            output::note("--demo: the database holds artifacts already and is served as it is");
+        }
     }
     let address = app.address()?;
     let base = format!("http://{address}");

@@ -12,6 +12,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{Outcome, migrate::open, output};
 use crate::{
+    access::Accounts,
     app,
     catalog::collection,
     config::Config,
@@ -31,6 +32,9 @@ pub(super) struct ImportArgs {
     /// Report what would be imported, and keep nothing
     #[arg(long, global = true)]
     dry_run: bool,
+    /// Whose it will be; not needed where there is one account or none
+    #[arg(long, global = true, value_name = "NAME")]
+    owner: Option<String>,
 }
 
 /// What is imported.
@@ -82,9 +86,10 @@ impl From<SourceArgs> for Source {
 pub(super) async fn import(args: ImportArgs, config: &Config) -> Result<Outcome> {
     if let SourceArgs::Skillmeat { file, watch: true } = &args.source {
         ensure!(!args.dry_run, "--dry-run keeps nothing, and --watch goes on: choose one of them");
-        return watch(file, config).await;
+        return watch(file, args.owner.as_deref(), config).await;
     }
     let db = open(config).await?;
+    let owner = Accounts::new(&db).owner(args.owner.as_deref()).await?;
     let bar = io::stderr().is_terminal().then(|| {
         let style = ProgressStyle::with_template("{spinner} {human_pos} records, {per_sec}, {elapsed}");
         let bar = ProgressBar::new_spinner().with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
@@ -96,7 +101,7 @@ pub(super) async fn import(args: ImportArgs, config: &Config) -> Result<Outcome>
         None if count.is_multiple_of(LINE_EVERY) && count > 0 => output::note(&format!("{count} records")),
         None => {}
     };
-    let report = transfer::import(&db, args.source.into(), args.dry_run, progress).await?;
+    let report = transfer::import(&db, args.source.into(), owner, args.dry_run, progress).await?;
     if let Some(bar) = bar {
         bar.finish_and_clear();
     }
@@ -109,8 +114,9 @@ pub(super) async fn import(args: ImportArgs, config: &Config) -> Result<Outcome>
 }
 
 /// Imports a SkillMeat database again and again, until stopped.
-async fn watch(file: &Path, config: &Config) -> Result<Outcome> {
+async fn watch(file: &Path, owner: Option<&str>, config: &Config) -> Result<Outcome> {
     let db = open(config).await?;
+    let owner = Accounts::new(&db).owner(owner).await?;
     let mut refused = None;
     let told = |outcome: Result<Report>| {
         match outcome {
@@ -128,7 +134,7 @@ async fn watch(file: &Path, config: &Config) -> Result<Outcome> {
         Ok(())
     };
     tokio::select! {
-        failed = transfer::watch(&db, file, told) => failed?,
+        failed = transfer::watch(&db, file, owner, told) => failed?,
         () = app::stop_signal() => {}
     }
     db.close().await;

@@ -37,7 +37,7 @@ pub use config::{Config, Synchronous, redacted};
 pub use fault::met_another;
 pub use feed::{Feed, Heard};
 pub use record::{Column, Record, Row};
-pub use sql::{Arg, Cell, CellType, Dialect, Sql};
+pub use sql::{Arg, Cell, CellType, Dialect, Sight, Sql};
 pub use text::Text;
 pub use time::Time;
 pub use transaction::Transaction;
@@ -58,6 +58,8 @@ pub struct Db {
     from_primary: bool,
     /// What a request keeps from one statement to the next.
     session: Option<Arc<Session>>,
+    /// Whose eyes its statements read with.
+    sight: Sight,
 }
 
 enum Pools {
@@ -130,6 +132,7 @@ impl Db {
             ran: Arc::default(),
             from_primary: false,
             session: None,
+            sight: Sight::All,
         })
     }
 
@@ -147,15 +150,16 @@ impl Db {
         Self { from_primary: true, session: None, ..self.clone() }
     }
 
-    /// The same database for one request. On PostgreSQL its statements use one connection, one after the other, and
-    /// further ones beside each other where there are any; the connection goes back when the last clone is dropped.
+    /// The same database for one request, whose statements read with the eyes of `sight`. On PostgreSQL they use one
+    /// connection, one after the other, and further ones beside each other where there are any; the connection goes back
+    /// when the last clone is dropped.
     #[must_use]
-    pub fn session(&self) -> Self {
+    pub fn session(&self, sight: Sight) -> Self {
         let session = match &*self.pools {
             Pools::Sqlite(_) => None,
             Pools::Postgres { primary, replica, .. } => Some(self.postgres_session(primary, replica.as_ref())),
         };
-        Self { session, ..self.clone() }
+        Self { session, sight, ..self.clone() }
     }
 
     fn postgres_session(&self, primary: &Arc<Pool>, replica: Option<&Arc<Pool>>) -> Arc<Session> {
@@ -165,7 +169,7 @@ impl Db {
 
     /// An empty statement for this database.
     pub fn sql(&self) -> Sql {
-        Sql::new(self.dialect())
+        Sql::new(self.dialect(), self.sight)
     }
 
     /// Runs a statement that reads, and returns its rows. `name` says which one it is in errors and logs.
@@ -234,13 +238,15 @@ impl Db {
     /// `UNAVAILABLE` without a connection in time.
     pub async fn begin(&self) -> Result<Transaction> {
         match &*self.pools {
-            Pools::Sqlite(pool) => Transaction::sqlite(pool.writer().await, pool.announced(), self.ran.clone()).await,
+            Pools::Sqlite(pool) => {
+                Transaction::sqlite(pool.writer().await, pool.announced(), self.ran.clone(), self.sight).await
+            }
             Pools::Postgres { primary, .. } => {
                 // Who waits for a connection keeps none.
                 if let Some(session) = &self.session {
                     session.end();
                 }
-                Transaction::postgres(primary.lease().await, self.ran.clone()).await
+                Transaction::postgres(primary.lease().await, self.ran.clone(), self.sight).await
             }
         }
     }
@@ -378,9 +384,11 @@ fn sqlite_arguments(args: Vec<Arg>) -> sqlx::Result<SqliteArguments> {
             Arg::Ids(ids) => arguments.add(sql::hex_array(&ids)),
             Arg::Texts(texts) => arguments.add(serde_json::Value::from(texts).to_string()),
             Arg::Id(id) => arguments.add(id),
+            Arg::OptionalId(id) => arguments.add(id),
             Arg::Int(value) => arguments.add(value),
             Arg::Text(text) => arguments.add(text),
             Arg::Time(time) => arguments.add(time),
+            Arg::OptionalTime(time) => arguments.add(time),
             Arg::Column(..) => Err("SQLite has no arrays".into()),
         }
         .map_err(sqlx::Error::Encode)?;
@@ -396,9 +404,11 @@ fn postgres_arguments(args: Vec<Arg>) -> sqlx::Result<PgArguments> {
             Arg::Ids(ids) => arguments.add(ids),
             Arg::Texts(texts) => arguments.add(texts),
             Arg::Id(id) => arguments.add(id),
+            Arg::OptionalId(id) => arguments.add(id),
             Arg::Int(value) => arguments.add(value),
             Arg::Text(text) => arguments.add(text),
             Arg::Time(time) => arguments.add(time),
+            Arg::OptionalTime(time) => arguments.add(time),
             Arg::Column(cell_type, cells) => add_column(&mut arguments, cell_type, cells),
         }
         .map_err(sqlx::Error::Encode)?;

@@ -51,6 +51,11 @@ impl<'r> Row<'r> {
         }
     }
 
+    /// Passes over columns.
+    pub fn skip(&mut self, columns: usize) {
+        self.column += columns;
+    }
+
     /// The next column, which may be null.
     ///
     /// # Errors

@@ -12,6 +12,18 @@ pub enum Dialect {
     Postgres,
 }
 
+/// Whose eyes a statement reads with. The conditions for what they see are written by the catalogue.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sight {
+    /// Everything: the server's own work, the user of a server without accounts, and who administers it.
+    #[default]
+    All,
+    /// What this account may see.
+    User(Uuid),
+    /// What everyone may see.
+    Public,
+}
+
 /// A value bound to a statement.
 #[derive(Clone, Debug)]
 pub enum Arg {
@@ -21,12 +33,16 @@ pub enum Arg {
     Texts(Vec<String>),
     /// One id.
     Id(Uuid),
+    /// One id, or null.
+    OptionalId(Option<Uuid>),
     /// One whole number.
     Int(i64),
     /// One text, or null.
     Text(Option<String>),
     /// One point in time.
     Time(Time),
+    /// One point in time, or null.
+    OptionalTime(Option<Time>),
     /// Many values of one type, any of which may be null, as one parameter. PostgreSQL alone has such.
     Column(CellType, Vec<Cell>),
 }
@@ -36,14 +52,15 @@ pub enum Arg {
 #[derive(Clone, Debug)]
 pub struct Sql {
     dialect: Dialect,
+    sight: Sight,
     text: String,
     args: Vec<Arg>,
 }
 
 impl Sql {
-    /// An empty statement for `dialect`.
-    pub fn new(dialect: Dialect) -> Self {
-        Self { dialect, text: String::with_capacity(512), args: Vec::new() }
+    /// An empty statement for `dialect`, which reads with the eyes of `sight`.
+    pub fn new(dialect: Dialect, sight: Sight) -> Self {
+        Self { dialect, sight, text: String::with_capacity(512), args: Vec::new() }
     }
 
     /// Appends text.
@@ -149,6 +166,11 @@ impl Sql {
         self.dialect
     }
 
+    /// Whose eyes it reads with.
+    pub fn sight(&self) -> Sight {
+        self.sight
+    }
+
     /// The text so far.
     pub fn text(&self) -> &str {
         &self.text
@@ -246,7 +268,7 @@ mod tests {
     #[test]
     fn the_text_does_not_depend_on_how_many_values_a_list_has() {
         let text = |count: usize| {
-            let mut sql = Sql::new(Dialect::Sqlite);
+            let mut sql = Sql::new(Dialect::Sqlite, Sight::All);
             sql.push("select 1 from artifacts a where a.id").in_ids(&vec![Uuid::nil(); count]).push(" limit ").int(3);
             sql.text().to_owned()
         };

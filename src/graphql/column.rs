@@ -51,6 +51,15 @@ impl Column {
         Self { json: Vec::new(), spans: Vec::with_capacity(values) }
     }
 
+    /// Of leaves.
+    pub fn of_leaves<L: Leaf>(values: &[L]) -> Self {
+        let mut column = Self::with_capacity(values.len());
+        for value in values {
+            column.write(|json| value.write(json));
+        }
+        column
+    }
+
     /// Appends what `write` writes as one value.
     pub(super) fn write(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         let start = self.json.len();
@@ -91,11 +100,7 @@ macro_rules! leaf_outputs {
                 <Self as Leaf>::type_ref(declaring.registry())
             }
             fn complete<'a>(values: Vec<Self>, _origins: Vec<Origin>, _node: Node<'a>) -> BoxFuture<'a, Column> {
-                let mut column = Column::with_capacity(values.len());
-                for value in values {
-                    column.write(|json| Leaf::write(&value, json));
-                }
-                Box::pin(std::future::ready(column))
+                Box::pin(std::future::ready(Column::of_leaves(&values)))
             }
         }
     )*};

@@ -1,12 +1,22 @@
 //! From the text of a request to the text of its response.
-use std::{collections::HashMap, marker::PhantomData, panic::AssertUnwindSafe, pin::Pin, sync::Arc, time::Instant};
+use std::{
+    collections::HashMap,
+    marker::PhantomData,
+    panic::AssertUnwindSafe,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Instant,
+};
 
 use async_graphql::{
     ContainerType, Name, ObjectType, OutputType, Pos, Positioned, SDLExportOptions, Schema, SchemaBuilder, ServerError,
     ServerResult, SubscriptionType, Value,
     extensions::{Extension, ExtensionContext, ExtensionFactory, NextExecute},
     indexmap::IndexMap,
-    parser::types::{ExecutableDocument, Field, Selection},
+    parser::types::{ExecutableDocument, Field, Selection, SelectionSet},
     registry::{MetaType, Registry},
 };
 use futures_util::{FutureExt, Stream, StreamExt, stream};
@@ -24,6 +34,7 @@ use super::{
     object::{Absent, Belongs, Declaring, Object, Types},
 };
 use crate::{
+    access::Viewer,
     dataloader::{self, Rounds},
     db::Db,
     error::{Code, Error, Result},
@@ -104,9 +115,10 @@ impl<Q: Object, M: Object, S: Change> Engine<Q, M, S> {
         }
         let elsewhere = self.introspect(request, &prepared).await;
         if prepared.kind() == Operation::Query {
-            return self.run(&prepared, self.query.clone(), self.context(&self.db), elsewhere).await;
+            return self.run(&prepared, self.query.clone(), self.context(&self.db, request.viewer), elsewhere).await;
         }
-        let context = Context { idempotency: Idempotency::of(request), ..self.context(&self.db.primary()) };
+        let context =
+            Context { idempotency: Idempotency::of(request), ..self.context(&self.db.primary(), request.viewer) };
         if let Some(idempotency) = &context.idempotency {
             match idempotency.begin(&context.db).await {
                 Ok(None) => {}
@@ -118,9 +130,10 @@ impl<Q: Object, M: Object, S: Change> Engine<Q, M, S> {
     }
 
     /// What one operation is executed with.
-    fn context(&self, db: &Db) -> Context {
-        let db = db.session();
-        Context { rounds: Rounds::new(db.clone(), self.loading), settings: self.settings, db, idempotency: None }
+    fn context(&self, db: &Db, viewer: Viewer) -> Context {
+        let db = db.session(viewer.sight());
+        let rounds = Rounds::new(db.clone(), self.loading);
+        Context { rounds, settings: self.settings, viewer, db, idempotency: None, tells_once: AtomicBool::new(false) }
     }
 
     /// Guards, validates and reads the variables. What was found before is not looked at again.
@@ -152,8 +165,7 @@ impl<Q: Object, M: Object, S: Change> Engine<Q, M, S> {
             return Err(refuse(vec![plain(Error::new(Code::GraphqlValidationFailed, message))]));
         }
         if kind == Operation::Mutation && !request.viewer.may_write() {
-            let message = "the token may read alone: a mutation needs one with the scope write";
-            return Err(refuse(vec![plain(Error::new(Code::Forbidden, message))]));
+            return Err(refuse(vec![plain(may_not_write(request.viewer))]));
         }
         if alike == Alike::No {
             self.validate(request, &document.document).await.map_err(refuse)?;
@@ -190,19 +202,27 @@ impl<Q: Object, M: Object, S: Change> Engine<Q, M, S> {
             errors.truncate(1);
             return Err(Refused { errors, operation: Some(prepared.kind()) });
         }
-        Ok(Answer { data, errors, operation: prepared.kind(), report: report(&context.rounds), told_before: None })
+        let tells_once = context.tells_once.load(Ordering::Relaxed);
+        let (operation, report) = (prepared.kind(), report(&context.rounds));
+        let mut fields = Vec::new();
+        if operation == Operation::Mutation {
+            root_fields(&prepared.document.document, &prepared.document.operation.node.selection_set.node, &mut fields);
+        }
+        Ok(Answer { data, errors, operation, report, fields, tells_once, told_before: None })
     }
 
-    /// Which changes belong to a subscription.
-    fn belonging(&self, prepared: &Prepared) -> Result<Belongs<S>> {
-        let context = self.context(&self.db);
+    /// The field of a subscription, and which changes belong to it.
+    fn belonging(&self, prepared: &Prepared) -> Result<(&'static str, Belongs<S>)> {
+        let context = self.context(&self.db, Viewer::ANONYMOUS);
         let fragments = &prepared.document.document.fragments;
         let execution = Execution::new(&self.types, &context, fragments, prepared.values.clone(), HashMap::new());
         let declared = self.types.get::<S>();
         let (field, values) =
             single_field(&execution, &declared.name, &prepared.document.operation.node.selection_set.node)?;
-        let belonging = declared.belongings.get(field);
-        belonging.ok_or_else(|| Error::new(Code::BadRequest, "a subscription has one field at its root"))?(values)
+        let belonging = declared.belongings.get_key_value(field);
+        let missing = || Error::new(Code::BadRequest, "a subscription has one field at its root");
+        let (field, belonging) = belonging.ok_or_else(missing)?;
+        Ok((field, belonging(values)?))
     }
 
     async fn validate(
@@ -257,9 +277,9 @@ impl<Q: Object, M: Object, S: Change> Execute for Engine<Q, M, S> {
     async fn execute(&self, request: Request) -> Response {
         let start = Instant::now();
         let answer = self.answer(&request).await;
-        let is_new = answer.as_ref().is_ok_and(|answer| answer.told_before.is_none());
+        let is_to_be_kept = answer.as_ref().is_ok_and(|answer| answer.told_before.is_none() && !answer.tells_once);
         let response = respond(answer, &request, start);
-        if is_new
+        if is_to_be_kept
             && response.operation == Some(Operation::Mutation)
             && let Some(idempotency) = Idempotency::of(&request)
             && let Err(error) = idempotency.end(&self.db, &response.body, &response.codes).await
@@ -277,15 +297,15 @@ impl<Q: Object, M: Object, S: Change> Execute for Engine<Q, M, S> {
             Ok(_) => return Err(self.execute(request).await),
             Err(refused) => return Err(respond(Err(refused), &request, start)),
         };
-        let belonging = match self.belonging(&prepared) {
-            Ok(belonging) => belonging,
+        let (field, belonging) = match self.belonging(&prepared) {
+            Ok(found) => found,
             Err(error) => return Err(respond(Err(prepared.refuse(error)), &request, start)),
         };
         let following = match self.hub.follow().await {
             Ok(following) => following,
             Err(error) => return Err(respond(Err(prepared.refuse(error)), &request, start)),
         };
-        let subscription = Subscription { engine: self, request, prepared, belonging, following };
+        let subscription = Subscription { engine: self, request, prepared, field, belonging, following };
         Ok(stream::unfold(Some(subscription), |subscription| async { subscription?.next().await }).boxed())
     }
 
@@ -299,6 +319,7 @@ struct Subscription<Q: Object, M: Object, S: Change> {
     engine: Arc<Engine<Q, M, S>>,
     request: Request,
     prepared: Prepared,
+    field: &'static str,
     belonging: Belongs<S>,
     following: Following<S>,
 }
@@ -318,10 +339,14 @@ impl<Q: Object, M: Object, S: Change> Subscription<Q, M, S> {
             };
             if (self.belonging)(&change) {
                 let root = (*change).clone();
-                let context = self.engine.context(&self.engine.db.primary());
+                let context = self.engine.context(&self.engine.db.primary(), self.request.viewer);
                 // It is never closed, so there is a turn for everyone.
                 let turn = self.engine.events.acquire().await;
-                let answer = self.engine.run(&self.prepared, root, context, HashMap::new()).await;
+                let answer = match change.is_seen(self.field, &context).await {
+                    Ok(true) => self.engine.run(&self.prepared, root, context, HashMap::new()).await,
+                    Ok(false) => continue,
+                    Err(error) => Err(self.prepared.refuse(error)),
+                };
                 drop(turn);
                 return Some((respond(answer, &self.request, start), Some(self)));
             }
@@ -346,19 +371,20 @@ impl Prepared {
 }
 
 fn respond(answer: std::result::Result<Answer, Refused>, request: &Request, start: Instant) -> Response {
-    let (data, errors, operation, mut report, executed) = match answer {
+    let (data, errors, operation, mut report, fields, executed) = match answer {
         Ok(Answer { told_before: Some(body), operation, .. }) => {
             return Response::told_before(body, operation, request);
         }
-        Ok(answer) => (Some(answer.data), answer.errors, Some(answer.operation), answer.report, true),
-        Err(refused) => (None, refused.errors, refused.operation, Report::default(), false),
+        Ok(answer) => (Some(answer.data), answer.errors, Some(answer.operation), answer.report, answer.fields, true),
+        Err(refused) => (None, refused.errors, refused.operation, Report::default(), Vec::new(), false),
     };
     report.total = start.elapsed();
     let codes = errors.iter().map(|error| error.error.code).collect();
     let extensions = request.wants_report.then(|| report.to_json());
     let has_data = data.as_ref().is_some_and(Option::is_some);
     let body = write(data, &errors, extensions).into();
-    Response { body, executed, has_data, codes, operation_name: request.operation_name.clone(), operation, report }
+    let (operation_name, viewer) = (request.operation_name.clone(), request.viewer);
+    Response { body, executed, has_data, codes, operation_name, operation, fields, viewer, report }
 }
 
 /// What an executed operation came to.
@@ -367,6 +393,10 @@ struct Answer {
     errors: Vec<FieldError>,
     operation: Operation,
     report: Report,
+    /// The root fields of a mutation.
+    fields: Vec<String>,
+    /// Whether it has what is told once.
+    tells_once: bool,
     /// The body of the answer that the request was given before.
     told_before: Option<Vec<u8>>,
 }
@@ -378,6 +408,8 @@ impl Answer {
             errors: Vec::new(),
             operation: Operation::Mutation,
             report: Report::default(),
+            fields: Vec::new(),
+            tells_once: false,
             told_before: None,
         }
     }
@@ -398,6 +430,14 @@ impl From<Refusal> for Refused {
 impl From<Refusal> for FieldError {
     fn from(refusal: Refusal) -> Self {
         Self { error: refusal.error, position: refusal.position.unwrap_or_default(), path: Vec::new() }
+    }
+}
+
+/// Why a viewer may execute no mutation.
+fn may_not_write(viewer: Viewer) -> Error {
+    match viewer.scope {
+        None => Error::new(Code::Unauthenticated, "a token is needed to write: send Authorization: Bearer with one"),
+        Some(_) => Error::new(Code::Forbidden, "the token may read alone: a mutation needs one with the scope write"),
     }
 }
 
@@ -425,6 +465,25 @@ fn introspects(document: &ExecutableDocument, items: &[Positioned<Selection>]) -
             .is_some_and(|fragment| introspects(document, &fragment.node.selection_set.node.items)),
     })
 }
+
+/// The names of the fields at the root, without those that stand behind the first [`FIELDS_MAX`].
+fn root_fields(document: &ExecutableDocument, set: &SelectionSet, names: &mut Vec<String>) {
+    for item in &set.items {
+        match &item.node {
+            _ if names.len() >= FIELDS_MAX => return,
+            Selection::Field(field) => names.push(field.node.name.node.to_string()),
+            Selection::InlineFragment(fragment) => root_fields(document, &fragment.node.selection_set.node, names),
+            Selection::FragmentSpread(spread) => {
+                if let Some(fragment) = document.fragments.get(&spread.node.fragment_name.node) {
+                    root_fields(document, &fragment.node.selection_set.node, names);
+                }
+            }
+        }
+    }
+}
+
+/// Root fields of a mutation that are told of.
+const FIELDS_MAX: usize = 20;
 
 /// The request as async-graphql takes it, with the document as it was parsed.
 fn stock_request(request: &Request, document: &ExecutableDocument) -> async_graphql::Request {

@@ -11,7 +11,10 @@ use tokio::{
 };
 use tracing::warn;
 
-use super::object::Object;
+use super::{
+    Context,
+    object::{Absent, Object},
+};
 use crate::{
     db::{Db, Feed, Heard},
     error::{Code, Error, Result},
@@ -24,8 +27,21 @@ const QUEUE_LENGTH: usize = 1_024;
 pub const UNTOLD: &str = "null";
 
 /// The root of subscriptions: one change, as it was announced.
-pub trait Change: Object + DeserializeOwned {}
-impl<T: Object + DeserializeOwned> Change for T {}
+#[async_trait::async_trait]
+pub trait Change: Object + DeserializeOwned {
+    /// Whether whoever follows `field` may see it, now.
+    ///
+    /// # Errors
+    /// That of the database.
+    async fn is_seen(&self, field: &str, context: &Context) -> Result<bool>;
+}
+
+#[async_trait::async_trait]
+impl Change for Absent {
+    async fn is_seen(&self, _field: &str, _context: &Context) -> Result<bool> {
+        Ok(false)
+    }
+}
 
 /// What one who follows hears.
 #[derive(Clone, Debug)]

@@ -41,8 +41,18 @@ pub trait List: Clone + Debug + Eq + Send + Sync + 'static {
         sql.push(column);
     }
 
+    /// Writes the condition for what of the list whoever asks may see, after ` and `; none where it is seen with its
+    /// parent.
+    fn sight(sql: &mut Sql);
+
     /// Writes further conditions, each after ` and `.
     fn filter(&self, sql: &mut Sql);
+
+    /// Writes all conditions, each after ` and `.
+    fn conditions(&self, sql: &mut Sql) {
+        Self::sight(sql);
+        self.filter(sql);
+    }
 
     /// Writes the statement that counts the members of each parent.
     fn total(&self, keys: &[Self::Parent], sql: &mut Sql) {
@@ -198,7 +208,7 @@ impl<L: List> Page<L> {
 
     /// Filter, cursors, order and limit.
     fn rest(&self, sql: &mut Sql) {
-        self.list.filter(sql);
+        self.list.conditions(sql);
         let ascending = !self.reads_down();
         self.bound(self.slice.from.as_deref(), if ascending { " > " } else { " < " }, sql);
         self.bound(self.slice.to.as_deref(), if ascending { " < " } else { " > " }, sql);
@@ -256,7 +266,7 @@ impl<L: List> Relation for Total<L> {
 /// Counts the members of each parent by reading them.
 pub fn count_members<L: List>(list: &L, keys: &[L::Parent], sql: &mut Sql) {
     begin_groups::<L>(keys, "count(*)", sql);
-    list.filter(sql);
+    list.conditions(sql);
     if !L::Parent::IS_ROOT {
         sql.push(" group by keys.id");
     }

@@ -1,5 +1,8 @@
 //! What every type of the schema shares.
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
 
 use async_graphql::Variables;
 use bytes::Bytes;
@@ -38,10 +41,14 @@ pub struct Context {
     pub rounds: Rounds,
     /// What holds for all requests.
     pub settings: Settings,
+    /// On whose behalf they are resolved.
+    pub viewer: Viewer,
     /// Where fields of a mutation write; nothing else reaches it.
     db: Db,
     /// The key of a request that may be tried again.
     idempotency: Option<idempotency::Idempotency>,
+    /// Whether its answer tells what is told once.
+    tells_once: AtomicBool,
 }
 
 /// What holds for all requests.
@@ -110,6 +117,10 @@ pub struct Response {
     pub operation_name: Option<String>,
     /// The kind of the operation, once known.
     pub operation: Option<Operation>,
+    /// The root fields of a mutation, at most 20.
+    pub fields: Vec<String>,
+    /// On whose behalf it was answered.
+    pub viewer: Viewer,
     /// What the request cost.
     pub report: Report,
 }
@@ -124,6 +135,8 @@ impl Response {
             codes: Vec::new(),
             operation_name: request.operation_name.clone(),
             operation: Some(operation),
+            fields: Vec::new(),
+            viewer: request.viewer,
             report: Report::default(),
         }
     }

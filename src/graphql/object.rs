@@ -229,6 +229,21 @@ impl<'r> Declaring<'r> {
         self.registry.types.insert(name.to_owned(), interface);
     }
 
+    /// Declares a union, which its members join.
+    pub fn union(&mut self, name: &str, docs: &[&str]) {
+        let union = MetaType::Union {
+            name: name.to_owned(),
+            description: Some(description(docs)),
+            possible_types: Default::default(),
+            visible: None,
+            inaccessible: false,
+            tags: Vec::new(),
+            rust_typename: None,
+            directive_invocations: Vec::new(),
+        };
+        self.registry.types.insert(name.to_owned(), union);
+    }
+
     /// Declares `T` and all that it leads to, and returns its reference, such as `Artifact!`.
     pub fn object<T: Object>(&mut self) -> String {
         let name = T::name();

@@ -2,12 +2,16 @@
 //!
 //! A field's statements count like those of the loaders. What changed is announced in the same transaction, so that those
 //! who follow hear of it once it is kept, and only then. The objects of its answer are loaded afterwards, in rounds.
-use std::time::Instant;
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Instant,
+};
 
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::Context;
 use crate::{
+    access::Viewer,
     dataloader::{Rounds, Statement},
     db::{self, Dialect, Read, Record, Sql, Time, Transaction},
     error::{Error, Result},
@@ -20,6 +24,8 @@ const ATTEMPTS_MAX: u32 = 4;
 pub struct Write<'c> {
     tx: Transaction,
     rounds: &'c Rounds,
+    tells_once: &'c AtomicBool,
+    viewer: Viewer,
     now: Time,
     /// A list in JSON, without its end.
     changes: Vec<u8>,
@@ -42,6 +48,8 @@ impl<'c> Write<'c> {
         Ok(Self {
             tx: context.db.begin().await?,
             rounds: &context.rounds,
+            tells_once: &context.tells_once,
+            viewer: context.viewer,
             now,
             changes: Vec::new(),
             is_discarded: false,
@@ -56,6 +64,11 @@ impl<'c> Write<'c> {
     /// An empty statement for this database.
     pub fn sql(&self) -> Sql {
         self.tx.sql()
+    }
+
+    /// On whose behalf it writes.
+    pub fn viewer(&self) -> Viewer {
+        self.viewer
     }
 
     /// The time of everything that this transaction writes.
@@ -100,6 +113,11 @@ impl<'c> Write<'c> {
     pub fn announce(&mut self, change: &impl Serialize) {
         self.changes.push(if self.changes.is_empty() { b'[' } else { b',' });
         serde_json::to_writer(&mut self.changes, change).expect("a change can be written as JSON");
+    }
+
+    /// The answer has what is told once, so it is not kept for a request that is tried again.
+    pub fn tell_once(&mut self) {
+        self.tells_once.store(true, Ordering::Relaxed);
     }
 
     /// Keeps nothing of what was written, although the field has a value.

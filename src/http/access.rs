@@ -65,18 +65,20 @@ fn refuse(error: Error) -> Refusal {
     Refusal::from_error(status, error)
 }
 
-/// Whether the token is valid no longer, or is needed where there is none. That the database is away for a while says
-/// nothing about that.
-pub(super) async fn is_denied(site: &Site, token: Option<&str>) -> bool {
-    let viewer = site.inner.access.viewer(token).await;
-    viewer.is_err_and(|error| error.code == Code::Unauthenticated)
+/// Whether the token is valid no longer, or whoever has it is another one than before: a server without accounts may have
+/// got its first. That the database is away for a while says nothing about that.
+pub(super) async fn is_denied(site: &Site, token: Option<&str>, before: Viewer) -> bool {
+    match site.inner.access.viewer(token).await {
+        Ok(now) => now != before,
+        Err(error) => error.code == Code::Unauthenticated,
+    }
 }
 
 /// Ends once the token is denied.
-pub(super) async fn denied(site: Site, token: Option<String>) {
+pub(super) async fn denied(site: Site, token: Option<String>, before: Viewer) {
     loop {
         tokio::time::sleep(ASK_EVERY).await;
-        if is_denied(&site, token.as_deref()).await {
+        if is_denied(&site, token.as_deref(), before).await {
             return;
         }
     }

@@ -59,6 +59,11 @@ pub struct Config {
     pub followers: usize,
     /// Operations of one WebSocket at once; more are refused with LIMIT_EXCEEDED. Default 100.
     pub socket_operations: usize,
+    /// Requests of one account a second, or of one address without a token; more are answered LIMIT_EXCEEDED with
+    /// Retry-After. 0 is no limit, and the user of a server without accounts has none. Default 100.
+    pub rate_per_second: u32,
+    /// Requests that one who did not ask for a while may send at once. Default 1000.
+    pub rate_burst: u32,
     /// How long the server goes on accepting after the signal to stop, while `/health/ready` says that it is not ready.
     /// Part of `shutdown_grace`. Default 1 s; behind a load balancer the interval at which it asks.
     #[serde(with = "duration")]
@@ -98,6 +103,8 @@ impl Default for Config {
             executing: 512,
             followers: 1_000,
             socket_operations: 100,
+            rate_per_second: 100,
+            rate_burst: 1_000,
             shutdown_delay: Duration::from_secs(1),
             shutdown_grace: Duration::from_secs(15),
             server_timing: true,

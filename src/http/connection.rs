@@ -29,6 +29,8 @@ use tokio::{
 };
 use tracing::debug;
 
+use super::rate::Peer;
+
 /// How long a connection may make no progress.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Patience {
@@ -43,7 +45,7 @@ pub(super) struct Patience {
 /// Serves the requests of a connection until its client leaves, patience with it ends, or `stopping` is true: then
 /// it ends after the requests that run.
 pub(super) async fn converse(
-    stream: TcpStream,
+    (stream, peer): (TcpStream, Option<Peer>),
     builder: Builder<TokioExecutor>,
     router: Router,
     patience: Patience,
@@ -52,7 +54,10 @@ pub(super) async fn converse(
     let running = Running::default();
     let (observed, answers) = (running.observe(), running.clone());
     let router = TowerToHyperService::new(router);
-    let service = hyper::service::service_fn(move |request: Request<Incoming>| {
+    let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
+        if let Some(peer) = peer {
+            request.extensions_mut().insert(peer);
+        }
         let begun = answers.begin();
         let answer = router.call(request);
         // A request runs until its answer has been passed on: events may go on for hours.

@@ -26,6 +26,7 @@ pub(super) async fn answer(
     token: Option<String>,
     id: &str,
 ) -> Result<Response, Refusal> {
+    let viewer = request.viewer;
     let place = site.inner.followers.clone().try_acquire_owned().map_err(|_| Refusal::overloaded())?;
     let responses = match follow(site, request, id).await {
         Ok(responses) => responses,
@@ -43,7 +44,7 @@ pub(super) async fn answer(
     });
     // A server that stops does not say that the operation is complete: the client follows it elsewhere. Nor is it for one
     // whose token has ended.
-    let (stopping, denied) = (site.stopping(), access::denied(site.clone(), token));
+    let (stopping, denied) = (site.stopping(), access::denied(site.clone(), token, viewer));
     let ended = async {
         tokio::select! {
             () = stopping => {}

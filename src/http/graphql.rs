@@ -20,6 +20,7 @@ use super::{
     status::{Asked, status},
 };
 use crate::{
+    access::{Scope, Viewer},
     error::Code,
     graphql::{Operation, Report, Response as Answer, Responses},
 };
@@ -81,6 +82,7 @@ async fn follow_by_events(site: &Site, parts: &Parts, body: Body, id: &str) -> R
     check_content_type(parts)?;
     let token = access::bearer(&parts.headers)?;
     let viewer = access::viewer(site, token).await?;
+    site.inner.rate.check(viewer, parts.extensions.get().copied())?;
     let config = site.config();
     let request = {
         let received = body::receive(body, config.body_bytes, config.body_timeout, &site.inner.bodies).await?;
@@ -127,6 +129,7 @@ fn wants_report(site: &Site, parts: &Parts) -> bool {
 async fn exchange(site: &Site, parts: &Parts, body: Body) -> Result<Answer, Refusal> {
     check(parts)?;
     let viewer = access::viewer(site, access::bearer(&parts.headers)?).await?;
+    site.inner.rate.check(viewer, parts.extensions.get().copied())?;
     let config = site.config();
     // What was received takes up room until the answer is there, because the request holds copies of it.
     let (mut request, _received) = match parts.method == Method::POST {
@@ -164,7 +167,7 @@ fn check_content_type(parts: &Parts) -> Result<(), Refusal> {
 }
 
 /// Executes if there is a place for it, within `http.request_timeout`.
-async fn within_limits<T>(site: &Site, executing: impl Future<Output = T>) -> Result<T, Refusal> {
+pub(super) async fn within_limits<T>(site: &Site, executing: impl Future<Output = T>) -> Result<T, Refusal> {
     let _place = site.inner.executing.try_acquire().map_err(|_| Refusal::overloaded())?;
     let limit = site.config().request_timeout;
     tokio::time::timeout(limit, executing).await.map_err(|_| {
@@ -174,7 +177,13 @@ async fn within_limits<T>(site: &Site, executing: impl Future<Output = T>) -> Re
 }
 
 /// Writes the response and the log line.
-fn respond(site: &Site, outcome: Result<Answer, Refusal>, asked: Asked, total: Duration, id: &str) -> Response {
+pub(super) fn respond(
+    site: &Site,
+    outcome: Result<Answer, Refusal>,
+    asked: Asked,
+    total: Duration,
+    id: &str,
+) -> Response {
     let held = outcome.and_then(|mut answer| {
         // What was written is never answered with a refusal.
         if answer.operation == Some(Operation::Mutation) {
@@ -208,6 +217,9 @@ fn write(body: bytes::Bytes, status: StatusCode, media_type: MediaType) -> Respo
     if status == StatusCode::METHOD_NOT_ALLOWED {
         response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
     }
+    if status == StatusCode::UNAUTHORIZED {
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
     advise_retry(&mut response);
     response
 }
@@ -228,6 +240,10 @@ struct Line {
     status: StatusCode,
     code: Option<Code>,
     operation: String,
+    /// The root fields of a mutation.
+    fields: Vec<String>,
+    /// Who asked, where that is known.
+    viewer: Option<Viewer>,
     report: Report,
 }
 
@@ -238,6 +254,8 @@ impl Line {
             status,
             code: answer.codes.first().copied(),
             operation: name.chars().take(LOGGED_NAME_LENGTH_MAX).collect(),
+            fields: answer.fields.clone(),
+            viewer: Some(answer.viewer),
             report: answer.report.clone(),
         }
     }
@@ -256,17 +274,37 @@ impl Line {
             cache_hit = self.report.cache_hits > 0,
             "request"
         );
+        self.audit(id);
+    }
+
+    /// Who wrote what, and who was refused what; on a server without accounts it is always the same one.
+    fn audit(&self, id: &str) {
+        let is_refused = matches!(self.code, Some(Code::Unauthenticated | Code::Forbidden));
+        let is_told = is_refused || (!self.fields.is_empty() && self.viewer != Some(Viewer::LOCAL));
+        if !is_told {
+            return;
+        }
+        info!(
+            request_id = id,
+            action = if is_refused { "refused" } else { "write" },
+            user = self.viewer.and_then(|viewer| viewer.user).map(|user| user.to_string()).unwrap_or_default(),
+            scope = self.viewer.and_then(|viewer| viewer.scope).map(Scope::as_str).unwrap_or_default(),
+            operation = self.operation,
+            fields = self.fields.join(" "),
+            code = self.code.map(Code::as_str).unwrap_or_default(),
+            "audit"
+        );
     }
 }
 
 /// A request whose client may go away before it is answered; then this is what the log has of it.
-struct Unanswered<'a> {
-    id: &'a str,
-    start: Instant,
+pub(super) struct Unanswered<'a> {
+    pub(super) id: &'a str,
+    pub(super) start: Instant,
 }
 
 impl Unanswered<'_> {
-    fn answer(self) {
+    pub(super) fn answer(self) {
         std::mem::forget(self);
     }
 }

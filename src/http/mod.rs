@@ -13,8 +13,10 @@ mod health;
 mod negotiation;
 mod origin;
 mod parameters;
+mod rate;
 mod refusal;
 mod server;
+mod share;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -56,6 +58,10 @@ struct Inner {
     execute: Arc<dyn Execute>,
     access: Arc<dyn Access>,
     health: Arc<dyn Health>,
+    /// Asks what a link's `$token` leads to, as `shared`.
+    share_document: &'static str,
+    /// How often one who asks may ask.
+    rate: rate::Rate,
     /// What a recent ping of the database said.
     ping: health::Ping,
     /// A permit for each request that is executed.
@@ -70,9 +76,16 @@ struct Inner {
 }
 
 impl Site {
-    /// A site that answers with `execute`.
-    pub fn new(config: Config, execute: Arc<dyn Execute>, access: Arc<dyn Access>, health: Arc<dyn Health>) -> Self {
+    /// A site that answers with `execute`; `share_document` asks what the link with a `$token` leads to, as `shared`.
+    pub fn new(
+        config: Config,
+        execute: Arc<dyn Execute>,
+        share_document: &'static str,
+        access: Arc<dyn Access>,
+        health: Arc<dyn Health>,
+    ) -> Self {
         let inner = Inner {
+            rate: rate::Rate::new(&config),
             executing: Semaphore::new(config.executing),
             bodies: Semaphore::new(config.body_bytes_total),
             answers: answer::Room::new(config.answer_bytes_total),
@@ -83,6 +96,7 @@ impl Site {
             execute,
             access,
             health,
+            share_document,
         };
         Self { inner: Arc::new(inner) }
     }
@@ -116,6 +130,7 @@ impl Site {
         let mut router = Router::new()
             .route("/graphql", any(graphql::answer))
             .route("/graphql/ws", get(websocket::open))
+            .route("/s/{token}", get(share::open))
             .route("/schema.graphql", get(graphql::schema))
             .route("/health/live", get(health::live))
             .route("/health/ready", get(health::ready))

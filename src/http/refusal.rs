@@ -23,6 +23,8 @@ struct Inner {
     status: StatusCode,
     error: Error,
     allow: Option<&'static str>,
+    /// Seconds after which to try again.
+    retry_after: Option<u64>,
     /// The id under which the log has the cause.
     id: Option<String>,
 }
@@ -33,7 +35,7 @@ impl Refusal {
     }
 
     pub(super) fn from_error(status: StatusCode, error: Error) -> Self {
-        Self(Box::new(Inner { status, error, allow: None, id: None }))
+        Self(Box::new(Inner { status, error, allow: None, retry_after: None, id: None }))
     }
 
     /// A request that is not as GraphQL over HTTP has it.
@@ -55,6 +57,12 @@ impl Refusal {
     /// The methods that are taken instead.
     pub(super) fn allowing(mut self, methods: &'static str) -> Self {
         self.0.allow = Some(methods);
+        self
+    }
+
+    /// Seconds after which to try again.
+    pub(super) fn after(mut self, seconds: u64) -> Self {
+        self.0.retry_after = Some(seconds);
         self
     }
 
@@ -89,7 +97,7 @@ impl Refusal {
 
     pub(super) fn into_response(self, media_type: MediaType) -> Response {
         let errors = String::from_utf8_lossy(&self.errors()).into_owned();
-        let Inner { status, allow, .. } = *self.0;
+        let Inner { status, allow, retry_after, .. } = *self.0;
         let body = format!("{{\"errors\":{errors}}}");
         let mut response = (status, [(header::CONTENT_TYPE, media_type.as_str())], body).into_response();
         let headers = response.headers_mut();
@@ -98,6 +106,9 @@ impl Refusal {
         }
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if let Some(seconds) = retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
         }
         advise_retry(&mut response);
         response

@@ -16,6 +16,7 @@ use tracing::{info, warn};
 use super::{
     Config, Site,
     connection::{Patience, converse},
+    rate::Peer,
 };
 
 /// How long to wait after the system had no room for a new connection.
@@ -79,8 +80,14 @@ impl Server {
     fn serve(&mut self, stream: TcpStream, place: OwnedSemaphorePermit) {
         // Answers are written whole, so there is nothing to gain by waiting for more. That it fails is harmless.
         let _ = stream.set_nodelay(true);
-        let conversation =
-            converse(stream, self.builder.clone(), self.router.clone(), self.patience, self.stopping.subscribe());
+        let peer = stream.peer_addr().ok().map(|address| Peer(address.ip()));
+        let conversation = converse(
+            (stream, peer),
+            self.builder.clone(),
+            self.router.clone(),
+            self.patience,
+            self.stopping.subscribe(),
+        );
         self.connections.spawn(async move {
             conversation.await;
             drop(place);

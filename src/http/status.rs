@@ -82,6 +82,8 @@ mod tests {
             codes: codes.to_vec(),
             operation_name: None,
             operation,
+            fields: Vec::new(),
+            viewer: crate::access::Viewer::LOCAL,
             report: Report::default(),
         }
     }

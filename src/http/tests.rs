@@ -56,7 +56,17 @@ fn executed(data: &str) -> Response {
     let report = Report { statements: 3, rounds: 2, rows: 7, ..Report::default() };
     let body = Bytes::from(format!("{{\"data\":{data}}}"));
     let (codes, operation) = (Vec::new(), Some(Operation::Query));
-    Response { body, executed: true, has_data: data != "null", codes, operation_name: None, operation, report }
+    Response {
+        body,
+        executed: true,
+        has_data: data != "null",
+        codes,
+        operation_name: None,
+        operation,
+        fields: Vec::new(),
+        viewer: Viewer::LOCAL,
+        report,
+    }
 }
 
 fn refused(code: Code, operation: Option<Operation>) -> Response {
@@ -172,7 +182,7 @@ impl Server {
         let mut config = Config { bind: address, shutdown_delay: Duration::ZERO, ..Config::default() };
         change(&mut config);
         let fake = Arc::new(Fake::default());
-        let site = Site::new(config, fake.clone(), Arc::new(FakeAccess), Arc::new(FakeHealth(fake.clone())));
+        let site = Site::new(config, fake.clone(), "{ ok }", Arc::new(FakeAccess), Arc::new(FakeHealth(fake.clone())));
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(run(listener, site, async {
             let _ = stopped.await;

@@ -22,7 +22,9 @@ use tokio::time::{Instant, timeout};
 use tokio_stream::StreamMap;
 use tracing::debug;
 
-use super::{Site, access, frame::RequestId, graphql::follow, negotiation::MediaType, parameters, refusal::Refusal};
+use super::{
+    Site, access, frame::RequestId, graphql::follow, negotiation::MediaType, parameters, rate::Peer, refusal::Refusal,
+};
 use crate::{access::Viewer, error::Code, graphql};
 
 /// The name of the protocol.
@@ -35,6 +37,7 @@ const PING_EVERY: Duration = Duration::from_secs(20);
 pub(super) async fn open(
     State(site): State<Site>,
     Extension(id): Extension<RequestId>,
+    peer: Option<Extension<Peer>>,
     headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, Rejection>,
 ) -> Response {
@@ -63,7 +66,7 @@ pub(super) async fn open(
         .max_message_size(max)
         .max_frame_size(max)
         .on_upgrade(async move |socket| {
-            converse(&site, &id.0, token, socket).await;
+            converse(&site, &id.0, peer.map(|peer| peer.0), token, socket).await;
             drop(place);
         })
         .into_response()
@@ -120,6 +123,7 @@ struct Socket<'s> {
     site: &'s Site,
     /// The id of the request that opened it.
     id: &'s str,
+    peer: Option<Peer>,
     socket: WebSocket,
     /// From the request that opened it, or from its first message.
     token: Option<String>,
@@ -128,8 +132,8 @@ struct Socket<'s> {
     operations: StreamMap<String, Operation>,
 }
 
-async fn converse(site: &Site, id: &str, token: Option<String>, socket: WebSocket) {
-    let mut socket = Socket { site, id, socket, token, viewer: None, operations: StreamMap::new() };
+async fn converse(site: &Site, id: &str, peer: Option<Peer>, token: Option<String>, socket: WebSocket) {
+    let mut socket = Socket { site, id, peer, socket, token, viewer: None, operations: StreamMap::new() };
     let closing = socket.run().await.unwrap_or_else(|closing| closing);
     if let Closing::With(code, reason) = closing {
         debug!(code, reason, "a socket was closed");
@@ -163,11 +167,7 @@ impl Socket<'_> {
                     }
                     self.send(Message::Ping(Default::default())).await?;
                 }
-                _ = ask.tick(), if self.viewer.is_some() => {
-                    if access::is_denied(self.site, self.token.as_deref()).await {
-                        return Ok(Closing::with(4401, "the token is not valid any more"));
-                    }
-                }
+                _ = ask.tick() => check(self.site, self.token.as_deref(), self.viewer).await?,
                 () = &mut stopping => return Ok(Closing::with(1001, "the server stops: connect again")),
             }
         }
@@ -192,10 +192,11 @@ impl Socket<'_> {
                 self.say(format!(r#"{{"type":"pong"{payload}}}"#)).await
             }
             (Kind::Pong, ..) => Ok(()),
-            (Kind::Subscribe, Some(id), Some(payload)) => match self.viewer {
-                Some(viewer) => self.subscribe(viewer, id, &payload),
-                None => Err(Closing::with(4401, "Unauthorized")),
-            },
+            (Kind::Subscribe, Some(id), Some(payload)) => {
+                check(self.site, self.token.as_deref(), self.viewer).await?;
+                let viewer = self.viewer.ok_or_else(|| Closing::with(4401, "Unauthorized"))?;
+                self.subscribe(viewer, id, &payload)
+            }
             (Kind::Complete, Some(id), _) => {
                 self.operations.remove(&id);
                 Ok(())
@@ -231,13 +232,16 @@ impl Socket<'_> {
         let request = parameters::from_json(viewer, payload.get().as_bytes(), false)
             .map_err(|_| Closing::with(4400, "the payload of `subscribe` is no GraphQL request"))?;
         let max = self.site.config().socket_operations;
-        let operation = match self.operations.len() < max {
-            true => operation(self.site.clone(), request, self.id.to_owned()).boxed(),
+        let room = match self.operations.len() < max {
+            true => self.site.inner.rate.check(viewer, self.peer),
             false => {
                 let message = format!("a socket has at most {max} operations at once");
-                let refusal = Refusal::new(StatusCode::TOO_MANY_REQUESTS, Code::LimitExceeded, message);
-                stream::once(async move { Step::Refused(refusal.errors()) }).boxed()
+                Err(Refusal::new(StatusCode::TOO_MANY_REQUESTS, Code::LimitExceeded, message))
             }
+        };
+        let operation = match room {
+            Ok(()) => operation(self.site.clone(), request, self.id.to_owned()).boxed(),
+            Err(refusal) => stream::once(async move { Step::Refused(refusal.errors()) }).boxed(),
         };
         self.operations.insert(id, operation);
         Ok(())
@@ -279,6 +283,16 @@ impl Socket<'_> {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) | Err(_) => Err(Closing::Gone),
         }
+    }
+}
+
+/// Ends the conversation once whoever has the token is not who began it.
+async fn check(site: &Site, token: Option<&str>, viewer: Option<Viewer>) -> Result<(), Closing> {
+    match viewer {
+        Some(viewer) if access::is_denied(site, token, viewer).await => {
+            Err(Closing::with(4401, "the token is not valid any more"))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -27,13 +27,19 @@ const DERIVED_VERSION: usize = 5;
 /// Between the slugs of an artifact's tags where they are compared.
 const SLUG_SEPARATOR: &str = "\n";
 
-/// Imports what `source` has. With `dry_run` nothing is kept, and the report tells what would have been. `progress` is
-/// told how many records were written.
+/// Imports what `source` has, for an account where there are any. With `dry_run` nothing is kept, and the report tells what
+/// would have been. `progress` is told how many records were written.
 ///
 /// # Errors
 /// The source cannot be read, or the database fails; then nothing was kept.
-pub async fn import(db: &Db, source: Source, dry_run: bool, progress: impl FnMut(u64)) -> Result<Report> {
-    let mut writer = Writer::new(begin(db).await?, None);
+pub async fn import(
+    db: &Db,
+    source: Source,
+    owner: Option<uuid::Uuid>,
+    dry_run: bool,
+    progress: impl FnMut(u64),
+) -> Result<Report> {
+    let mut writer = Writer::new(begin(db).await?, owner, None);
     writer.read(source, progress).await?;
     if !dry_run {
         announce_and_commit(writer.tx, writer.told).await?;
@@ -46,6 +52,8 @@ pub async fn import(db: &Db, source: Source, dry_run: bool, progress: impl FnMut
 /// may use.
 #[derive(Debug, Default)]
 pub struct Mirror {
+    /// Whose what is imported is.
+    owner: Option<uuid::Uuid>,
     had: Option<Keys>,
     /// Records that were refused the last time.
     refused: u64,
@@ -55,6 +63,11 @@ pub struct Mirror {
 type Keys = [HashSet<Vec<uuid::Uuid>>; 7];
 
 impl Mirror {
+    /// Imports for an account, where there are any.
+    pub fn new(owner: Option<uuid::Uuid>) -> Self {
+        Self { owner, ..Self::default() }
+    }
+
     /// Imports what the source has now.
     ///
     /// Nothing is removed when the source has no artifact any more, or records are refused that were not before: then it
@@ -63,7 +76,7 @@ impl Mirror {
     /// # Errors
     /// As [`import`]; the next import goes on from the one before.
     pub async fn import(&mut self, db: &Db, source: Source) -> Result<Report> {
-        let mut writer = Writer::new(begin(db).await?, Some(Keys::default()));
+        let mut writer = Writer::new(begin(db).await?, self.owner, Some(Keys::default()));
         writer.read(source, |_| {}).await?;
         let has = writer.keys.take().unwrap_or_default();
         let may_remove = !has[ARTIFACTS_PLACE].is_empty() && writer.report.refused() <= self.refused;
@@ -147,6 +160,16 @@ struct Table {
     refusals: &'static [(&'static str, &'static str)],
 }
 
+/// The row is there and another account's.
+const FOREIGN: (&str, &str) =
+    ("e.id is not null and e.owner_id is distinct from r.owner_id", "it belongs to another account");
+
+/// The collection may not hold the artifact. Looked at only where there are accounts.
+const NOT_TO_BE_HELD: (&str, &str) = (
+    "exists (select 1 from artifacts a join collections c on c.id = r.collection_id where a.id = r.artifact_id and not ",
+    "its artifact is another account's and not public",
+);
+
 const TAGS: Table = Table {
     kind: "tags",
     name: "tags",
@@ -176,6 +199,7 @@ const ARTIFACTS: Table = Table {
         ("visibility", Text),
         ("metadata", Text),
         ("content", Text),
+        ("owner_id", Id),
         ("created_at", TimeCell),
         ("updated_at", TimeCell),
         ("tags", Text),
@@ -187,11 +211,14 @@ const ARTIFACTS: Table = Table {
     ],
     extra: &[],
     joins: "",
-    natural_key: Some("o.type = r.type and o.name = r.name and o.owner_id is null"),
-    refusals: &[(
-        "exists (select 1 from artifacts o where o.type = r.type and o.name = r.name and o.owner_id is null and o.id <> r.id)",
-        "another artifact has this type and name",
-    )],
+    natural_key: Some("o.type = r.type and o.name = r.name and o.owner_id is not distinct from r.owner_id"),
+    refusals: &[
+        FOREIGN,
+        (
+            "exists (select 1 from artifacts o where o.type = r.type and o.name = r.name and o.owner_id is not distinct from r.owner_id and o.id <> r.id)",
+            "another artifact has this type and name",
+        ),
+    ],
 };
 
 const VERSIONS: Table = Table {
@@ -226,6 +253,7 @@ const COLLECTIONS: Table = Table {
         ("kind", Text),
         ("color", Text),
         ("visibility", Text),
+        ("owner_id", Id),
         ("created_at", TimeCell),
         ("updated_at", TimeCell),
         ("n", Int),
@@ -234,11 +262,14 @@ const COLLECTIONS: Table = Table {
     compared: &[],
     extra: &[],
     joins: "",
-    natural_key: Some("o.name = r.name and o.owner_id is null"),
-    refusals: &[(
-        "exists (select 1 from collections o where o.name = r.name and o.owner_id is null and o.id <> r.id)",
-        "another collection has this name",
-    )],
+    natural_key: Some("o.name = r.name and o.owner_id is not distinct from r.owner_id"),
+    refusals: &[
+        FOREIGN,
+        (
+            "exists (select 1 from collections o where o.name = r.name and o.owner_id is not distinct from r.owner_id and o.id <> r.id)",
+            "another collection has this name",
+        ),
+    ],
 };
 
 const GROUPS: Table = Table {
@@ -347,6 +378,7 @@ impl Waiting {
 
 struct Writer {
     tx: Transaction,
+    owner: Option<uuid::Uuid>,
     waiting: [Vec<Waiting>; 7],
     places: [HashMap<Vec<uuid::Uuid>, usize>; 7],
     /// Ids that a source derived from names, and those under which the database has these names.
@@ -361,17 +393,18 @@ struct Writer {
 }
 
 impl Writer {
-    fn new(tx: Transaction, keys: Option<Keys>) -> Self {
+    fn new(tx: Transaction, owner: Option<uuid::Uuid>, keys: Option<Keys>) -> Self {
         let now = Time::now();
         Self {
             tx,
+            owner,
             waiting: Default::default(),
             places: Default::default(),
             known_as: HashMap::new(),
             seen: HashSet::new(),
             now,
             report: Report::default(),
-            told: Told::default(),
+            told: Told::of(owner),
             keys,
         }
     }
@@ -397,7 +430,7 @@ impl Writer {
     }
 
     async fn take(&mut self, located: Located) -> Result<()> {
-        let Some((table, cells, tags)) = cells(located.record, self.now) else { return Ok(()) };
+        let Some((table, cells, tags)) = cells(located.record, self.owner, self.now) else { return Ok(()) };
         let given = if let Cell::Id(id) = cells[0] { Some(id) } else { None };
         let row = Waiting { place: located.place, given, cells, tags };
         let key = row.ids(TABLES[table].keys);
@@ -439,12 +472,15 @@ impl Writer {
         }
         if !changed.is_empty() {
             self.update(table, &changed).await?;
+            if self.owner.is_some() && table.name == ARTIFACTS.name {
+                self.withdraw(&changed).await?;
+            }
         }
         let written: Vec<&Waiting> = new.iter().chain(&changed).copied().collect();
         self.set_tags(&written, !changed.is_empty()).await?;
         for (row, state) in rows.iter().zip(&states) {
-            if let Some((_, reason)) = usize::try_from(state - REFUSED).ok().and_then(|index| table.refusals.get(index))
-            {
+            let refusal = |index: usize| table.refusals.get(index).or(Some(&NOT_TO_BE_HELD));
+            if let Some((_, reason)) = usize::try_from(state - REFUSED).ok().and_then(refusal) {
                 self.report.refuse(Problem { place: row.place.clone(), reason: (*reason).to_owned() });
             }
         }
@@ -557,6 +593,10 @@ impl Writer {
         for (place, (condition, _)) in table.refusals.iter().enumerate() {
             sql.push("when ").push(condition).push(" then ").int(REFUSED + place as i64).push(" ");
         }
+        if self.owner.is_some() && table.name == MEMBERSHIPS.name {
+            sql.push("when ").push(NOT_TO_BE_HELD.0).push(collection::MAY_BE_HELD).push(") then ");
+            sql.int(REFUSED + table.refusals.len() as i64).push(" ");
+        }
         sql.push("when e.").push(table.columns[0].0).push(" is null then 0 when (");
         table.values(&mut sql, "e.", true);
         sql.push(") is not distinct from (");
@@ -618,6 +658,17 @@ impl Writer {
         sql.push(" from ").row_table(table.columns, &numbered(rows.iter().copied())).push(" r where ");
         table.key_is(&mut sql);
         self.tx.execute("import.update", sql).await?;
+        Ok(())
+    }
+
+    /// Takes what is public no longer out of the collections of other accounts.
+    async fn withdraw(&mut self, rows: &[&Waiting]) -> Result<()> {
+        let ids: Vec<_> = rows.iter().flat_map(|row| row.ids(1)).collect();
+        let mut sql = self.tx.sql();
+        collection::write_withdrawal(&ids, &mut sql);
+        for (collection, artifact) in self.tx.fetch::<(uuid::Uuid, uuid::Uuid)>("import.withdraw", sql).await? {
+            self.told.note(Telling::Member, Became::Gone, &[collection, artifact]);
+        }
         Ok(())
     }
 
@@ -729,13 +780,13 @@ fn sort_key(position: u32) -> Cell {
 }
 
 /// The table of a record, its cells without the number, and the tags it names.
-fn cells(record: Record, now: Time) -> Option<(usize, Vec<Cell>, Vec<String>)> {
+fn cells(record: Record, owner: Option<uuid::Uuid>, now: Time) -> Option<(usize, Vec<Cell>, Vec<String>)> {
     let (table, cells) = match record {
         Record::Gatherum { .. } => return None,
         Record::Tag(tag) => {
             (0, vec![Cell::Id(tag.id), Cell::Text(tag.name), Cell::Text(tag.slug), text(tag.color), Cell::Time(now)])
         }
-        Record::Artifact(artifact) => return Some(artifact_cells(*artifact)),
+        Record::Artifact(artifact) => return Some(artifact_cells(*artifact, owner)),
         Record::Version(version) => (
             2,
             vec![
@@ -756,6 +807,7 @@ fn cells(record: Record, now: Time) -> Option<(usize, Vec<Cell>, Vec<String>)> {
                 text(collection.kind),
                 text(collection.color),
                 Cell::Text(collection.visibility.as_str().to_owned()),
+                owner.map_or(Cell::Null, Cell::Id),
                 Cell::Time(collection.created_at),
                 Cell::Time(collection.updated_at),
             ],
@@ -798,7 +850,7 @@ fn cells(record: Record, now: Time) -> Option<(usize, Vec<Cell>, Vec<String>)> {
     Some((table, cells, Vec::new()))
 }
 
-fn artifact_cells(artifact: record::Artifact) -> (usize, Vec<Cell>, Vec<String>) {
+fn artifact_cells(artifact: record::Artifact, owner: Option<uuid::Uuid>) -> (usize, Vec<Cell>, Vec<String>) {
     let metadata = artifact.metadata.map(|metadata| serde_json::Value::Object(metadata).to_string());
     let cells = vec![
         Cell::Id(artifact.id),
@@ -812,6 +864,7 @@ fn artifact_cells(artifact: record::Artifact) -> (usize, Vec<Cell>, Vec<String>)
         Cell::Text(artifact.visibility.as_str().to_owned()),
         text(metadata),
         text(artifact.content),
+        owner.map_or(Cell::Null, Cell::Id),
         Cell::Time(artifact.created_at),
         Cell::Time(artifact.updated_at),
         Cell::Text(artifact.tags.join(SLUG_SEPARATOR)),

@@ -83,17 +83,18 @@ fn open(path: &std::path::Path) -> Result<std::io::BufReader<std::fs::File>> {
     Ok(std::io::BufReader::with_capacity(1 << 18, file))
 }
 
-/// Loads the catalogue of developers' tools where the database holds no artifact, and tells whether it did.
+/// Loads the catalogue of developers' tools, for an account where there are any, if the database holds no artifact, and
+/// tells whether it did.
 ///
 /// # Errors
 /// That of the database.
-pub async fn load_demo(db: &Db) -> Result<bool> {
+pub async fn load_demo(db: &Db, owner: Option<uuid::Uuid>) -> Result<bool> {
     let mut sql = db.sql();
     sql.push("select count(*) from (select 1 from artifacts limit 1) a");
     if db.fetch::<i64>("demo.is_empty", sql).await?.first() != Some(&0) {
         return Ok(false);
     }
-    let report = import(db, Source::Embedded(include_str!("demo.csv")), false, |_| {}).await?;
+    let report = import(db, Source::Embedded(include_str!("demo.csv")), owner, false, |_| {}).await?;
     anyhow::ensure!(report.refused() == 0, "the demo catalogue was refused:\n{report}");
     Ok(true)
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use uuid::Uuid;
 
 use crate::{
-    catalog::change::{Change, ChangeKind},
+    catalog::change::{Audience, Change, ChangeKind},
     graphql,
 };
 
@@ -38,11 +38,18 @@ pub(super) struct Told {
     /// By collection and what happened: the artifacts.
     members: BTreeMap<(Uuid, u8), Vec<Uuid>>,
     count: usize,
+    /// Who is told of what was deleted, besides those who administer the server.
+    owner: Option<Uuid>,
 }
 
 const MEMBERS: [ChangeKind; 3] = [ChangeKind::ArtifactsAdded, ChangeKind::ArtifactsMoved, ChangeKind::ArtifactsRemoved];
 
 impl Told {
+    /// Of what is an account's, where there are any.
+    pub(super) fn of(owner: Option<Uuid>) -> Self {
+        Self { owner, ..Self::default() }
+    }
+
     /// Notes what became of the row with these ids: its key, or for a part those that its telling names.
     pub(super) fn note(&mut self, telling: Telling, became: Became, ids: &[Uuid]) {
         self.count += 1;
@@ -51,12 +58,12 @@ impl Told {
         }
         match telling {
             Telling::Object(prefix) => {
-                let kind = match became {
-                    Became::New => ChangeKind::Created,
-                    Became::Changed => ChangeKind::Updated,
-                    Became::Gone => ChangeKind::Deleted,
-                };
-                self.objects.push(Change::of(kind, prefix, ids[0]));
+                let audience = Audience { owner: self.owner, is_public: false };
+                self.objects.push(match became {
+                    Became::New => Change::of(ChangeKind::Created, prefix, ids[0]),
+                    Became::Changed => Change::of(ChangeKind::Updated, prefix, ids[0]),
+                    Became::Gone => Change::deleted(prefix, ids[0], audience),
+                });
             }
             Telling::Part(prefix, place) => {
                 let change = Change::of(ChangeKind::Updated, prefix, ids[place]);

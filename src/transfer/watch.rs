@@ -6,6 +6,7 @@ use std::{
 };
 
 use anyhow::Result;
+use uuid::Uuid;
 
 use super::{Mirror, Report, Source};
 use crate::db::Db;
@@ -16,13 +17,18 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// How old a file's time must be before it tells of all that was written: the system's clock moves in steps.
 const SETTLED_AFTER: Duration = Duration::from_millis(50);
 
-/// Imports `file`, and again whenever it was written to, until the future is dropped. `told` gets what each import came to,
+/// Imports `file` for an account, where there are any, and again whenever it was written to, until the future is dropped. `told` gets what each import came to,
 /// and an error of its own ends it; an import that failed is tried again.
 ///
 /// # Errors
 /// The first import failed, or `told` has.
-pub async fn watch(db: &Db, file: &Path, mut told: impl FnMut(Result<Report>) -> Result<()>) -> Result<()> {
-    let mut mirror = Mirror::default();
+pub async fn watch(
+    db: &Db,
+    file: &Path,
+    owner: Option<Uuid>,
+    mut told: impl FnMut(Result<Report>) -> Result<()>,
+) -> Result<()> {
+    let mut mirror = Mirror::new(owner);
     let mut seen = State::of(file);
     told(Ok(mirror.import(db, Source::SkillMeat(file.to_owned())).await?))?;
     let mut is_to_be_tried = false;

@@ -2,7 +2,9 @@
 use std::net::SocketAddr;
 
 use gatherum::{
+    access::Viewer,
     app::{self, App, Engine},
+    catalog::sharing::Views,
     config::Config,
     db::Db,
     graphql::{Execute, Request},
@@ -16,7 +18,7 @@ use crate::backend::{Backend, TestDb};
 pub fn engine_with(db: &Db, change: impl FnOnce(&mut Config)) -> Engine {
     let mut config = Config::default();
     change(&mut config);
-    app::engine(&config, db.clone()).expect("a schema")
+    app::engine(&config, db.clone(), Views::default()).expect("a schema")
 }
 
 /// An engine over `db` with the default settings.
@@ -34,6 +36,26 @@ pub async fn ask_with(engine: &Engine, query: &str, variables: Value) -> Value {
     let variables = async_graphql::Variables::from_json(variables);
     let request = Request { query: query.to_owned(), variables, wants_report: true, ..Request::default() };
     let body = engine.execute(request).await.body;
+    serde_json::from_slice(&body).unwrap_or_else(|error| panic!("{error} in {}", String::from_utf8_lossy(&body)))
+}
+
+/// The answer to a query, as a viewer has it, with its report.
+pub async fn ask_viewing(engine: &Engine, viewer: Viewer, query: &str) -> Value {
+    let request = Request { query: query.to_owned(), viewer, wants_report: true, ..Request::default() };
+    let body = engine.execute(request).await.body;
+    serde_json::from_slice(&body).unwrap_or_else(|error| panic!("{error} in {}", String::from_utf8_lossy(&body)))
+}
+
+/// The answer to a query with variables, as a viewer has it: the bytes.
+pub async fn ask_as(engine: &Engine, viewer: Viewer, query: &str, variables: &Value) -> Vec<u8> {
+    let variables = async_graphql::Variables::from_json(variables.clone());
+    let request = Request { query: query.to_owned(), variables, viewer, ..Request::default() };
+    engine.execute(request).await.body.to_vec()
+}
+
+/// The answer to a query with variables, as a viewer has it.
+pub async fn ask_json(engine: &Engine, viewer: Viewer, query: &str, variables: &Value) -> Value {
+    let body = ask_as(engine, viewer, query, variables).await;
     serde_json::from_slice(&body).unwrap_or_else(|error| panic!("{error} in {}", String::from_utf8_lossy(&body)))
 }
 
@@ -85,10 +107,16 @@ impl TestApp {
     }
 
     /// Tells the server to stop, and waits until it has.
-    pub async fn stop(mut self) {
+    pub async fn stop(self) {
+        self.stop_before_its_database().await;
+    }
+
+    /// The same, and its database is still there.
+    pub async fn stop_before_its_database(mut self) -> TestDb {
         if let Some(stop) = self.stop.take() {
             let _ = stop.send(());
         }
         self.task.await.expect("the server ends by itself");
+        self.test
     }
 }

@@ -10,6 +10,9 @@ pub enum Kind {
     Group = 3,
     Tag = 4,
     Version = 5,
+    User = 6,
+    ShareLink = 7,
+    Share = 8,
 }
 
 /// The id of the n-th object of a kind, the same in every run.
@@ -174,6 +177,55 @@ async fn groups(tx: &mut Transaction, collection: usize) {
             .bind(Arg::Id(id(Kind::Collection, collection)));
         tx.execute("fixture", sql).await.expect("members of a group");
     }
+}
+
+/// What opens the first link of [`share`].
+pub const LINK: &str = "a-link-of-the-fixture";
+
+/// Gives everything to an account, with links to all and shares with another account. Call it once, after [`fill`].
+pub async fn share(db: &Db, size: usize) {
+    let mut tx = db.begin().await.expect("a transaction");
+    for n in 0..2 {
+        let values =
+            vec![Arg::Id(id(Kind::User, n)), text(format!("user {n}")), Arg::Time(time(n)), Arg::Time(time(n))];
+        let sql = row(&tx, "users (id, name, created_at, updated_at)", values);
+        tx.execute("fixture", sql).await.expect("an account");
+    }
+    for table in ["update artifacts set owner_id = ", "update collections set owner_id = "] {
+        let mut sql = tx.sql();
+        sql.push(table).bind(Arg::Id(id(Kind::User, 0)));
+        tx.execute("fixture", sql).await.expect("an owner");
+    }
+    // Each of the two shares an artifact and a collection in turn, so that pages of two have both.
+    let of_both = |n: usize| {
+        let (artifact, collection) = (id(Kind::Artifact, n), id(Kind::Collection, n));
+        [(Some(artifact), None), (Some(artifact), None), (None, Some(collection)), (None, Some(collection))]
+    };
+    for (n, (artifact, collection)) in (0..(size / 5).max(3)).flat_map(of_both).enumerate() {
+        let secret = if n == 0 { LINK.to_owned() } else { format!("link {n}") };
+        let values = vec![
+            Arg::Id(id(Kind::ShareLink, n)),
+            Arg::OptionalId(artifact),
+            Arg::OptionalId(collection),
+            text(gatherum::access::LinkToken::hash_of(&secret)),
+            Arg::Time(time(n)),
+        ];
+        let sql = row(&tx, "share_links (id, artifact_id, collection_id, hash, created_at)", values);
+        tx.execute("fixture", sql).await.expect("a link");
+        let values = vec![
+            Arg::Id(id(Kind::Share, n)),
+            Arg::OptionalId(artifact),
+            Arg::OptionalId(collection),
+            Arg::Id(id(Kind::User, n % 2)),
+            Arg::Id(id(Kind::User, (n + 1) % 2)),
+            Arg::Time(time(n)),
+            Arg::Time(Time(Time::now().0 + 3_600_000_000)),
+        ];
+        let columns = "shares (id, artifact_id, collection_id, sender_id, recipient_id, created_at, expires_at)";
+        let sql = row(&tx, columns, values);
+        tx.execute("fixture", sql).await.expect("a share");
+    }
+    tx.commit().await.expect("a commit");
 }
 
 fn text(value: String) -> Arg {

@@ -69,8 +69,14 @@ fn forgeries(cursor: &str) -> Vec<Case> {
         case(format!("query ($c: String!) {{ {list}({place}: $c) {{ totalCount nodes {{ id }} }} }}"), INPUT)
             .with(json!({ "c": cursor }))
     });
-    let ids =
-        ["", "1", "artifact_", "artifact_\0", "user_00000000000000000000000000", "artifact_!!!!!!!!!!!!!!!!!!!!!!!!!!"];
+    let ids = [
+        "",
+        "1",
+        "artifact_",
+        "artifact_\0",
+        "thing_00000000000000000000000000",
+        "artifact_!!!!!!!!!!!!!!!!!!!!!!!!!!",
+    ];
     let megabyte = "9".repeat(1 << 20);
     let ids = ids.into_iter().chain([megabyte.as_str()]).map(|id| {
         case("query ($i: ID!) { artifact(id: $i) { id } node(id: $i) { id } }", INPUT).with(json!({ "i": id }))

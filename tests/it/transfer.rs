@@ -27,7 +27,7 @@ use crate::{
 const SHARED_VARIABLE: &str = "GATHERUM_TEST_DATA";
 
 async fn load(db: &Db, source: Source) -> Report {
-    import(db, source, false, |_| {}).await.expect("an import")
+    import(db, source, None, false, |_| {}).await.expect("an import")
 }
 
 async fn dump(db: &Db) -> String {
@@ -78,7 +78,7 @@ async fn a_dry_run_keeps_nothing() {
         let path = file(&directory, "list.csv", "type,name,tags\nskill,one,a;b\n");
         let test = backend.database().await;
 
-        let report = import(&test.db, Source::Csv(path), true, |_| {}).await.expect("a report");
+        let report = import(&test.db, Source::Csv(path), None, true, |_| {}).await.expect("a report");
 
         assert_eq!(created(&report), 3, "{report}");
         assert_eq!(dump(&test.db).await.lines().count(), 1);
@@ -336,7 +336,7 @@ async fn who_follows_hears_of_what_a_watched_database_is_written() {
         let (sender, mut reports) = tokio::sync::mpsc::unbounded_channel();
         let watched = (test.db.clone(), path.clone());
         let watching = tokio::spawn(async move {
-            watch(&watched.0, &watched.1, |outcome| Ok(sender.send(outcome.expect("an import"))?)).await
+            watch(&watched.0, &watched.1, None, |outcome| Ok(sender.send(outcome.expect("an import"))?)).await
         });
         reports.recv().await.expect("the first import");
         let query = "subscription { catalogChanged { kind node { ... on Artifact { name } ... on Collection { name } ... on Group { name } } } }";
@@ -379,7 +379,7 @@ async fn a_source_of_another_kind_is_refused_as_a_whole() {
         Source::Csv(path.clone()),
         Source::Claude(path),
     ] {
-        assert!(import(&test.db, source.clone(), false, |_| {}).await.is_err(), "{source:?}");
+        assert!(import(&test.db, source.clone(), None, false, |_| {}).await.is_err(), "{source:?}");
     }
     assert_eq!(dump(&test.db).await.lines().count(), 1);
 }
@@ -389,9 +389,9 @@ async fn the_demo_is_loaded_once() {
     for backend in Backend::all().await {
         let test = backend.database().await;
 
-        gatherum::transfer::load_demo(&test.db).await.expect("the demo");
+        gatherum::transfer::load_demo(&test.db, None).await.expect("the demo");
         let first = dump(&test.db).await;
-        gatherum::transfer::load_demo(&test.db).await.expect("nothing to do");
+        gatherum::transfer::load_demo(&test.db, None).await.expect("nothing to do");
 
         assert!(first.lines().filter(|line| line.contains("\"record\":\"artifact\"")).count() > 200);
         assert_eq!(dump(&test.db).await, first);

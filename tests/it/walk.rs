@@ -11,13 +11,14 @@ use std::{
 };
 
 use gatherum::{
+    access::{Scope, Viewer},
     catalog::{Mutation, Query, Subscription},
     graphql,
 };
 use serde_json::Value;
 
 use crate::{
-    app::{ask, statements},
+    app::{ask_viewing, engine_with, statements},
     backend::Backend,
     fixture::{self, Kind},
 };
@@ -31,12 +32,13 @@ const SIZES: [usize; 3] = [7, 20, 60];
 /// Runs of each query on the largest catalogue while the machine is busy.
 const BUSY_RUNS: usize = 2;
 
-/// A field, its arguments and what it leads to.
+/// A field, its arguments and what it leads to. Where that is a union, it is a field for each of its members.
 #[derive(Clone, Debug)]
 struct Field {
     name: String,
     required: Vec<String>,
     of: String,
+    is_member: bool,
 }
 
 /// Types with fields, and which are leaves.
@@ -48,12 +50,22 @@ impl Schema {
     async fn read() -> Self {
         let text = graphql::introspection_json::<Query, Mutation, Subscription>().await.expect("an answer");
         let json: Value = serde_json::from_str(&text).expect("JSON");
+        let types = json["data"]["__schema"]["types"].as_array().expect("types");
+        let members = |name: &str| -> Vec<String> {
+            let union = types.iter().find(|ty| ty["name"] == name && ty["kind"] == "UNION");
+            let members = union.and_then(|union| union["possibleTypes"].as_array()).into_iter().flatten();
+            members.map(|member| member["name"].as_str().expect("a name").to_owned()).collect()
+        };
         let mut fields = BTreeMap::new();
-        for ty in json["data"]["__schema"]["types"].as_array().expect("types") {
+        for ty in types {
             let name = ty["name"].as_str().expect("a name");
             let is_read = ty["kind"] == "OBJECT" && !name.starts_with("__");
             if let (true, Some(items)) = (is_read, ty["fields"].as_array()) {
-                fields.insert(name.to_owned(), items.iter().map(field).collect());
+                let of_members = |field: Field| match members(&field.of) {
+                    members if members.is_empty() => vec![field],
+                    members => members.into_iter().map(|of| Field { of, is_member: true, ..field.clone() }).collect(),
+                };
+                fields.insert(name.to_owned(), items.iter().map(field).flat_map(of_members).collect());
             }
         }
         Self { fields }
@@ -107,7 +119,7 @@ fn field(item: &Value) -> Field {
     while ty["name"].is_null() {
         ty = &ty["ofType"];
     }
-    Field { name, required, of: ty["name"].as_str().expect("a name").to_owned() }
+    Field { name, required, of: ty["name"].as_str().expect("a name").to_owned(), is_member: false }
 }
 
 /// Types that stand between a relationship and its objects.
@@ -123,6 +135,8 @@ fn argument(field: &str, name: &str) -> String {
         ("collection", "id") => format!("\"{}\"", id("collection", Kind::Collection)),
         ("nodes", "ids") => format!("[\"{}\"]", id("artifact", Kind::Artifact)),
         ("tag", "slug") => "\"tag-0\"".to_owned(),
+        ("user", "name") => "\"user 0\"".to_owned(),
+        ("shared", "token") => format!("\"{}\"", fixture::LINK),
         other => panic!("the walk needs a value for {other:?}: add one"),
     }
 }
@@ -140,9 +154,10 @@ fn query(schema: &Schema, path: &[Field]) -> String {
         if !arguments.is_empty() {
             text += &format!("({})", arguments.join(", "));
         }
-        text += &format!(" {{ __typename {} ", schema.leaves(&field.of));
+        let member = if field.is_member { format!("... on {} {{ ", field.of) } else { String::new() };
+        text += &format!(" {{ {member}__typename {} ", schema.leaves(&field.of));
     }
-    text + &" }".repeat(path.len() + 1)
+    text + &" }".repeat(path.len() + 1 + path.iter().filter(|field| field.is_member).count())
 }
 
 /// The queries of the walk: one for each path. Of edges and nodes, which lead to the same objects, edges are walked at
@@ -166,20 +181,20 @@ async fn queries() -> (Vec<(String, usize)>, usize) {
 async fn every_path_takes_one_number_of_statements() {
     let (queries, paths) = queries().await;
     assert!(paths > 200, "the walk found only {paths} paths");
+    let [viewer, admin] = [Scope::Write, Scope::Admin].map(|scope| Viewer::of(fixture::id(Kind::User, 0), scope));
     for backend in Backend::all().await {
         let mut figures: BTreeMap<&str, u64> = BTreeMap::new();
         for size in SIZES {
             let test = backend.database().await;
             fixture::fill(&test.db, size).await;
-            let mut config = gatherum::config::Config::default();
-            config.limits.depth = 30;
-            let engine = gatherum::app::engine(&config, test.db.clone()).expect("a schema");
+            fixture::share(&test.db, size).await;
+            let engine = engine_with(&test.db, |config| config.limits.depth = 30);
             let is_busy = size == SIZES[SIZES.len() - 1];
             let busy = is_busy.then(Busy::start);
             for (text, _) in &queries {
                 for _ in 0..if is_busy { BUSY_RUNS } else { 1 } {
                     let before = test.db.statements_run();
-                    let answer = ask(&engine, text).await;
+                    let answer = ask_viewing(&engine, viewer, text).await;
 
                     assert_eq!(answer["errors"], Value::Null, "{text}");
                     let found = statements(&answer);
@@ -187,6 +202,11 @@ async fn every_path_takes_one_number_of_statements() {
                     let expected = *figures.entry(text).or_insert(found);
                     assert_eq!(found, expected, "{backend:?} with {size} artifacts: {text}\n{}", answer["extensions"]);
                     one_statement_a_relationship_and_level(&answer, text);
+                }
+                // Who may see everything is asked for no other number.
+                if size == SIZES[0] {
+                    let found = statements(&ask_viewing(&engine, admin, text).await);
+                    assert_eq!(found, figures[text.as_str()], "{backend:?} as {admin:?}: {text}");
                 }
             }
             drop(busy);

@@ -9,13 +9,22 @@ import { createElement } from 'react';
 import { createRoot } from 'react-dom/client';
 
 import { examples } from './examples.js';
+import { opened } from './share.js';
 import { show } from './report.js';
 
-const socket = createClient({ url: `${location.origin.replace(/^http/, 'ws')}/graphql/ws` });
+/** What the headers of the last request said of who asks; a socket takes it over when it is opened. */
+let authorization;
+
+const socket = createClient({
+  url: `${location.origin.replace(/^http/, 'ws')}/graphql/ws`,
+  connectionParams: () => (authorization ? { authorization } : {}),
+});
 
 /** Follows subscriptions over a socket, and asks all else. */
 function fetcher(parameters, options) {
   const { documentAST: document } = options ?? {};
+  const headers = Object.entries(options?.headers ?? {});
+  authorization = headers.find(([name]) => name.toLowerCase() === 'authorization')?.[1];
   const operation = document && getOperationAST(document, parameters.operationName);
   return operation?.operation === 'subscription' ? socket.iterate(parameters) : ask(parameters, options);
 }
@@ -40,5 +49,5 @@ async function ask(parameters, options) {
 }
 
 createRoot(document.getElementById('console')).render(
-  createElement(GraphiQL, { fetcher, defaultTabs: examples, defaultEditorToolsVisibility: 'variables' }),
+  createElement(GraphiQL, { fetcher, defaultTabs: examples, defaultEditorToolsVisibility: 'variables', ...opened() }),
 );

@@ -6,6 +6,7 @@ use crate::{
         Visibility, collection,
         filter::{IdMatch, Ids, Links, NameMatch, Names, Search, SearchIndex, distinct_texts},
         group,
+        sight::{self, Reach},
     },
     db::{Arg, Sql, Time},
     error::Result,
@@ -32,7 +33,7 @@ pub struct ArtifactFilter {
     pub created_after: Option<DateTime>,
     /// Made before this time.
     pub created_before: Option<DateTime>,
-    /// True: only those in no collection. False: only those in at least one.
+    /// True: only those in no collection that the viewer may list. False: only those in at least one.
     pub uncollected: Option<bool>,
 }
 
@@ -44,15 +45,19 @@ const SEARCH: SearchIndex = SearchIndex {
 
 const TAGS: Links = Links {
     select: "select l.artifact_id from tags t join artifact_tags l on l.tag_id = t.id where t.slug",
+    // The artifacts that they lead to have conditions of their own.
+    sight: |_| {},
     having: " group by l.artifact_id having count(*) = ",
 };
 const COLLECTIONS: Links = Links {
-    select: "select l.artifact_id from collection_artifacts l where l.collection_id",
-    having: " group by l.artifact_id having count(*) = ",
+    select: "select m.artifact_id from collection_artifacts m where m.collection_id",
+    sight: |sql| sight::memberships(Reach::Known, sql),
+    having: " group by m.artifact_id having count(*) = ",
 };
 const GROUPS: Links = Links {
-    select: "select l.artifact_id from group_artifacts l where l.group_id",
-    having: " group by l.artifact_id having count(*) = ",
+    select: "select m.artifact_id from group_artifacts m where m.group_id",
+    sight: |sql| sight::memberships(Reach::Known, sql),
+    having: " group by m.artifact_id having count(*) = ",
 };
 
 /// An [`ArtifactFilter`] whose values are parsed.
@@ -127,14 +132,11 @@ impl ArtifactConditions {
         if let Some(time) = self.created_before {
             sql.push(" and a.created_at < ").bind(Arg::Time(time));
         }
-        match self.uncollected {
-            Some(true) => {
-                sql.push(" and not exists (select 1 from collection_artifacts u where u.artifact_id = a.id)");
-            }
-            Some(false) => {
-                sql.push(" and exists (select 1 from collection_artifacts u where u.artifact_id = a.id)");
-            }
-            None => {}
+        if let Some(is_in_none) = self.uncollected {
+            sql.push(if is_in_none { " and not exists (" } else { " and exists (" });
+            sql.push("select 1 from collection_artifacts m where m.artifact_id = a.id");
+            sight::memberships(Reach::Listed, sql);
+            sql.push(")");
         }
     }
 

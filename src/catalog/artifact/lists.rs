@@ -7,6 +7,7 @@ use crate::{
     catalog::{
         filter::OrderDirection,
         order::{self, Ordered},
+        sight::{self, Reach},
     },
     dataloader::{Relation, Root},
     db::{Arg, Record, Row, Sql, Text, Time},
@@ -123,6 +124,10 @@ impl List for AllArtifacts {
         }
     }
 
+    fn sight(sql: &mut Sql) {
+        sight::artifacts(Reach::Listed, sql);
+    }
+
     fn filter(&self, sql: &mut Sql) {
         self.conditions.write("a.type", sql);
     }
@@ -159,6 +164,10 @@ impl List for ArtifactsOfTag {
         const COLUMNS: &[(&str, SortType)] =
             &[("m.artifact_created_at", SortType::Time), ("m.artifact_id", SortType::Id)];
         Order { name: "CREATED_AT", columns: COLUMNS, descending: true }
+    }
+
+    fn sight(sql: &mut Sql) {
+        sight::artifacts(Reach::Listed, sql);
     }
 
     fn filter(&self, _sql: &mut Sql) {}
@@ -289,6 +298,9 @@ impl List for ArtifactsOfCollection {
         self.order
     }
 
+    /// It is seen with its parent.
+    fn sight(_sql: &mut Sql) {}
+
     fn filter(&self, sql: &mut Sql) {
         self.conditions.write("m.artifact_type", sql);
     }
@@ -402,6 +414,9 @@ impl List for ArtifactsOfGroup {
         const COLUMNS: &[(&str, SortType)] = &[("m.sort_key", SortType::Int), ("m.artifact_id", SortType::Id)];
         Order { name: "POSITION", columns: COLUMNS, descending: false }
     }
+
+    /// It is seen with its parent.
+    fn sight(_sql: &mut Sql) {}
 
     fn filter(&self, _sql: &mut Sql) {}
 }
@@ -544,7 +559,7 @@ impl<L: List> Relation for TypeFacets<L> {
 
     fn statement(&self, keys: &[L::Parent], sql: &mut Sql) {
         begin_groups::<L>(keys, "a.type, count(*)", sql);
-        self.0.filter(sql);
+        self.0.conditions(sql);
         sql.push(if L::Parent::IS_ROOT { " group by a.type" } else { " group by keys.id, a.type" });
         sql.push(" order by count(*) desc, a.type");
     }
@@ -576,7 +591,7 @@ impl<L: List> Relation for TagFacets<L> {
         sql.push(if is_root { "" } else { "listed.id, " });
         sql.push("t.slug, count(*) as n from (");
         begin_groups::<L>(keys, "a.id as artifact_id", sql);
-        self.list.filter(sql);
+        self.list.conditions(sql);
         sql.push(") listed join artifact_tags l on l.artifact_id = listed.artifact_id join tags t on t.id = l.tag_id");
         sql.push(if is_root { " group by t.slug" } else { " group by listed.id, t.slug" });
         sql.push(") counted) placed where place <= ").int(self.first);

@@ -16,7 +16,9 @@ use crate::{
         collection::{CollectionsArguments, CollectionsOfArtifact},
         filter::PlainArguments,
         group::GroupsOfArtifact,
+        sharing::LinksOfArtifact,
         tag::TagsOfArtifact,
+        user::OwnerOfArtifact,
         version::VersionsOfArtifact,
     },
     dataloader::Root,
@@ -34,9 +36,9 @@ pub use lists::{
     ArtifactsArguments, ArtifactsOfCollection, ArtifactsOfGroup, ArtifactsOfTag, CollectionArtifactsArguments,
     FacetCount,
 };
-pub use relations::ArtifactById;
+pub use relations::{ArtifactById, ArtifactOfVersion};
 use relations::{CollectionCount, ContentOfArtifact, MetadataOfArtifact, VersionCount};
-pub use write::declare_mutations;
+pub use write::{declare_mutations, refusal};
 
 /// Prefix of the ids of artifacts.
 pub const PREFIX: &str = "artifact";
@@ -99,7 +101,7 @@ impl Object for Artifact {
     fn declare(fields: &mut Fields<'_, '_, Self>) {
         fields! { fields;
             /// Something that can be collected: a skill, a listing, a track, anything with a type and a name.
-            type: "Node";
+            type: "Node", "Shareable";
             /// Opaque, the same for ever, unique among all objects.
             id => value(|artifact: &Artifact| GlobalId { prefix: PREFIX, id: artifact.0.id });
             /// What it is, as a lower-case slug such as `skill`, `command`, `listing` or `track`.
@@ -126,23 +128,27 @@ impl Object for Artifact {
             version => leaf(|artifact| &artifact.0.version);
             /// Further properties, a JSON object. Read from the database only where it is asked for.
             metadata => load::<NoArguments, _, _>(Artifact::id, |_, _, _| Ok(MetadataOfArtifact), parse_metadata);
-            /// Who may see it.
+            /// Who may see it, besides those who can see a collection that holds it.
             visibility => leaf(|artifact| &artifact.0.visibility);
+            /// The account that owns it; null on a server without accounts.
+            owner => load::<NoArguments, _, _>(Artifact::id, |_, _, _| Ok(OwnerOfArtifact), |owner| owner);
             /// Its tags, by name.
             tags => load::<NoArguments, _, _>(Artifact::id, |_, _, _| Ok(TagsOfArtifact), |tags| tags);
-            /// The collections that hold it, by name unless another order is given.
+            /// The collections that hold it, as far as the viewer may list them; by name unless another order is given.
             collections => connection::<CollectionsArguments, CollectionsOfArtifact>(
                 Artifact::id,
                 |args, _| Ok(CollectionsOfArtifact::new(args.order_by.clone())),
             );
-            /// How many collections hold it.
+            /// How many collections hold it that the viewer may list.
             collectionCount => load::<NoArguments, _, _>(Artifact::id, |_, _, _| Ok(CollectionCount), |count| count);
-            /// The groups that hold it, of all collections, by name.
+            /// The groups that hold it, of all collections that the viewer may list, by name.
             groups => connection::<PlainArguments, _>(Artifact::id, |_, _| Ok(GroupsOfArtifact));
             /// Its versions, the newest first.
             versions => connection::<PlainArguments, _>(Artifact::id, |_, _| Ok(VersionsOfArtifact));
             /// How many versions it has.
             versionCount => load::<NoArguments, _, _>(Artifact::id, |_, _, _| Ok(VersionCount), |count| count);
+            /// Links that open it and were not revoked, the newest first; for who may change it, and nothing for others.
+            shareLinks => load::<NoArguments, _, _>(Artifact::id, |_, _, _| Ok(LinksOfArtifact), |links| links);
             /// Counts its changes, from 1. A write that expects another revision is refused.
             revision => leaf(|artifact| &artifact.0.revision);
             /// When it was made.
@@ -165,7 +171,7 @@ pub fn declare_root(fields: &mut Fields<'_, '_, Query>) {
                 node.context().rounds.load(ArtifactById, vec![id; count]).await
             })
         });
-        /// Artifacts, the newest first unless another order is given, or a search, which is ranked.
+        /// Artifacts that the viewer owns, or that are public by themselves or in a collection; the newest first unless another order is given, or a search, which is ranked.
         artifacts => connection::<ArtifactsArguments, _>(|_| Root, |args, _| args.list());
     }
 }

@@ -2,11 +2,23 @@
 use uuid::Uuid;
 
 use super::{Artifact, COLUMNS};
-use crate::relation;
+use crate::{
+    catalog::sight::{self, Reach},
+    relation,
+};
 
 relation! {
     /// Artifacts by their ids.
     pub ArtifactById("Query.artifact"): Uuid => Option<Artifact>, rows of Artifact;
+    |keys, sql| {
+        sql.push("select a.id, ").push(COLUMNS).push(" from artifacts a where a.id").in_ids(keys);
+        sight::artifacts(Reach::Known, sql);
+    }
+}
+
+relation! {
+    /// The artifacts of versions: who can see the one sees the other.
+    pub ArtifactOfVersion("ArtifactVersion.artifact"): Uuid => Option<Artifact>, rows of Artifact;
     |keys, sql| {
         sql.push("select a.id, ").push(COLUMNS).push(" from artifacts a where a.id").in_ids(keys);
     }
@@ -32,9 +44,9 @@ relation! {
     /// How many collections hold an artifact.
     pub CollectionCount("Artifact.collectionCount"): Uuid => i64, rows of i64;
     |keys, sql| {
-        sql.push("select m.artifact_id, count(*) from collection_artifacts m where m.artifact_id")
-            .in_ids(keys)
-            .push(" group by m.artifact_id");
+        sql.push("select m.artifact_id, count(*) from collection_artifacts m where m.artifact_id").in_ids(keys);
+        sight::memberships(Reach::Listed, sql);
+        sql.push(" group by m.artifact_id");
     }
 }
 

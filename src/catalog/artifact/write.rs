@@ -9,15 +9,17 @@ use super::{Artifact, ArtifactById, PREFIX};
 use crate::{
     catalog::{
         Mutation, Visibility,
-        change::{Change, ChangeKind},
-        collection,
+        change::{Audience, Change, ChangeKind},
+        collection::{self, Locked},
         input::{self, BatchError, BatchMode, DeleteInput, DeletePayload, Outcomes, refused},
         rules::{self, NAME_MAX},
+        sight::{self, Reach},
         tag, version,
     },
     db::{
         Arg, Cell,
         CellType::{self, Id, Int, Text},
+        Record,
     },
     error::{Code, Error, Result},
     fields,
@@ -215,6 +217,16 @@ impl Named {
         std::iter::once(Cell::Id(id)).chain(values).chain([Cell::Int(mask)]).collect()
     }
 
+    /// Whether the artifact is public, by what is given.
+    fn is_public(&self) -> bool {
+        matches!(&self.values[8], Some(Cell::Text(visibility)) if visibility == Visibility::Public.as_str())
+    }
+
+    /// Whether the artifact is not public afterwards, by what is given.
+    fn hides(&self) -> bool {
+        matches!(&self.values[8], Some(Cell::Text(visibility)) if visibility != Visibility::Public.as_str())
+    }
+
     fn key(&self) -> Option<(&str, &str)> {
         match (&self.values[0], &self.values[1]) {
             (Some(Cell::Text(kind)), Some(Cell::Text(name))) => Some((kind, name)),
@@ -299,10 +311,12 @@ async fn create(write: &mut Write<'_>, inputs: &[CreateArtifactInput], existing:
     let mut items: Vec<Result<New>> = inputs.iter().map(CreateArtifactInput::checked).collect();
     refuse_twins(&mut items);
     let wanted: Vec<_> = items.iter().flatten().flat_map(|new| new.collections.iter().copied()).collect();
-    let collections = if wanted.is_empty() { HashSet::new() } else { collection::lock(write, wanted).await? };
+    let locked = if wanted.is_empty() { Locked::nothing() } else { collection::lock(write, wanted).await? };
     for item in &mut items {
-        if item.as_ref().is_ok_and(|new| new.collections.iter().any(|id| !collections.contains(id))) {
-            *item = Err(input::not_found("collection", "collectionIds"));
+        let Ok(new) = item else { continue };
+        let held = (write.viewer().user, new.named.is_public());
+        if let Err(refusal) = new.collections.iter().try_for_each(|id| locked.may_hold(id, "collectionIds", held)) {
+            *item = Err(refusal);
         }
     }
     let found = match existing {
@@ -317,8 +331,7 @@ async fn create(write: &mut Write<'_>, inputs: &[CreateArtifactInput], existing:
     let made = insert(write, items.iter().flatten().filter(|new| !known.contains(&new.id))).await?;
     if existing == Existing::Updated {
         let changed = items.iter().flatten().filter(|new| known.contains(&new.id));
-        let rows = changed.map(|new| new.named.row(new.id)).collect();
-        change(write, rows).await?;
+        change(write, changed.map(|new| (new.id, &new.named)).collect()).await?;
     }
     for item in &mut items {
         if item.as_ref().is_ok_and(|new| !made.contains(&new.id) && !known.contains(&new.id)) {
@@ -353,23 +366,30 @@ async fn namesakes(write: &mut Write<'_>, items: &[Result<New>]) -> Result<HashM
         keys.map(|(kind, name)| vec![Cell::Text(kind.to_owned()), Cell::Text(name.to_owned())]).collect();
     let mut sql = write.sql();
     sql.push("select a.id, a.type, a.name from ").row_table(KEYS, &rows);
-    sql.push(" r join artifacts a on a.type = r.type and a.name = r.name and a.owner_id is null order by a.id");
+    sql.push(" r join artifacts a on a.type = r.type and a.name = r.name and a.owner_id is not distinct from ");
+    sql.bind(Arg::OptionalId(write.viewer().user)).push(" order by a.id");
     sql.either("", " for update of a");
     let found = write.fetch::<(Uuid, String, String)>("artifacts.namesakes", sql).await?;
     Ok(found.into_iter().map(|(id, kind, name)| ((kind, name), id)).collect())
 }
 
-/// Inserts artifacts, and returns the ids of those that were: one whose type and name another has is not.
+/// Inserts artifacts, which belong to whoever writes, and returns the ids of those that were: one whose type and name another has is not.
 async fn insert<'n>(write: &mut Write<'_>, new: impl Iterator<Item = &'n New>) -> Result<HashSet<Uuid>> {
     let rows: Vec<Vec<Cell>> = new.map(|new| new.named.row(new.id)).collect();
     let now = write.now();
     let mut sql = write.sql();
     sql.push(
         "insert into artifacts (id, type, name, description, source, author, license, content, metadata, visibility, \
-         version, created_at, updated_at) select r.id, r.type, r.name, r.description, r.source, r.author, r.license, \
-         r.content, r.metadata, coalesce(r.visibility, 'PRIVATE'), r.version, ",
+         version, owner_id, created_at, updated_at) select r.id, r.type, r.name, r.description, r.source, r.author, \
+         r.license, r.content, r.metadata, coalesce(r.visibility, 'PRIVATE'), r.version, ",
     );
-    sql.bind(Arg::Time(now)).push(", ").bind(Arg::Time(now)).push(" from ").row_table(COLUMNS, &rows);
+    sql.bind(Arg::OptionalId(write.viewer().user))
+        .push(", ")
+        .bind(Arg::Time(now))
+        .push(", ")
+        .bind(Arg::Time(now))
+        .push(" from ")
+        .row_table(COLUMNS, &rows);
     sql.push(" r where true on conflict do nothing returning id");
     Ok(write.fetch::<Uuid>("artifacts.insert", sql).await?.into_iter().collect())
 }
@@ -395,8 +415,9 @@ async fn attach(write: &mut Write<'_>, items: &[Result<New>]) -> Result<()> {
     Ok(())
 }
 
-/// Changes the fields that are given. `given` has a bit for each.
-async fn change(write: &mut Write<'_>, rows: Vec<Vec<Cell>>) -> Result<()> {
+/// Changes the fields that are given. `given` has a bit for each. What is public no longer leaves the collections of other
+/// accounts.
+async fn change(write: &mut Write<'_>, items: Vec<(Uuid, &Named)>) -> Result<()> {
     const BITS: [&str; NAMED.len()] = [
         " & 1 <> 0 then ",
         " & 2 <> 0 then ",
@@ -410,6 +431,7 @@ async fn change(write: &mut Write<'_>, rows: Vec<Vec<Cell>>) -> Result<()> {
         " & 512 <> 0 then ",
     ];
     let now = write.now();
+    let rows: Vec<Vec<Cell>> = items.iter().map(|(id, named)| named.row(*id)).collect();
     let mut sql = write.sql();
     sql.push("update artifacts as e set revision = e.revision + 1, updated_at = ").bind(Arg::Time(now));
     for (name, bit) in NAMED.into_iter().zip(BITS) {
@@ -418,7 +440,11 @@ async fn change(write: &mut Write<'_>, rows: Vec<Vec<Cell>>) -> Result<()> {
     }
     sql.push(" from ").row_table(COLUMNS, &rows).push(" r where e.id = r.id");
     write.execute("artifacts.update", sql).await.map_err(Error::to_be_tried_again)?;
-    Ok(())
+    let hidden: Vec<Uuid> = items.iter().filter(|(_, named)| named.hides()).map(|(id, _)| *id).collect();
+    if hidden.is_empty() || write.viewer().user.is_none() {
+        return Ok(());
+    }
+    collection::withdraw(write, &hidden).await
 }
 
 impl UpdateArtifactInput {
@@ -442,9 +468,17 @@ impl UpdateArtifactInput {
 
 /// What is known of an artifact that is to be changed.
 struct Current {
+    may_change: bool,
     revision: i64,
     kind: String,
     name: String,
+    audience: Audience,
+}
+
+/// Whether an artifact may be changed that was found, or not.
+fn may_change(found: Option<&Current>) -> Result<&Current> {
+    input::may_change("artifact", "id", found.map(|current| current.may_change))?;
+    found.ok_or_else(|| input::not_found("artifact", "id"))
 }
 
 /// Changes artifacts, of each the fields that are named.
@@ -454,20 +488,19 @@ async fn update(write: &mut Write<'_>, inputs: &[UpdateArtifactInput]) -> Result
     let mut seen = HashSet::new();
     for (item, input) in items.iter_mut().zip(inputs) {
         let Ok((id, _)) = item else { continue };
-        let refusal = match current.get(id) {
-            None => Some(input::not_found("artifact", "id")),
-            Some(_) if !seen.insert(*id) => {
+        let refusal = match may_change(current.get(id)) {
+            Err(refusal) => Some(refusal),
+            Ok(_) if !seen.insert(*id) => {
                 Some(Error::new(Code::Conflict, "the batch changes this artifact twice").in_field("id"))
             }
-            Some(current) => input::expect_revision(input.expected_revision, current.revision).err(),
+            Ok(current) => input::expect_revision(input.expected_revision, current.revision).err(),
         };
         if let Some(refusal) = refusal {
             *item = Err(refusal);
         }
     }
     refuse_taken_names(write, &mut items, &current).await?;
-    let rows = items.iter().flatten().map(|(id, named)| named.row(*id)).collect();
-    change(write, rows).await?;
+    change(write, items.iter().flatten().map(|(id, named)| (*id, named)).collect()).await?;
     for (id, _) in items.iter().flatten() {
         write.announce(&Change::of(ChangeKind::Updated, PREFIX, *id));
     }
@@ -477,14 +510,17 @@ async fn update(write: &mut Write<'_>, inputs: &[UpdateArtifactInput]) -> Result
 /// The artifacts as they are, locked until the transaction ends.
 async fn current(write: &mut Write<'_>, ids: Vec<Uuid>) -> Result<HashMap<Uuid, Current>> {
     let mut sql = write.sql();
-    sql.push("select a.id, a.revision, a.type, a.name from artifacts a where a.id").in_ids(&ids);
-    sql.push(" order by a.id").either("", " for update");
-    let found = write
-        .fetch_with("artifacts.current", sql, |row| {
-            Ok((row.next::<Uuid>()?, Current { revision: row.next()?, kind: row.next()?, name: row.next()? }))
-        })
-        .await?;
-    Ok(found.into_iter().collect())
+    sql.push("select a.id, ");
+    sight::may_change("a.owner_id", &mut sql);
+    sql.push(", a.revision, a.type, a.name, a.owner_id, a.visibility from artifacts a where a.id").in_ids(&ids);
+    sight::artifacts(Reach::Known, &mut sql);
+    sql.push(" order by a.id").either("", " for update of a");
+    let found = write.fetch_with("artifacts.current", sql, |row| {
+        let (id, may_change): (Uuid, i64) = (row.next()?, row.next()?);
+        let (revision, kind, name) = (row.next()?, row.next()?, row.next()?);
+        Ok((id, Current { may_change: may_change == 1, revision, kind, name, audience: Audience::read(row)? }))
+    });
+    Ok(found.await?.into_iter().collect())
 }
 
 /// Refuses changes to a type and name that another artifact has, or that another item takes.
@@ -512,7 +548,8 @@ async fn refuse_taken_names(
         .collect();
     let mut sql = write.sql();
     sql.push("select r.id from ").row_table(KEYS, &rows);
-    sql.push(" r join artifacts a on a.type = r.type and a.name = r.name and a.owner_id is null and a.id <> r.id");
+    sql.push(" r join artifacts e on e.id = r.id join artifacts a on a.type = r.type and a.name = r.name ");
+    sql.push("and a.owner_id is not distinct from e.owner_id and a.id <> r.id");
     let taken: HashSet<Uuid> = write.fetch::<Uuid>("artifacts.taken_names", sql).await?.into_iter().collect();
     let mut seen = HashSet::new();
     for (item, target) in items.iter_mut().zip(targets) {
@@ -532,9 +569,10 @@ async fn delete(write: &mut Write<'_>, given: &[(ID, Option<i64>)]) -> Result<Ou
     let mut seen = HashSet::new();
     for (item, (_, expected)) in items.iter_mut().zip(given) {
         let Ok(id) = item else { continue };
-        let refusal = match current.get(id) {
-            Some(current) if seen.insert(*id) => input::expect_revision(*expected, current.revision).err(),
-            _ => Some(input::not_found("artifact", "id")),
+        let refusal = match may_change(current.get(id)) {
+            Ok(current) if seen.insert(*id) => input::expect_revision(*expected, current.revision).err(),
+            Ok(_) => Some(input::not_found("artifact", "id")),
+            Err(refusal) => Some(refusal),
         };
         if let Some(refusal) = refusal {
             *item = Err(refusal);
@@ -545,10 +583,23 @@ async fn delete(write: &mut Write<'_>, given: &[(ID, Option<i64>)]) -> Result<Ou
     sql.push("delete from artifacts where id").in_ids(&ids);
     write.execute("artifacts.delete", sql).await?;
     collection::have_lost(write, left, &ids).await?;
-    for id in &ids {
-        write.announce(&Change::of(ChangeKind::Deleted, PREFIX, *id));
+    for (id, current) in ids.iter().filter_map(|id| Some((id, current.get(id)?))) {
+        write.announce(&Change::deleted(PREFIX, *id, current.audience));
     }
     Ok(Outcomes { items })
+}
+
+/// Why an artifact was not changed: it may be seen, or not.
+///
+/// # Errors
+/// That of the statement.
+pub async fn refusal(write: &mut Write<'_>, id: Uuid, field: &'static str) -> Result<Error> {
+    let mut sql = write.sql();
+    sql.push("select a.id from artifacts a where a.id = ").bind(Arg::Id(id));
+    sight::artifacts(Reach::Known, &mut sql);
+    let is_seen = !write.fetch::<Uuid>("artifacts.seen", sql).await?.is_empty();
+    let refused = input::may_change("artifact", field, is_seen.then_some(false));
+    Ok(refused.err().unwrap_or_else(|| input::not_found("artifact", field)))
 }
 
 /// The artifact that was written.

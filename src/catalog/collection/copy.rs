@@ -13,6 +13,7 @@ use crate::{
         group,
         input::{self, refused},
         rules::{self, NAME_MAX},
+        sight::{self, Reach},
     },
     db::{Arg, Cell},
     error::{Code, Error, Result},
@@ -52,6 +53,7 @@ pub(super) async fn copy(write: &mut Write<'_>, input: &CopyCollectionInput) -> 
 async fn original(write: &mut Write<'_>, id: Uuid) -> Result<Original> {
     let mut sql = write.sql();
     sql.push("select c.name, c.description, c.kind, c.color from collections c where c.id = ").bind(Arg::Id(id));
+    sight::collections(Reach::Known, &mut sql);
     sql.either("", " for update");
     let found = write
         .fetch_with("collections.lock", sql, |row| {
@@ -65,7 +67,8 @@ async fn original(write: &mut Write<'_>, id: Uuid) -> Result<Original> {
 async fn free_name(write: &mut Write<'_>, name: &str) -> Result<Option<String>> {
     let names: Vec<String> = (1..=NAMES_MAX).map(|n| copy_name(name, n)).collect();
     let mut sql = write.sql();
-    sql.push("select c.name from collections c where c.owner_id is null and c.name").in_texts(&names);
+    sql.push("select c.name from collections c where c.owner_id is not distinct from ");
+    sql.bind(Arg::OptionalId(write.viewer().user)).push(" and c.name").in_texts(&names);
     let taken: HashSet<String> = write.fetch::<String>("collections.names", sql).await?.into_iter().collect();
     Ok(names.into_iter().find(|name| !taken.contains(name)))
 }

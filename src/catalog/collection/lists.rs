@@ -7,6 +7,8 @@ use crate::{
     catalog::{
         Visibility, artifact,
         filter::{OrderDirection, Search, SearchIndex, distinct_texts},
+        sight::{self, Reach},
+        user,
     },
     dataloader::Root,
     db::{Arg, Sql},
@@ -28,6 +30,8 @@ pub struct CollectionFilter {
     pub kinds: Option<Vec<String>>,
     /// With this visibility.
     pub visibility: Option<Visibility>,
+    /// Of this account.
+    pub owner_id: Option<ID>,
     /// Words of name or description, each as the beginning of a word.
     pub search: Option<String>,
     /// Only those that hold this artifact.
@@ -67,7 +71,7 @@ fn order(given: Option<&CollectionOrder>) -> Order {
     Order { name, columns, descending: given.is_some_and(|order| order.direction == OrderDirection::Desc) }
 }
 
-/// Arguments of `Artifact.collections`.
+/// Arguments of `Artifact.collections` and of `User.collections`.
 #[derive(InputObject)]
 #[graphql(name = "ArtifactCollectionsArguments")]
 pub struct CollectionsArguments {
@@ -105,12 +109,13 @@ impl AllCollectionsArguments {
     /// The list they ask for.
     ///
     /// # Errors
-    /// `BAD_USER_INPUT` for what is no id of an artifact, too long a list or text, or U+0000.
+    /// `BAD_USER_INPUT` for what is no id of an artifact or an account, too long a list or text, or U+0000.
     pub fn list(&self) -> Result<AllCollections> {
         let filter = self.filter.clone().unwrap_or_default();
         Ok(AllCollections {
             kinds: filter.kinds.map(distinct_texts).transpose()?,
             visibility: filter.visibility,
+            owner: filter.owner_id.map(|text| id::parse(user::PREFIX, &text)).transpose()?,
             search: Search::parse(filter.search.as_deref())?,
             contains: filter.contains_artifact_id.map(|text| id::parse(artifact::PREFIX, &text)).transpose()?,
             order: order(self.order_by.as_ref()),
@@ -123,6 +128,7 @@ impl AllCollectionsArguments {
 pub struct AllCollections {
     kinds: Option<Vec<String>>,
     visibility: Option<Visibility>,
+    owner: Option<Uuid>,
     search: Option<Search>,
     contains: Option<Uuid>,
     order: Order,
@@ -148,12 +154,19 @@ impl List for AllCollections {
         self.order
     }
 
+    fn sight(sql: &mut Sql) {
+        sight::collections(Reach::Listed, sql);
+    }
+
     fn filter(&self, sql: &mut Sql) {
         if let Some(kinds) = &self.kinds {
             sql.push(" and c.kind").in_texts(kinds);
         }
         if let Some(visibility) = self.visibility {
             sql.push(" and c.visibility = ").bind(Arg::Text(Some(visibility.as_str().to_owned())));
+        }
+        if let Some(owner) = self.owner {
+            sql.push(" and c.owner_id = ").bind(Arg::Id(owner));
         }
         if let Some(search) = &self.search {
             search.write(SEARCH, sql);
@@ -202,10 +215,57 @@ impl List for CollectionsOfArtifact {
         self.order
     }
 
+    fn sight(sql: &mut Sql) {
+        sight::collections(Reach::Listed, sql);
+    }
+
     fn filter(&self, _sql: &mut Sql) {}
 }
 
 impl Connected for CollectionsOfArtifact {
+    type Node = Collection;
+    const TYPES: Names = COLLECTIONS;
+
+    fn node(row: &Collection) -> Collection {
+        row.clone()
+    }
+}
+
+/// The collections of an account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CollectionsOfUser {
+    order: Order,
+}
+
+impl CollectionsOfUser {
+    /// The list in this order.
+    pub fn new(given: Option<CollectionOrder>) -> Self {
+        Self { order: order(given.as_ref()) }
+    }
+}
+
+impl List for CollectionsOfUser {
+    type Parent = Uuid;
+    type Row = Collection;
+    const NAME: &'static str = "User.collections";
+    const TOTAL_NAME: &'static str = "User.collections.totalCount";
+    const COLUMNS: &'static str = COLUMNS;
+    const FROM: &'static str = "collections c";
+    const PARENT: &'static str = "c.owner_id";
+    const ROW: &'static str = "c.row";
+
+    fn order(&self) -> Order {
+        self.order
+    }
+
+    fn sight(sql: &mut Sql) {
+        sight::collections(Reach::Listed, sql);
+    }
+
+    fn filter(&self, _sql: &mut Sql) {}
+}
+
+impl Connected for CollectionsOfUser {
     type Node = Collection;
     const TYPES: Names = COLLECTIONS;
 

@@ -16,10 +16,12 @@ use crate::{
         artifact::{ArtifactsOfCollection, CollectionArtifactsArguments},
         filter::{PlainArguments, no_nul},
         group::GroupsOfCollection,
+        sharing::LinksOfCollection,
+        user::OwnerOfCollection,
     },
     dataloader::Root,
     db::{Record, Row, Text, Time},
-    error::Result,
+    error::{Code, Error, Result},
     fields,
     graphql::{
         id::{self, GlobalId},
@@ -28,10 +30,13 @@ use crate::{
 };
 
 pub use counts::{repair_counts, wrong_counts};
-pub use lists::{AllCollectionsArguments, CollectionsArguments, CollectionsOfArtifact};
+pub use lists::{AllCollectionsArguments, CollectionsArguments, CollectionsOfArtifact, CollectionsOfUser};
 use relations::{ArtifactCount, GroupCount};
-pub use relations::{CollectionById, kept_counts};
-pub use write::{add_members, declare_mutations, have_lost, holding, lock, lock_one, take_over};
+pub use relations::{CollectionById, CollectionOfGroup, kept_counts};
+pub use write::{
+    CollectionPayload, Locked, MAY_BE_HELD, add_members, declare_mutations, have_lost, holding, lock, lock_one,
+    take_over, withdraw, write_withdrawal,
+};
 
 /// Prefix of the ids of collections.
 pub const PREFIX: &str = "collection";
@@ -88,7 +93,7 @@ impl Object for Collection {
     fn declare(fields: &mut Fields<'_, '_, Self>) {
         fields! { fields;
             /// Artifacts that belong together, in an order. Who can see a collection sees its artifacts.
-            type: "Node";
+            type: "Node", "Shareable";
             /// Opaque, the same for ever, unique among all objects.
             id => value(|collection: &Collection| GlobalId { prefix: PREFIX, id: collection.0.id });
             /// What it is called; unique for its owner.
@@ -99,8 +104,10 @@ impl Object for Collection {
             kind => leaf(|collection| &collection.0.kind);
             /// Its colour, as `#rrggbb`.
             color => leaf(|collection| &collection.0.color);
-            /// Who may see it.
+            /// Who may see it, and with it the artifacts it holds.
             visibility => leaf(|collection| &collection.0.visibility);
+            /// The account that owns it; null on a server without accounts.
+            owner => load::<NoArguments, _, _>(Collection::id, |_, _, _| Ok(OwnerOfCollection), |owner| owner);
             /// How many artifacts it holds, of one type where `type` is given.
             artifactCount => load::<ArtifactCountArguments, _, _>(
                 Collection::id,
@@ -119,6 +126,8 @@ impl Object for Collection {
             groupCount => load::<NoArguments, _, _>(Collection::id, |_, _, _| Ok(GroupCount), |count| count);
             /// Its groups, in their order.
             groups => connection::<PlainArguments, _>(Collection::id, |_, _| Ok(GroupsOfCollection));
+            /// Links that open it and were not revoked, the newest first; for who may change it, and nothing for others.
+            shareLinks => load::<NoArguments, _, _>(Collection::id, |_, _, _| Ok(LinksOfCollection), |links| links);
             /// Counts its changes, from 1. A write that expects another revision is refused.
             revision => leaf(|collection| &collection.0.revision);
             /// When it was made.
@@ -141,7 +150,7 @@ pub fn declare_root(fields: &mut Fields<'_, '_, Query>) {
                 node.context().rounds.load(CollectionById, vec![id; count]).await
             })
         });
-        /// Collections, by name unless another order is given.
+        /// Collections that the viewer owns or that are public, by name unless another order is given.
         collections => connection::<AllCollectionsArguments, _>(|_| Root, |args, _| args.list());
     }
 }
@@ -165,7 +174,7 @@ struct ArtifactCountArguments {
 /// The one collection of a required relationship.
 ///
 /// # Errors
-/// `INTERNAL` where it is missing, which a foreign key prevents.
+/// `NOT_FOUND` where it was deleted between two statements.
 pub fn required(collection: Option<Collection>) -> Result<Collection> {
-    collection.ok_or_else(|| crate::error::Error::internal("a group refers to a collection that is not there"))
+    collection.ok_or_else(|| Error::new(Code::NotFound, "the collection was deleted meanwhile"))
 }

@@ -3,6 +3,7 @@ use uuid::Uuid;
 
 use super::{COLUMNS, Collection};
 use crate::{
+    catalog::sight::{self, Reach},
     dataloader::Relation,
     db::{Row, Sql},
     graphql::CountStrategy,
@@ -12,6 +13,15 @@ use crate::{
 relation! {
     /// Collections by their ids.
     pub CollectionById("Query.collection"): Uuid => Option<Collection>, rows of Collection;
+    |keys, sql| {
+        sql.push("select c.id, ").push(COLUMNS).push(" from collections c where c.id").in_ids(keys);
+        sight::collections(Reach::Known, sql);
+    }
+}
+
+relation! {
+    /// The collections of groups: who can see the one sees the other.
+    pub CollectionOfGroup("Group.collection"): Uuid => Option<Collection>, rows of Collection;
     |keys, sql| {
         sql.push("select c.id, ").push(COLUMNS).push(" from collections c where c.id").in_ids(keys);
     }

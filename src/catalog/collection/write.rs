@@ -2,25 +2,26 @@
 //!
 //! Whoever changes what a collection holds, or its order, locks the collection first. So the changes of one collection
 //! follow one another, and are told of in the order in which they were kept.
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use async_graphql::{ID, InputObject, MaybeUndefined};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Collection, CollectionById, PREFIX};
+use super::{CollectionById, PREFIX, required};
 use crate::{
     catalog::{
         Mutation, Visibility, artifact,
-        change::{Change, ChangeKind},
+        change::{Audience, Change, ChangeKind},
         input::{self, DeleteInput, DeletePayload, refused},
         order::{self, STEP},
         rules::{self, NAME_MAX},
+        sight::{self, Reach},
     },
     db::{
         Arg, Cell,
         CellType::{self, Id, Int},
-        Time,
+        Record, Sql, Time,
     },
     error::{Code, Error, Result},
     fields,
@@ -167,41 +168,102 @@ pub fn declare_mutations(fields: &mut Fields<'_, '_, Mutation>) {
     }
 }
 
-/// Locks the collections, in the order of their ids, and returns which of them there are.
+/// Collections that are locked: whether they may be changed, and their owners.
+pub struct Locked(HashMap<Uuid, (bool, Option<Uuid>)>);
+
+impl Locked {
+    /// Of none.
+    pub fn nothing() -> Self {
+        Self(HashMap::new())
+    }
+
+    /// Refuses a collection that whoever writes may not change.
+    ///
+    /// # Errors
+    /// `NOT_FOUND`, `FORBIDDEN`.
+    pub fn may_change(&self, id: &Uuid, field: &'static str) -> Result<()> {
+        input::may_change("collection", field, self.0.get(id).map(|(may_change, _)| *may_change))
+    }
+
+    /// As [`Locked::may_change`], to put an artifact of `owner` there.
+    ///
+    /// # Errors
+    /// `NOT_FOUND`, `FORBIDDEN`.
+    pub fn may_hold(&self, id: &Uuid, field: &'static str, (owner, is_public): (Option<Uuid>, bool)) -> Result<()> {
+        self.may_change(id, field)?;
+        let is_own = self.0.get(id).is_some_and(|(_, of)| *of == owner);
+        if is_own || is_public { Ok(()) } else { Err(input::forbidden(NOT_TO_BE_HELD).in_field(field)) }
+    }
+}
+
+/// Locks those of the collections that whoever writes may see, in the order of their ids.
 ///
 /// # Errors
 /// That of the statement.
-pub async fn lock(write: &mut Write<'_>, mut ids: Vec<Uuid>) -> Result<HashSet<Uuid>> {
+pub async fn lock(write: &mut Write<'_>, mut ids: Vec<Uuid>) -> Result<Locked> {
     ids.sort_unstable();
     ids.dedup();
     let mut sql = write.sql();
-    sql.push("select c.id from collections c where c.id").in_ids(&ids);
+    sql.push("select c.id, ");
+    sight::may_change("c.owner_id", &mut sql);
+    sql.push(", c.owner_id from collections c where c.id").in_ids(&ids);
+    sight::collections(Reach::Known, &mut sql);
     sql.push(" order by c.id").either("", " for update");
-    Ok(write.fetch::<Uuid>("collections.lock", sql).await?.into_iter().collect())
+    let found = write.fetch_with("collections.lock", sql, |row| {
+        let (id, may_change): (Uuid, i64) = (row.next()?, row.next()?);
+        Ok((id, (may_change == 1, row.next_or_null()?)))
+    });
+    Ok(Locked(found.await?.into_iter().collect()))
 }
 
-/// Locks one collection.
+/// Locks one collection, which whoever writes may change.
 ///
 /// # Errors
-/// `NOT_FOUND` where there is none.
+/// `NOT_FOUND`, `FORBIDDEN`.
 pub async fn lock_one(write: &mut Write<'_>, id: Uuid, field: &'static str) -> Result<()> {
-    if lock(write, vec![id]).await?.contains(&id) { Ok(()) } else { Err(input::not_found("collection", field)) }
+    lock(write, vec![id]).await?.may_change(&id, field)
 }
 
-/// Locks a collection, and returns which of the artifacts there are.
-async fn lock_and_know(write: &mut Write<'_>, id: Uuid, artifacts: &[Uuid]) -> Result<HashSet<Uuid>> {
+/// Locks a collection, and returns which of the artifacts there are, and whether it may hold them.
+///
+/// # Errors
+/// `NOT_FOUND`, `FORBIDDEN`.
+async fn lock_and_know(write: &mut Write<'_>, id: Uuid, artifacts: &[Uuid]) -> Result<HashMap<Uuid, bool>> {
     let mut sql = write.sql();
-    sql.push("select coalesce((select ");
-    sql.either("group_concat(hex(a.id), ',')", "string_agg(a.id::text, ',')");
-    sql.push(" from artifacts a where a.id").in_ids(artifacts);
-    sql.push("), '') from collections c where c.id = ").bind(Arg::Id(id)).either("", " for update of c");
-    let known = write.fetch::<String>("collections.lock", sql).await?;
-    let known = known.first().ok_or_else(|| input::not_found("collection", "collectionId"))?;
-    known
-        .split(',')
-        .filter(|text| !text.is_empty())
-        .map(|text| Uuid::try_parse(text).map_err(Error::internal))
-        .collect()
+    sql.push("select ");
+    sight::may_change("c.owner_id", &mut sql);
+    sql.push(", coalesce((select ").either("group_concat(hex(a.id)", "string_agg(a.id::text").push(" || case when ");
+    sql.push(MAY_BE_HELD).push(" then '+' else '-' end, ',') from artifacts a where a.id").in_ids(artifacts);
+    sight::artifacts(Reach::Known, &mut sql);
+    sql.push("), '') from collections c where c.id = ").bind(Arg::Id(id));
+    sight::collections(Reach::Known, &mut sql);
+    sql.either("", " for update of c");
+    let found = write.fetch::<(i64, String)>("collections.lock", sql).await?.into_iter().next();
+    input::may_change("collection", "collectionId", found.as_ref().map(|(may_change, _)| *may_change == 1))?;
+    let known = found.map(|(_, known)| known).unwrap_or_default();
+    let read = |text: &str| {
+        let (id, may_be_held) = text.split_at(text.len() - 1);
+        Ok((Uuid::try_parse(id).map_err(Error::internal)?, may_be_held == "+"))
+    };
+    known.split(',').filter(|text| !text.is_empty()).map(read).collect()
+}
+
+/// Whether the collection `c` may hold the artifact `a`. Who can see a collection sees its artifacts, so no other account
+/// may put one there that is not public.
+pub const MAY_BE_HELD: &str = "(a.visibility = 'PUBLIC' or a.owner_id is not distinct from c.owner_id)";
+
+const NOT_TO_BE_HELD: &str = "an artifact that is not public can be put into its owner's collections alone";
+
+fn may_not_be_held(place: usize) -> Error {
+    input::forbidden(NOT_TO_BE_HELD).in_item("artifactIds", place)
+}
+
+/// Writes the artifacts whose ids are told by `which`, as a table `a`. On PostgreSQL they are locked: who makes one of them
+/// private waits, or was there first and is seen.
+fn held_artifacts(which: impl FnOnce(&mut Sql), sql: &mut Sql) {
+    sql.push("(select a.id, a.type, a.name, a.visibility, a.owner_id from artifacts a where a.id");
+    which(sql);
+    sql.either(") a", " for share) a");
 }
 
 /// Adds artifacts at the ends of collections, which are locked, and tells of it. Two statements.
@@ -235,8 +297,21 @@ async fn append(
     sql.int(-STEP).push(") + ").int(STEP);
     sql.push(" * row_number() over (partition by r.collection_id order by r.n), ").bind(Arg::Text(status)).push(", ");
     sql.bind(Arg::Text(note)).push(", ").bind(Arg::Time(now)).push(" from ").row_table(COLUMNS, &rows);
+    sql.push(" r join ");
+    // Without accounts there are no others.
+    if write.viewer().user.is_some() {
+        let artifacts: Vec<Uuid> = members.iter().map(|(_, artifact)| *artifact).collect();
+        sql.push("collections c on c.id = r.collection_id join ");
+        let which = |sql: &mut Sql| {
+            sql.in_ids(&artifacts);
+        };
+        held_artifacts(which, &mut sql);
+        sql.push(" on a.id = r.artifact_id where ").push(MAY_BE_HELD);
+    } else {
+        sql.push("artifacts a on a.id = r.artifact_id where true");
+    }
     sql.push(
-        " r join artifacts a on a.id = r.artifact_id where not exists (select 1 from collection_artifacts m \
+        " and not exists (select 1 from collection_artifacts m \
          where m.collection_id = r.collection_id and m.artifact_id = r.artifact_id) \
          on conflict do nothing returning collection_id, artifact_id",
     );
@@ -291,6 +366,26 @@ pub async fn have_lost(write: &mut Write<'_>, held: Vec<(Uuid, Uuid)>, deleted: 
     changed(write, ChangeKind::ArtifactsRemoved, &lost).await
 }
 
+/// Takes those of the artifacts that are public no longer out of the collections of other accounts, and tells of it. Two
+/// statements.
+///
+/// # Errors
+/// Those of the statements.
+pub async fn withdraw(write: &mut Write<'_>, artifacts: &[Uuid]) -> Result<()> {
+    let mut sql = write.sql();
+    write_withdrawal(artifacts, &mut sql);
+    let withdrawn = write.fetch("collection_artifacts.withdraw", sql).await?;
+    changed(write, ChangeKind::ArtifactsRemoved, &withdrawn).await
+}
+
+/// Writes the statement that takes artifacts out of collections which may not hold them.
+pub fn write_withdrawal(artifacts: &[Uuid], sql: &mut Sql) {
+    sql.push("delete from collection_artifacts where artifact_id").in_ids(artifacts);
+    sql.push(" and exists (select 1 from artifacts a join collections c on c.id = collection_artifacts.collection_id ");
+    sql.push("where a.id = collection_artifacts.artifact_id and not ").push(MAY_BE_HELD);
+    sql.push(") returning collection_id, artifact_id");
+}
+
 async fn create(write: &mut Write<'_>, input: &CreateCollectionInput) -> Result<CollectionPayload> {
     let name = rules::name(&input.name, NAME_MAX).map_err(refused("name"))?;
     let artifacts = input::ids(artifact::PREFIX, "artifactIds", input.artifact_ids.as_deref().unwrap_or_default())?;
@@ -307,13 +402,15 @@ async fn create(write: &mut Write<'_>, input: &CreateCollectionInput) -> Result<
     let added = append(write, &members, None, None).await?;
     let added: HashSet<Uuid> = added.into_iter().map(|(_, artifact)| artifact).collect();
     if let Some(place) = artifacts.iter().position(|artifact| !added.contains(artifact)) {
-        return Err(Error::new(Code::NotFound, "there is no artifact with this id").in_item("artifactIds", place));
+        let is_there = lock_and_know(write, id, &artifacts[place..=place]).await?.contains_key(&artifacts[place]);
+        let missing = || Error::new(Code::NotFound, "there is no artifact with this id").in_item("artifactIds", place);
+        return Err(if is_there { may_not_be_held(place) } else { missing() });
     }
     write.announce(&Change::of(ChangeKind::Created, PREFIX, id));
     Ok(CollectionPayload(id))
 }
 
-/// Inserts a collection: name, description, kind, colour, visibility.
+/// Inserts a collection, which belongs to whoever writes: name, description, kind, colour, visibility.
 ///
 /// # Errors
 /// `CONFLICT` where another one has the name.
@@ -321,9 +418,9 @@ pub(super) async fn insert(write: &mut Write<'_>, id: Uuid, values: [Cell; 5]) -
     let now = write.now();
     let mut sql = write.sql();
     sql.push(
-        "insert into collections (id, name, description, kind, color, visibility, created_at, updated_at) values (",
+        "insert into collections (id, owner_id, name, description, kind, color, visibility, created_at, updated_at) values (",
     );
-    sql.bind(Arg::Id(id));
+    sql.bind(Arg::Id(id)).push(", ").bind(Arg::OptionalId(write.viewer().user));
     for value in values {
         sql.push(", ").bind(value.into());
     }
@@ -332,12 +429,23 @@ pub(super) async fn insert(write: &mut Write<'_>, id: Uuid, values: [Cell; 5]) -
     Ok(())
 }
 
-/// The revision of a collection, which is locked.
-async fn revision(write: &mut Write<'_>, id: Uuid) -> Result<i64> {
+/// Locks a collection, which whoever writes may change and expects to have this revision. Returns who hears of its end.
+async fn lock_revision(write: &mut Write<'_>, id: Uuid, expected: Option<i64>) -> Result<Audience> {
     let mut sql = write.sql();
-    sql.push("select c.revision from collections c where c.id = ").bind(Arg::Id(id)).either("", " for update");
-    let found = write.fetch::<i64>("collections.lock", sql).await?;
-    found.into_iter().next().ok_or_else(|| input::not_found("collection", "id"))
+    sql.push("select ");
+    sight::may_change("c.owner_id", &mut sql);
+    sql.push(", c.revision, c.owner_id, c.visibility from collections c where c.id = ").bind(Arg::Id(id));
+    sight::collections(Reach::Known, &mut sql);
+    sql.either("", " for update");
+    let found = write.fetch_with("collections.lock", sql, |row| {
+        let (may_change, revision): (i64, i64) = (row.next()?, row.next()?);
+        Ok((may_change == 1, revision, Audience::read(row)?))
+    });
+    let found = found.await?.into_iter().next();
+    input::may_change("collection", "id", found.as_ref().map(|(may_change, ..)| *may_change))?;
+    let (_, revision, audience) = found.ok_or_else(|| input::not_found("collection", "id"))?;
+    input::expect_revision(expected, revision)?;
+    Ok(audience)
 }
 
 async fn update(write: &mut Write<'_>, input: &UpdateCollectionInput) -> Result<CollectionPayload> {
@@ -356,7 +464,7 @@ async fn update(write: &mut Write<'_>, input: &UpdateCollectionInput) -> Result<
     if let Some(visibility) = input.visibility {
         values.push((", visibility = ", Cell::Text(visibility.as_str().to_owned())));
     }
-    input::expect_revision(input.expected_revision, revision(write, id).await?)?;
+    lock_revision(write, id, input.expected_revision).await?;
     let now = write.now();
     let mut sql = write.sql();
     sql.push("update collections set revision = revision + 1, updated_at = ").bind(Arg::Time(now));
@@ -371,11 +479,11 @@ async fn update(write: &mut Write<'_>, input: &UpdateCollectionInput) -> Result<
 
 async fn delete(write: &mut Write<'_>, input: &DeleteInput) -> Result<DeletePayload> {
     let id = input::id(PREFIX, "id", &input.id)?;
-    input::expect_revision(input.expected_revision, revision(write, id).await?)?;
+    let audience = lock_revision(write, id, input.expected_revision).await?;
     let mut sql = write.sql();
     sql.push("delete from collections where id = ").bind(Arg::Id(id));
     write.execute("collections.delete", sql).await?;
-    write.announce(&Change::of(ChangeKind::Deleted, PREFIX, id));
+    write.announce(&Change::deleted(PREFIX, id, audience));
     Ok(DeletePayload::new(PREFIX, id))
 }
 
@@ -386,8 +494,11 @@ async fn add(write: &mut Write<'_>, input: &AddArtifactsToCollectionInput) -> Re
         rules::text(text.as_deref()).map_err(refused(field))?;
     }
     let known = lock_and_know(write, collection, &artifacts).await?;
+    if let Some(place) = artifacts.iter().position(|id| known.get(id) == Some(&false)) {
+        return Err(may_not_be_held(place));
+    }
     let members: Vec<_> =
-        artifacts.iter().filter(|id| known.contains(id)).map(|artifact| (collection, *artifact)).collect();
+        artifacts.iter().filter(|id| known.contains_key(id)).map(|artifact| (collection, *artifact)).collect();
     let added = append(write, &members, input.status.clone(), input.note.clone()).await?;
     changed(write, ChangeKind::ArtifactsAdded, &added).await?;
     let added: HashSet<Uuid> = added.into_iter().map(|(_, artifact)| artifact).collect();
@@ -419,15 +530,14 @@ async fn transfer(write: &mut Write<'_>, input: &TransferArtifactsInput) -> Resu
     if from == to {
         return Err(Error::bad_user_input("both collections are the same").in_field("toCollectionId"));
     }
-    let found = lock(write, vec![from, to]).await?;
+    let locked = lock(write, vec![from, to]).await?;
     for (id, field) in [(from, "fromCollectionId"), (to, "toCollectionId")] {
-        if !found.contains(&id) {
-            return Err(input::not_found("collection", field));
-        }
+        locked.may_change(&id, field)?;
     }
     let now = write.now();
     let came = copy_members(write, (from, to), Members::These(&artifacts), now).await?;
     let left = take_out(write, from, &artifacts).await?;
+    keeps_all(write, to, &artifacts, &left).await?;
     let of = |collection: Uuid, ids: Vec<Uuid>| ids.into_iter().map(|id| (collection, id)).collect::<Vec<_>>();
     changed(
         write,
@@ -438,6 +548,19 @@ async fn transfer(write: &mut Write<'_>, input: &TransferArtifactsInput) -> Resu
     changed(write, ChangeKind::ArtifactsAdded, &of(to, came)).await?;
     let (moved, not_found) = artifacts.into_iter().partition(|id| left.contains(id));
     Ok(TransferPayload { from, to, moved, not_found })
+}
+
+/// Refuses to move artifacts that the collection may not hold: between two of one owner there are none.
+async fn keeps_all(write: &mut Write<'_>, to: Uuid, asked: &[Uuid], left: &HashSet<Uuid>) -> Result<()> {
+    if !write.viewer().is_admin() || write.viewer().user.is_none() {
+        return Ok(());
+    }
+    let mut sql = write.sql();
+    sql.push("select m.artifact_id from collection_artifacts m where m.collection_id = ").bind(Arg::Id(to));
+    sql.push(" and m.artifact_id").in_ids(asked);
+    let held: HashSet<Uuid> = write.fetch::<Uuid>("collection_artifacts.known", sql).await?.into_iter().collect();
+    let lost = asked.iter().position(|id| left.contains(id) && !held.contains(id));
+    lost.map_or(Ok(()), |place| Err(may_not_be_held(place)))
 }
 
 /// Which members of a collection.
@@ -467,7 +590,18 @@ pub(super) async fn copy_members(
     sql.bind(Arg::Id(to)).push(", m.artifact_id, m.artifact_type, m.artifact_name, coalesce((select max(o.sort_key) from collection_artifacts o where o.collection_id = ");
     sql.bind(Arg::Id(to)).push("), ").int(-STEP).push(") + ").int(STEP);
     sql.push(" * row_number() over (order by m.sort_key, m.artifact_id), m.status, m.note, ").bind(Arg::Time(now));
-    sql.push(" from collection_artifacts m where m.collection_id = ").bind(Arg::Id(from));
+    sql.push(" from collection_artifacts m");
+    if write.viewer().user.is_some() {
+        let which = |sql: &mut Sql| {
+            sql.push(" in (select h.artifact_id from collection_artifacts h where h.collection_id = ");
+            sql.bind(Arg::Id(from)).push(")");
+        };
+        sql.push(" join ");
+        held_artifacts(which, &mut sql);
+        sql.push(" on a.id = m.artifact_id join collections c on c.id = ").bind(Arg::Id(to));
+        sql.push(" and ").push(MAY_BE_HELD);
+    }
+    sql.push(" where m.collection_id = ").bind(Arg::Id(from));
     match members {
         Members::All => {}
         Members::These(artifacts) => {
@@ -534,7 +668,7 @@ async fn put(write: &mut Write<'_>, input: &MoveCollectionArtifactsInput) -> Res
 
 /// The collection that was written.
 #[derive(Clone, Debug, Deserialize, Serialize)]
-pub(super) struct CollectionPayload(pub(super) Uuid);
+pub struct CollectionPayload(pub Uuid);
 
 impl Object for CollectionPayload {
     fn name() -> String {
@@ -546,17 +680,9 @@ impl Object for CollectionPayload {
             /// The collection that was written.
             type;
             /// The collection as it is now.
-            collection => load::<NoArguments, _, _>(|payload| payload.0, |_, _, _| Ok(CollectionById), written);
+            collection => load::<NoArguments, _, _>(|payload| payload.0, |_, _, _| Ok(CollectionById), required);
         }
     }
-}
-
-/// The collection of a payload.
-///
-/// # Errors
-/// `NOT_FOUND` where another one deleted it meanwhile.
-fn written(collection: Option<Collection>) -> Result<Collection> {
-    collection.ok_or_else(|| Error::new(Code::NotFound, "the collection was deleted meanwhile"))
 }
 
 /// What became of each artifact that was to be added or taken out.
@@ -569,8 +695,8 @@ struct MembershipPayload {
 }
 
 impl MembershipPayload {
-    fn new(collection: Uuid, asked: Vec<Uuid>, changed: &HashSet<Uuid>, known: &HashSet<Uuid>) -> Self {
-        let (known, not_found): (Vec<_>, Vec<_>) = asked.into_iter().partition(|id| known.contains(id));
+    fn new(collection: Uuid, asked: Vec<Uuid>, changed: &HashSet<Uuid>, known: &HashMap<Uuid, bool>) -> Self {
+        let (known, not_found): (Vec<_>, Vec<_>) = asked.into_iter().partition(|id| known.contains_key(id));
         let (changed, unchanged) = known.into_iter().partition(|id| changed.contains(id));
         Self { collection, changed, unchanged, not_found }
     }
@@ -586,7 +712,7 @@ impl Object for MembershipPayload {
             /// What became of each artifact id asked for.
             type;
             /// The collection as it is now.
-            collection => load::<NoArguments, _, _>(|payload| payload.collection, |_, _, _| Ok(CollectionById), written);
+            collection => load::<NoArguments, _, _>(|payload| payload.collection, |_, _, _| Ok(CollectionById), required);
             /// Those that came in, or left.
             changedIds => compute::<NoArguments, _>(|payload, _, _| Ok(artifact_ids(&payload.changed)));
             /// Those that were in it already, or not in it.
@@ -621,9 +747,9 @@ impl Object for TransferPayload {
             /// What became of artifacts that were to be moved to another collection.
             type;
             /// The collection that they left, as it is now.
-            from => load::<NoArguments, _, _>(|payload| payload.from, |_, _, _| Ok(CollectionById), written);
+            from => load::<NoArguments, _, _>(|payload| payload.from, |_, _, _| Ok(CollectionById), required);
             /// The collection that they came to, as it is now.
-            to => load::<NoArguments, _, _>(|payload| payload.to, |_, _, _| Ok(CollectionById), written);
+            to => load::<NoArguments, _, _>(|payload| payload.to, |_, _, _| Ok(CollectionById), required);
             /// Those that were moved.
             movedIds => compute::<NoArguments, _>(|payload, _, _| Ok(artifact_ids(&payload.moved)));
             /// Those that the first collection did not hold.

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::{
     catalog::{
         artifact::ArtifactsOfGroup,
-        collection::{self, CollectionById},
+        collection::{self, CollectionOfGroup},
         filter::PlainArguments,
     },
     db::{Record, Row, Text, Time},
@@ -95,7 +95,7 @@ impl Object for Group {
             /// The collection it belongs to.
             collection => load::<NoArguments, _, _>(
                 |group| group.0.collection_id,
-                |_, _, _| Ok(CollectionById),
+                |_, _, _| Ok(CollectionOfGroup),
                 collection::required,
             );
             /// How many artifacts it holds.

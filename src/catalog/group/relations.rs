@@ -3,6 +3,7 @@ use uuid::Uuid;
 
 use super::{COLUMNS, Group};
 use crate::{
+    catalog::sight::{self, Reach},
     db::Sql,
     graphql::{
         SortType,
@@ -19,6 +20,7 @@ relation! {
     pub GroupById("Query.node(Group)"): Uuid => Option<Group>, rows of Group;
     |keys, sql| {
         sql.push("select g.id, ").push(COLUMNS).push(" from groups g where g.id").in_ids(keys);
+        sight::groups(Reach::Known, sql);
     }
 }
 
@@ -40,6 +42,9 @@ impl List for GroupsOfCollection {
         const COLUMNS: &[(&str, SortType)] = &[("g.sort_key", SortType::Int), ("g.id", SortType::Id)];
         Order { name: "POSITION", columns: COLUMNS, descending: false }
     }
+
+    /// It is seen with its parent.
+    fn sight(_sql: &mut Sql) {}
 
     fn filter(&self, _sql: &mut Sql) {}
 }
@@ -70,6 +75,10 @@ impl List for GroupsOfArtifact {
     fn order(&self) -> Order {
         const COLUMNS: &[(&str, SortType)] = &[("g.name", SortType::Text), ("g.id", SortType::Id)];
         Order { name: "NAME", columns: COLUMNS, descending: false }
+    }
+
+    fn sight(sql: &mut Sql) {
+        sight::groups(Reach::Listed, sql);
     }
 
     fn filter(&self, _sql: &mut Sql) {}

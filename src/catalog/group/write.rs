@@ -11,15 +11,17 @@ use super::{Group, GroupById, PREFIX};
 use crate::{
     catalog::{
         Mutation, artifact,
-        change::{Change, ChangeKind},
+        change::{Audience, Change, ChangeKind},
         collection,
         input::{self, DeleteInput, DeletePayload, refused},
         order::{self, STEP},
         rules::{self, NAME_MAX},
+        sight::{self, Reach},
     },
     db::{
         Arg, Cell,
         CellType::{self, Id, Int},
+        Record,
     },
     error::{Code, Error, Result},
     fields,
@@ -117,15 +119,32 @@ pub fn declare_mutations(fields: &mut Fields<'_, '_, Mutation>) {
     }
 }
 
-/// Locks a group and its collection, and returns the collection and the group's revision.
-async fn lock(write: &mut Write<'_>, id: Uuid, field: &'static str) -> Result<(Uuid, i64)> {
+/// A group that is locked with its collection.
+struct Locked {
+    collection: Uuid,
+    revision: i64,
+    audience: Audience,
+}
+
+/// Locks a group and its collection, which whoever writes may change.
+///
+/// # Errors
+/// `NOT_FOUND`, `FORBIDDEN`.
+async fn lock(write: &mut Write<'_>, id: Uuid, field: &'static str) -> Result<Locked> {
     let mut sql = write.sql();
-    sql.push(
-        "select g.collection_id, g.revision from groups g join collections c on c.id = g.collection_id where g.id = ",
-    );
-    sql.bind(Arg::Id(id)).either("", " for update");
-    let found = write.fetch::<(Uuid, i64)>("groups.lock", sql).await?;
-    found.into_iter().next().ok_or_else(|| input::not_found("group", field))
+    sql.push("select ");
+    sight::may_change("c.owner_id", &mut sql);
+    sql.push(", g.collection_id, g.revision, c.owner_id, c.visibility from groups g join collections c on c.id = g.collection_id where g.id = ").bind(Arg::Id(id));
+    sight::collections(Reach::Known, &mut sql);
+    sql.either("", " for update of g, c");
+    let found = write.fetch_with("groups.lock", sql, |row| {
+        let may_change: i64 = row.next()?;
+        let (collection, revision) = (row.next()?, row.next()?);
+        Ok((may_change == 1, Locked { collection, revision, audience: Audience::read(row)? }))
+    });
+    let found = found.await?.into_iter().next();
+    input::may_change("group", field, found.as_ref().map(|(may_change, _)| *may_change))?;
+    found.map(|(_, locked)| locked).ok_or_else(|| input::not_found("group", field))
 }
 
 /// Inserts a group at the end of its collection's.
@@ -232,7 +251,7 @@ async fn update(write: &mut Write<'_>, input: &UpdateGroupInput) -> Result<Group
     if input.position.is_some_and(|position| position < 0) {
         return Err(Error::bad_user_input("a place must not be negative").in_field("position"));
     }
-    let (collection, revision) = lock(write, id, "id").await?;
+    let Locked { collection, revision, .. } = lock(write, id, "id").await?;
     input::expect_revision(input.expected_revision, revision)?;
     if let Some(position) = input.position {
         let before = group_before(write, collection, id, position).await?;
@@ -254,19 +273,19 @@ async fn group_before(write: &mut Write<'_>, collection: Uuid, id: Uuid, positio
 
 async fn delete(write: &mut Write<'_>, input: &DeleteInput) -> Result<DeletePayload> {
     let id = input::id(PREFIX, "id", &input.id)?;
-    let (_, revision) = lock(write, id, "id").await?;
+    let Locked { revision, audience, .. } = lock(write, id, "id").await?;
     input::expect_revision(input.expected_revision, revision)?;
     let mut sql = write.sql();
     sql.push("delete from groups where id = ").bind(Arg::Id(id));
     write.execute("groups.delete", sql).await?;
-    write.announce(&Change::of(ChangeKind::Deleted, PREFIX, id));
+    write.announce(&Change::deleted(PREFIX, id, audience));
     Ok(DeletePayload::new(PREFIX, id))
 }
 
 async fn add(write: &mut Write<'_>, input: &GroupArtifactsInput) -> Result<GroupPayload> {
     let id = input::id(PREFIX, "groupId", &input.group_id)?;
     let artifacts = input::ids(artifact::PREFIX, "artifactIds", &input.artifact_ids)?;
-    let (collection, _) = lock(write, id, "groupId").await?;
+    let Locked { collection, .. } = lock(write, id, "groupId").await?;
     append(write, (id, collection), &artifacts).await?;
     touch(write, id, Vec::new()).await?;
     Ok(GroupPayload(id))
@@ -306,6 +325,7 @@ async fn copy(write: &mut Write<'_>, input: &CopyGroupInput) -> Result<GroupPayl
     let mut sql = write.sql();
     sql.push("select g.name, g.description, g.color, g.icon, g.collection_id from groups g where g.id = ");
     sql.bind(Arg::Id(from));
+    sight::groups(Reach::Known, &mut sql);
     let found: Vec<Original> = write
         .fetch_with("groups.original", sql, |row| {
             Ok((row.next()?, row.next_or_null()?, row.next_or_null()?, row.next_or_null()?, row.next()?))
@@ -332,6 +352,9 @@ async fn copy_members(write: &mut Write<'_>, groups: &[(Uuid, Uuid)], collection
     sql.push("insert into group_artifacts (group_id, collection_id, artifact_id, sort_key, added_at) select r.copy, ");
     sql.bind(Arg::Id(collection)).push(", m.artifact_id, m.sort_key, ").bind(Arg::Time(now)).push(" from ");
     sql.row_table(COLUMNS, &rows).push(" r join group_artifacts m on m.group_id = r.original");
+    // A collection does not take over what it may not hold.
+    sql.push(" join collection_artifacts o on o.artifact_id = m.artifact_id and o.collection_id = ");
+    sql.bind(Arg::Id(collection));
     write.execute("group_artifacts.copy", sql).await?;
     Ok(())
 }

@@ -76,9 +76,9 @@ impl Object for Tag {
             slug => leaf(|tag| &tag.0.slug);
             /// Its colour, as `#rrggbb`.
             color => leaf(|tag| &tag.0.color);
-            /// How many artifacts have it.
+            /// How many artifacts have it that the viewer may list.
             artifactCount => load::<NoArguments, _, _>(Tag::id, |_, _, _| Ok(ArtifactCount), |count| count);
-            /// The artifacts that have it, the newest first.
+            /// The artifacts that have it, as far as the viewer may list them, the newest first.
             artifacts => connection::<PlainArguments, _>(Tag::id, |_, _| Ok(ArtifactsOfTag));
         }
     }
@@ -96,7 +96,7 @@ pub fn declare_root(fields: &mut Fields<'_, '_, Query>) {
                 node.context().rounds.load(TagBySlug, vec![args.slug; count]).await
             })
         });
-        /// Tags, by name.
+        /// Tags of artifacts that the viewer may list, by name.
         tags => connection::<TagsArguments, _>(|_| Root, |args, _| args.list());
     }
 }

@@ -3,7 +3,10 @@ use uuid::Uuid;
 
 use super::{COLUMNS, Tag};
 use crate::{
-    catalog::filter::{Search, SearchIndex},
+    catalog::{
+        filter::{Search, SearchIndex},
+        sight::{self, Reach},
+    },
     dataloader::Root,
     db::Sql,
     graphql::{
@@ -19,6 +22,7 @@ relation! {
     pub TagById("Query.node(Tag)"): Uuid => Option<Tag>, rows of Tag;
     |keys, sql| {
         sql.push("select t.id, ").push(COLUMNS).push(" from tags t where t.id").in_ids(keys);
+        sight::tags(Reach::Known, sql);
     }
 }
 
@@ -27,6 +31,7 @@ relation! {
     pub TagBySlug("Query.tag"): String => Option<Tag>, rows of Tag;
     |keys, sql| {
         sql.push("select t.slug, ").push(COLUMNS).push(" from tags t where t.slug").in_texts(keys);
+        sight::tags(Reach::Known, sql);
     }
 }
 
@@ -46,9 +51,9 @@ relation! {
     /// How many artifacts have a tag.
     pub ArtifactCount("Tag.artifactCount"): Uuid => i64, rows of i64;
     |keys, sql| {
-        sql.push("select l.tag_id, count(*) from artifact_tags l where l.tag_id")
-            .in_ids(keys)
-            .push(" group by l.tag_id");
+        sql.push("select l.tag_id, count(*) from artifact_tags l where l.tag_id").in_ids(keys);
+        sight::artifact_tags(Reach::Listed, sql);
+        sql.push(" group by l.tag_id");
     }
 }
 
@@ -78,6 +83,10 @@ impl List for AllTags {
     fn order(&self) -> Order {
         const COLUMNS: &[(&str, SortType)] = &[("t.name", SortType::Text), ("t.id", SortType::Id)];
         Order { name: "NAME", columns: COLUMNS, descending: false }
+    }
+
+    fn sight(sql: &mut Sql) {
+        sight::tags(Reach::Listed, sql);
     }
 
     fn filter(&self, sql: &mut Sql) {

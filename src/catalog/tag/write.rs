@@ -10,13 +10,15 @@ use crate::{
     catalog::{
         Mutation,
         artifact::{self, Artifact, ArtifactById},
-        change::{Change, ChangeKind},
+        change::{Audience, Change, ChangeKind},
         input::{self, DeleteInput, DeletePayload, TAGS_MAX},
         rules::{self, TAG_NAME_MAX},
+        sight::{self, Reach},
     },
     db::{
         Arg, Cell,
         CellType::{self, Id, Int, Text},
+        Sight, Sql,
     },
     error::{Code, Error, Result},
     fields,
@@ -55,9 +57,10 @@ pub fn declare_mutations(fields: &mut Fields<'_, '_, Mutation>) {
         tagArtifacts => write::<TagArtifactsInput, _>(|input, write| Box::pin(tag(write, input)));
         /// Takes tags from artifacts. The tags themselves stay.
         untagArtifacts => write::<TagArtifactsInput, _>(|input, write| Box::pin(untag(write, input)));
-        /// Changes the fields of a tag that are named.
+        /// Changes the fields of a tag that are named. Tags are everyone's: where there are accounts, this needs the scope
+        /// `ADMIN`.
         updateTag => write::<UpdateTagInput, _>(|input, write| Box::pin(update(write, input)));
-        /// Deletes a tag, and takes it from all artifacts.
+        /// Deletes a tag, and takes it from all artifacts. Where there are accounts, this needs the scope `ADMIN`.
         deleteTag => write::<DeleteInput, _>(|input, write| Box::pin(delete(write, input)));
     }
 }
@@ -173,10 +176,41 @@ async fn untag(write: &mut Write<'_>, input: &TagArtifactsInput) -> Result<Artif
     finish(write, artifacts, &there, &changed).await
 }
 
+/// Locks the artifacts there are, all of which whoever writes may change.
 async fn lock_artifacts(write: &mut Write<'_>, ids: &[Uuid]) -> Result<HashSet<Uuid>> {
     let mut sql = write.sql();
-    sql.push("select a.id from artifacts a where a.id").in_ids(ids).push(" order by a.id").either("", " for update");
-    Ok(write.fetch::<Uuid>("artifacts.lock", sql).await?.into_iter().collect())
+    sql.push("select a.id, ");
+    sight::may_change("a.owner_id", &mut sql);
+    sql.push(" from artifacts a where a.id").in_ids(ids);
+    sight::artifacts(Reach::Known, &mut sql);
+    sql.push(" order by a.id").either("", " for update of a");
+    let found: HashMap<Uuid, i64> = write.fetch("artifacts.lock", sql).await?.into_iter().collect();
+    if let Some(place) = ids.iter().position(|id| found.get(id) == Some(&0)) {
+        return Err(input::forbidden("the artifact belongs to another account").in_item("artifactIds", place));
+    }
+    Ok(found.into_keys().collect())
+}
+
+/// Whether everyone can see a tag.
+async fn is_public(write: &mut Write<'_>, id: Uuid) -> Result<bool> {
+    let mut sql = Sql::new(write.dialect(), Sight::Public);
+    sql.push("select t.id from tags t where t.id = ").bind(Arg::Id(id));
+    sight::tags(Reach::Listed, &mut sql);
+    Ok(!write.fetch::<Uuid>("tags.audience", sql).await?.is_empty())
+}
+
+/// Tags are everyone's: where there are accounts, who administers the server changes them alone.
+async fn may_change(write: &mut Write<'_>, id: Uuid) -> Result<()> {
+    if write.viewer().is_admin() {
+        return Ok(());
+    }
+    let mut sql = write.sql();
+    sql.push("select t.id from tags t where t.id = ").bind(Arg::Id(id));
+    sight::tags(Reach::Known, &mut sql);
+    match write.fetch::<Uuid>("tags.seen", sql).await?.is_empty() {
+        true => Err(input::not_found("tag", "id")),
+        false => Err(input::forbidden("tags are everyone's: to change one needs a token with the scope admin")),
+    }
 }
 
 /// Counts the change of the artifacts whose tags are others now, and tells of it.
@@ -201,6 +235,7 @@ async fn finish(
 async fn update(write: &mut Write<'_>, input: &UpdateTagInput) -> Result<TagPayload> {
     let id = input::id(PREFIX, "id", &input.id)?;
     let name = input::name("name", &input.name, TAG_NAME_MAX)?;
+    may_change(write, id).await?;
     let now = write.now();
     let mut sql = write.sql();
     sql.push("update tags set revision = revision + 1, updated_at = ").bind(Arg::Time(now));
@@ -222,14 +257,16 @@ async fn update(write: &mut Write<'_>, input: &UpdateTagInput) -> Result<TagPayl
 
 async fn delete(write: &mut Write<'_>, input: &DeleteInput) -> Result<DeletePayload> {
     let id = input::id(PREFIX, "id", &input.id)?;
+    may_change(write, id).await?;
     let mut sql = write.sql();
     sql.push("select t.revision from tags t where t.id = ").bind(Arg::Id(id)).either("", " for update");
     let revision = write.fetch::<i64>("tags.lock", sql).await?.into_iter().next();
     input::expect_revision(input.expected_revision, revision.ok_or_else(|| input::not_found("tag", "id"))?)?;
+    let is_public = is_public(write, id).await?;
     let mut sql = write.sql();
     sql.push("delete from tags where id = ").bind(Arg::Id(id));
     write.execute("tags.delete", sql).await?;
-    write.announce(&Change::of(ChangeKind::Deleted, PREFIX, id));
+    write.announce(&Change::deleted(PREFIX, id, Audience { owner: None, is_public }));
     Ok(DeletePayload::new(PREFIX, id))
 }
 

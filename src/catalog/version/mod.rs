@@ -7,9 +7,9 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use crate::{
-    catalog::artifact::{Artifact, ArtifactById},
+    catalog::artifact::{Artifact, ArtifactOfVersion},
     db::{Record, Row, Text, Time},
-    error::{Error, Result},
+    error::{Code, Error, Result},
     fields,
     graphql::{
         id::GlobalId,
@@ -65,7 +65,7 @@ impl Object for Version {
             /// Opaque, the same for ever, unique among all objects.
             id => value(|version: &Version| GlobalId { prefix: PREFIX, id: version.0.id });
             /// The artifact it is a version of.
-            artifact => load::<NoArguments, _, _>(|version| version.0.artifact_id, |_, _, _| Ok(ArtifactById), required);
+            artifact => load::<NoArguments, _, _>(|version| version.0.artifact_id, |_, _, _| Ok(ArtifactOfVersion), required);
             /// Its label, such as `1.4.0`.
             version => leaf(|version| &version.0.label);
             /// The hash of its content, as its source gave it.
@@ -79,5 +79,5 @@ impl Object for Version {
 }
 
 fn required(artifact: Option<Artifact>) -> Result<Artifact> {
-    artifact.ok_or_else(|| Error::internal("a version refers to an artifact that is not there"))
+    artifact.ok_or_else(|| Error::new(Code::NotFound, "the artifact was deleted meanwhile"))
 }

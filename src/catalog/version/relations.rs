@@ -3,6 +3,7 @@ use uuid::Uuid;
 
 use super::{COLUMNS, Version};
 use crate::{
+    catalog::sight,
     db::Sql,
     graphql::{
         SortType,
@@ -17,6 +18,7 @@ relation! {
     pub VersionById("Query.node(ArtifactVersion)"): Uuid => Option<Version>, rows of Version;
     |keys, sql| {
         sql.push("select v.id, ").push(COLUMNS).push(" from artifact_versions v where v.id").in_ids(keys);
+        sight::versions(sql);
     }
 }
 
@@ -38,6 +40,9 @@ impl List for VersionsOfArtifact {
         const COLUMNS: &[(&str, SortType)] = &[("v.created_at", SortType::Time), ("v.id", SortType::Id)];
         Order { name: "CREATED_AT", columns: COLUMNS, descending: true }
     }
+
+    /// It is seen with its parent.
+    fn sight(_sql: &mut Sql) {}
 
     fn filter(&self, _sql: &mut Sql) {}
 }

@@ -10,6 +10,7 @@ use crate::{
         change::{Change, ChangeKind},
         input::{self, refused},
         rules::{self, NAME_MAX},
+        sight,
     },
     db::{
         Arg, Cell,
@@ -52,10 +53,11 @@ async fn add(write: &mut Write<'_>, input: &AddArtifactVersionInput) -> Result<A
     rules::text(input.notes.as_deref()).map_err(refused("notes"))?;
     let now = write.now();
     let mut sql = write.sql();
-    sql.push("update artifacts set revision = revision + 1, updated_at = ").bind(Arg::Time(now));
-    sql.push(", version = ").bind(Arg::Text(Some(label.clone()))).push(" where id = ").bind(Arg::Id(artifact));
+    sql.push("update artifacts as a set revision = a.revision + 1, updated_at = ").bind(Arg::Time(now));
+    sql.push(", version = ").bind(Arg::Text(Some(label.clone()))).push(" where a.id = ").bind(Arg::Id(artifact));
+    sight::own("a.owner_id", &mut sql);
     if write.execute("artifacts.version", sql).await? == 0 {
-        return Err(input::not_found("artifact", "artifactId"));
+        return Err(artifact::refusal(write, artifact, "artifactId").await?);
     }
     let id = Uuid::now_v7();
     let mut sql = write.sql();

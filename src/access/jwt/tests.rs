@@ -1,0 +1,273 @@
+use std::fs;
+
+use jsonwebtoken::{Algorithm as Signing, EncodingKey, crypto::sign};
+use serde_json::json;
+use tempfile::TempDir;
+
+use super::*;
+
+const ISSUER: &str = "https://login.example";
+const AUDIENCE: &str = "gatherum";
+
+/// Keys made for these tests alone.
+fn rsa() -> EncodingKey {
+    EncodingKey::from_rsa_der(include_bytes!("rsa.der"))
+}
+
+fn ec() -> EncodingKey {
+    EncodingKey::from_ec_der(include_bytes!("ec.der"))
+}
+
+fn ed() -> EncodingKey {
+    EncodingKey::from_ed_der(include_bytes!("ed.der"))
+}
+
+/// The public key in a set, under an id.
+fn public(key: &EncodingKey, algorithm: Signing, kid: &str) -> Value {
+    let mut key = serde_json::to_value(Jwk::from_encoding_key(key, algorithm).expect("a key")).expect("JSON");
+    key["kid"] = kid.into();
+    key["use"] = "sig".into();
+    key
+}
+
+/// An issuer whose keys are in a file.
+struct Place {
+    directory: TempDir,
+    issuer: Issuer,
+}
+
+impl Place {
+    fn with(keys: &Value) -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("keys.json");
+        let config = Config {
+            jwt_issuer: Some(ISSUER.to_owned()),
+            jwt_audience: Some(AUDIENCE.to_owned()),
+            jwt_keys: Some(path.display().to_string()),
+            ..Config::default()
+        };
+        let place = Self { directory, issuer: Issuer::new(&config).expect("settings").expect("an issuer") };
+        place.write(keys);
+        place
+    }
+
+    fn write(&self, keys: &Value) {
+        fs::write(self.directory.path().join("keys.json"), json!({ "keys": keys }).to_string()).expect("a file");
+    }
+}
+
+fn usual() -> Place {
+    let rsa = public(&rsa(), Signing::RS256, "rsa");
+    let oct = json!({ "kty": "oct", "kid": "oct", "k": URL_SAFE_NO_PAD.encode("shared"), "alg": "HS256" });
+    let sealing = json!({ "kid": "sealing", "use": "enc" });
+    let sealing: Value = [&rsa, &sealing].iter().flat_map(|part| part.as_object().expect("a key").clone()).collect();
+    let pss = json!({ "kid": "pss", "alg": "PS256" });
+    let pss: Value = [&rsa, &pss].iter().flat_map(|part| part.as_object().expect("a key").clone()).collect();
+    Place::with(&json!([
+        rsa,
+        public(&ec(), Signing::ES256, "ec"),
+        public(&ed(), Signing::EdDSA, "ed"),
+        oct,
+        sealing,
+        pss,
+    ]))
+}
+
+fn now() -> i64 {
+    Time::now().0 / 1_000_000
+}
+
+fn claims() -> Value {
+    json!({
+        "iss": ISSUER,
+        "aud": AUDIENCE,
+        "sub": "4711",
+        "exp": now() + 600,
+        "nbf": now() - 600,
+        "preferred_username": "Ann",
+        "scope": "openid gatherum:write gatherum:read",
+    })
+}
+
+fn changed(changes: Value) -> Value {
+    let mut claims = claims();
+    for (name, value) in changes.as_object().expect("changes") {
+        match value {
+            Value::Null => claims.as_object_mut().expect("claims").remove(name),
+            value => claims.as_object_mut().expect("claims").insert(name.clone(), value.clone()),
+        };
+    }
+    claims
+}
+
+fn encoded(value: &Value) -> String {
+    URL_SAFE_NO_PAD.encode(value.to_string())
+}
+
+/// A token with this header and these claims, signed.
+fn token(header: &Value, claims: &Value, key: &EncodingKey, algorithm: Signing) -> String {
+    let message = format!("{}.{}", encoded(header), encoded(claims));
+    let signature = sign(message.as_bytes(), key, algorithm).expect("a signature");
+    format!("{message}.{signature}")
+}
+
+fn good(claims: &Value) -> String {
+    token(&json!({ "alg": "ES256", "kid": "ec", "typ": "JWT" }), claims, &ec(), Signing::ES256)
+}
+
+#[tokio::test]
+async fn a_token_says_who_it_is_and_what_it_is_good_for() {
+    let place = usual();
+    for (alg, kid, key, signing) in [
+        ("RS256", "rsa", rsa(), Signing::RS256),
+        ("ES256", "ec", ec(), Signing::ES256),
+        ("EdDSA", "ed", ed(), Signing::EdDSA),
+    ] {
+        let token = token(&json!({ "alg": alg, "kid": kid }), &claims(), &key, signing);
+        let found = place.issuer.check(&token).await.unwrap_or_else(|| panic!("{alg} is taken"));
+        assert_eq!((found.issuer.as_str(), found.subject.as_str(), found.name.as_str()), (ISSUER, "4711", "Ann"));
+        assert_eq!(found.scope, Scope::Write, "{alg}");
+    }
+    for (change, scope) in [
+        (json!({ "scope": null }), Scope::Read),
+        (json!({ "scope": "write admin" }), Scope::Read),
+        (json!({ "scope": "gatherum:admin" }), Scope::Admin),
+        (json!({ "scope": ["gatherum:write", 7] }), Scope::Write),
+        (json!({ "scope": "gatherum:administrator" }), Scope::Read),
+        (json!({ "aud": ["other", AUDIENCE] }), Scope::Write),
+    ] {
+        let found = place.issuer.check(&good(&changed(change.clone()))).await;
+        assert_eq!(found.map(|claims| claims.scope), Some(scope), "{change}");
+    }
+    let nameless = place.issuer.check(&good(&changed(json!({ "preferred_username": null })))).await;
+    assert_eq!(nameless.map(|claims| claims.name).as_deref(), Some("4711"));
+    // Clocks differ by a little.
+    assert!(place.issuer.check(&good(&changed(json!({ "exp": now() - 10, "nbf": now() + 10 })))).await.is_some());
+}
+
+#[tokio::test]
+async fn what_is_not_as_it_must_be_is_no_token() {
+    let place = usual();
+    let es = |header: Value| token(&header, &claims(), &ec(), Signing::ES256);
+    let public_key = serde_json::to_vec(&public(&rsa(), Signing::RS256, "rsa")).expect("JSON");
+    let secret = |bytes: &[u8]| EncodingKey::from_secret(bytes);
+    let hs = |kid: &str, bytes: &[u8]| {
+        token(&json!({ "alg": "HS256", "kid": kid }), &claims(), &secret(bytes), Signing::HS256)
+    };
+    let whole = good(&claims());
+    let parts: Vec<&str> = whole.split('.').collect();
+    let mut flipped = whole.clone().into_bytes();
+    let last = flipped.len() - 20;
+    flipped[last] = if flipped[last] == b'A' { b'B' } else { b'A' };
+    let none = |alg: &str| format!("{}.{}.", encoded(&json!({ "alg": alg })), encoded(&claims()));
+    let own = public(&ec(), Signing::ES256, "mine");
+    let wrong: Vec<(&str, String)> = vec![
+        ("alg none", none("none")),
+        ("alg None", none("None")),
+        ("alg nOnE with a key", format!("{}.{}.", encoded(&json!({ "alg": "nOnE", "kid": "ec" })), encoded(&claims()))),
+        ("no alg", es(json!({ "kid": "ec" }))),
+        ("HS256 with the public key as JSON", hs("rsa", &public_key)),
+        ("HS256 with the public key's bytes", hs("rsa", include_bytes!("rsa.der"))),
+        ("HS256 with a shared secret of the set", hs("oct", b"shared")),
+        ("HS256 with nothing", hs("rsa", b"")),
+        ("ES256 said of an RSA key", es(json!({ "alg": "ES256", "kid": "rsa" }))),
+        ("RS256 said of an EC key", token(&json!({ "alg": "RS256", "kid": "ec" }), &claims(), &rsa(), Signing::RS256)),
+        (
+            "an algorithm that is not configured",
+            token(&json!({ "alg": "RS384", "kid": "rsa" }), &claims(), &rsa(), Signing::RS384),
+        ),
+        (
+            "a key for another algorithm",
+            token(&json!({ "alg": "RS256", "kid": "pss" }), &claims(), &rsa(), Signing::RS256),
+        ),
+        ("a key that seals", token(&json!({ "alg": "RS256", "kid": "sealing" }), &claims(), &rsa(), Signing::RS256)),
+        ("an unknown kid", es(json!({ "alg": "ES256", "kid": "other" }))),
+        ("no kid among many keys", es(json!({ "alg": "ES256" }))),
+        ("a kid that is a path", es(json!({ "alg": "ES256", "kid": "../../ec" }))),
+        ("a kid that is no text", es(json!({ "alg": "ES256", "kid": 7 }))),
+        ("a key of its own", es(json!({ "alg": "ES256", "kid": "ec", "jwk": own }))),
+        ("a place of its own", es(json!({ "alg": "ES256", "kid": "ec", "jku": "https://evil.example/keys" }))),
+        ("a certificate's place", es(json!({ "alg": "ES256", "kid": "ec", "x5u": "https://evil.example" }))),
+        ("a certificate", es(json!({ "alg": "ES256", "kid": "ec", "x5c": ["AAAA"] }))),
+        ("critical extensions", es(json!({ "alg": "ES256", "kid": "ec", "crit": ["exp"] }))),
+        ("expired", good(&changed(json!({ "exp": now() - 60 })))),
+        ("expired long ago", good(&changed(json!({ "exp": 0 })))),
+        ("an end that is no number", good(&changed(json!({ "exp": "never" })))),
+        ("an end beyond time", good(&changed(json!({ "exp": 1e300 })))),
+        ("not yet", good(&changed(json!({ "nbf": now() + 60 })))),
+        ("no end", good(&changed(json!({ "exp": null })))),
+        ("another audience", good(&changed(json!({ "aud": "other" })))),
+        ("no audience", good(&changed(json!({ "aud": null })))),
+        ("another issuer", good(&changed(json!({ "iss": "https://login.example.evil" })))),
+        ("no issuer", good(&changed(json!({ "iss": null })))),
+        ("no subject", good(&changed(json!({ "sub": null })))),
+        ("an empty subject", good(&changed(json!({ "sub": "" })))),
+        ("a subject with U+0000", good(&changed(json!({ "sub": "a\0b" })))),
+        ("the signature of another", format!("{}.{}.{}", parts[0], encoded(&changed(json!({ "sub": "1" }))), parts[2])),
+        ("no signature", format!("{}.{}.", parts[0], parts[1])),
+        ("a signature that was changed", String::from_utf8(flipped).expect("ASCII")),
+        ("two parts", format!("{}.{}", parts[0], parts[1])),
+        ("four parts", format!("{whole}.{}", parts[2])),
+        ("padding", format!("{}=.{}.{}", parts[0], parts[1], parts[2])),
+        ("no base64", format!("!{}.{}.{}", parts[0], parts[1], parts[2])),
+        ("no JSON", format!("{}.{}.{}", URL_SAFE_NO_PAD.encode("{"), parts[1], parts[2])),
+        (
+            "a header twice",
+            format!(
+                "{}.{}.{}",
+                URL_SAFE_NO_PAD.encode(r#"{"alg":"none","alg":"ES256","kid":"ec"}"#),
+                parts[1],
+                parts[2]
+            ),
+        ),
+        ("claims that are a list", token(&json!({ "alg": "ES256", "kid": "ec" }), &json!([1]), &ec(), Signing::ES256)),
+        ("too long", good(&changed(json!({ "padding": "x".repeat(LENGTH_MAX) })))),
+        ("nothing", String::new()),
+        ("dots", "..".to_owned()),
+    ];
+    for (what, token) in wrong {
+        assert_eq!(place.issuer.check(&token).await, None, "{what}");
+    }
+    assert!(place.issuer.check(&whole).await.is_some());
+}
+
+/// Ids that are not known make nobody look for keys more than once in ten seconds.
+#[tokio::test(start_paused = true)]
+async fn keys_are_changed_and_go_on_while_their_place_is_gone() {
+    let place = Place::with(&json!([public(&ec(), Signing::ES256, "ec")]));
+    let by_rsa = || token(&json!({ "alg": "RS256", "kid": "rsa" }), &claims(), &rsa(), Signing::RS256);
+    assert!(place.issuer.check(&good(&claims())).await.is_some());
+
+    place.write(&json!([public(&rsa(), Signing::RS256, "rsa")]));
+    for _ in 0..200 {
+        assert_eq!(place.issuer.check(&by_rsa()).await, None, "keys are not looked for again and again");
+    }
+    assert!(place.issuer.check(&good(&claims())).await.is_some(), "the old key goes on until then");
+    tokio::time::advance(LOOK_EVERY + Duration::from_secs(1)).await;
+    assert!(place.issuer.check(&by_rsa()).await.is_some(), "the new key is found by its id");
+    assert_eq!(place.issuer.check(&good(&claims())).await, None, "the old one is gone");
+
+    fs::remove_file(place.directory.path().join("keys.json")).expect("a file");
+    tokio::time::advance(FRESH_FOR + Duration::from_secs(1)).await;
+    assert!(place.issuer.check(&by_rsa()).await.is_some(), "keys go on while they cannot be read");
+    tokio::time::advance(GOOD_FOR).await;
+    assert_eq!(place.issuer.check(&by_rsa()).await, None, "not for ever");
+}
+
+#[test]
+fn settings_go_together() {
+    let set = |issuer: Option<&str>, audience: Option<&str>, keys: Option<&str>| {
+        let text = |text: Option<&str>| text.map(str::to_owned);
+        Config { jwt_issuer: text(issuer), jwt_audience: text(audience), jwt_keys: text(keys), ..Config::default() }
+    };
+    assert!(Issuer::new(&set(None, None, None)).expect("settings").is_none());
+    assert!(
+        Issuer::new(&set(Some(ISSUER), Some(AUDIENCE), Some("https://login.example/keys")))
+            .expect("settings")
+            .is_some()
+    );
+    assert!(Issuer::new(&set(Some(ISSUER), None, Some("keys.json"))).is_err());
+    assert!(Issuer::new(&set(Some(ISSUER), Some(AUDIENCE), Some("http://login.example/keys"))).is_err());
+    let none = Config { jwt_algorithms: Vec::new(), ..set(Some(ISSUER), Some(AUDIENCE), Some("keys.json")) };
+    assert!(Issuer::new(&none).is_err());
+}

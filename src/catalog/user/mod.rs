@@ -1,0 +1,99 @@
+//! Accounts, as they see each other.
+mod relations;
+mod viewer;
+
+use async_graphql::InputObject;
+use uuid::Uuid;
+
+use crate::{
+    catalog::{
+        Query,
+        collection::{CollectionsArguments, CollectionsOfUser},
+        filter::no_nul,
+    },
+    db::{Record, Row, Text},
+    fields,
+    graphql::{
+        id::GlobalId,
+        object::{Fields, NoArguments, Object},
+    },
+};
+
+use relations::{CollectionCount, UserByName};
+pub use relations::{OwnerOfArtifact, OwnerOfCollection, UserById};
+use viewer::Viewer;
+
+/// Prefix of the ids of accounts.
+pub const PREFIX: &str = "user";
+
+/// Columns of [`User`], of the table under the alias `u`.
+const COLUMNS: &str = "u.id, u.name";
+
+/// An account.
+#[derive(Clone, Debug)]
+pub struct User {
+    id: Uuid,
+    name: Text,
+}
+
+impl Record for User {
+    fn read(row: &mut Row<'_>) -> sqlx::Result<Self> {
+        Ok(Self { id: row.next()?, name: row.next()? })
+    }
+}
+
+impl User {
+    /// The id within the database.
+    pub fn id(&self) -> Uuid {
+        self.id
+    }
+}
+
+impl Object for User {
+    fn name() -> String {
+        "User".to_owned()
+    }
+
+    fn declare(fields: &mut Fields<'_, '_, Self>) {
+        fields! { fields;
+            /// An account, which owns artifacts and collections.
+            type: "Node";
+            /// Opaque, the same for ever, unique among all objects.
+            id => value(|user: &User| GlobalId { prefix: PREFIX, id: user.id });
+            /// What it is called; unique.
+            name => leaf(|user| &user.name);
+            /// The collections that it owns, as far as the viewer may list them; by name unless another order is given.
+            collections => connection::<CollectionsArguments, CollectionsOfUser>(
+                User::id,
+                |args, _| Ok(CollectionsOfUser::new(args.order_by.clone())),
+            );
+            /// How many collections it owns that the viewer may list.
+            collectionCount => load::<NoArguments, _, _>(User::id, |_, _, _| Ok(CollectionCount), |count| count);
+        }
+    }
+}
+
+/// Declares the root fields about accounts.
+pub fn declare_root(fields: &mut Fields<'_, '_, Query>) {
+    fields! { fields;
+        type;
+        /// Who asks.
+        viewer => compute::<NoArguments, _>(|_, _, context| Ok(Viewer(context.viewer)));
+        /// The account with this name; null where there is none, and for who has no token.
+        user => column::<ByName, _>(|parents, args, node| {
+            let count = parents.len();
+            Box::pin(async move {
+                no_nul(&args.name)?;
+                node.context().rounds.load(UserByName, vec![args.name; count]).await
+            })
+        });
+    }
+}
+
+/// An account by its name.
+#[derive(InputObject)]
+#[graphql(name = "UserArguments")]
+struct ByName {
+    /// The name.
+    name: String,
+}
