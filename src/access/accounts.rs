@@ -17,7 +17,7 @@ use super::{
     token,
 };
 use crate::{
-    db::{Arg, Db, Row, Time},
+    db::{Arg, Db, Dialect, Row, Time},
     error::{Code, Error, Result},
 };
 
@@ -182,7 +182,8 @@ impl Accounts {
         let text = |text: &str| Arg::Text(Some(text.to_owned()));
         // Another account may have the name.
         let distinct = format!("{} ({})", claims.name, &token::digest(&claims.subject)[..8]);
-        for name in [None, Some(claims.name.as_str()), Some(distinct.as_str())] {
+        let unique = format!("account {}", Uuid::now_v7().simple());
+        for name in [None, Some(claims.name.as_str()), Some(distinct.as_str()), Some(unique.as_str())] {
             if let Some(name) = name {
                 let mut tx = self.db.begin().await?;
                 let (mut sql, now) = (tx.sql(), Time::now());
@@ -271,12 +272,19 @@ impl Accounts {
             return Err(Error::new(Code::Conflict, format!("there is an account `{name}` already")));
         }
         let mut sql = tx.sql();
-        sql.push("select count(*) from (select 1 from users limit 2) u");
+        // Those that an identity provider vouches for take nothing over, and do not count.
+        sql.push("select count(*) from (select 1 from users where subject is null limit 2) u");
         if tx.fetch::<i64>("users.count", sql).await?.first() == Some(&1) {
             for table in ["update artifacts set owner_id = ", "update collections set owner_id = "] {
                 let mut sql = tx.sql();
                 sql.push(table).bind(Arg::Id(user.id)).push(" where owner_id is null");
                 tx.execute("users.take_over", sql).await?;
+            }
+            if tx.dialect() == Dialect::Postgres {
+                // Until its daemon comes by, plans would be made for nobody owning anything.
+                let mut sql = tx.sql();
+                sql.push("analyze artifacts, collections");
+                tx.execute("users.analyze", sql).await?;
             }
         }
         tx.commit().await?;

@@ -17,7 +17,11 @@ use jsonwebtoken::{
 };
 use serde::Deserialize;
 use serde_json::Value;
-use tokio::{sync::Mutex, time::Instant};
+use tokio::{
+    sync::{Mutex, MutexGuard},
+    task::JoinHandle,
+    time::Instant,
+};
 use tracing::{info, warn};
 use ureq::{
     Agent,
@@ -73,8 +77,8 @@ pub struct Issuer {
     issuer: String,
     audience: String,
     place: Place,
-    keys: RwLock<Option<Keys>>,
-    /// When keys were last looked for; held while they are.
+    keys: Arc<RwLock<Option<Keys>>>,
+    /// When it was last begun to look for keys; held by who waits for the end.
     looked: Mutex<Option<Instant>>,
 }
 
@@ -84,6 +88,8 @@ enum Place {
     File(PathBuf),
     Url(Agent, String),
 }
+
+type Looked<'l> = MutexGuard<'l, Option<Instant>>;
 
 #[derive(Clone)]
 struct Keys {
@@ -104,7 +110,7 @@ impl Issuer {
         };
         ensure!(!config.jwt_algorithms.is_empty(), "access.jwt_algorithms is empty: name at least one");
         let place = if keys.contains("://") { Place::url(keys)? } else { Place::File(PathBuf::from(keys)) };
-        let (keys, looked) = (RwLock::default(), Mutex::default());
+        let (keys, looked) = (Arc::default(), Mutex::default());
         Ok(Some(Self { config: config.clone(), issuer, audience, place, keys, looked }))
     }
 
@@ -125,8 +131,12 @@ impl Issuer {
 
     fn read(&self, claims: &Value) -> Option<Claims> {
         let subject = claims["sub"].as_str().filter(|subject| !subject.is_empty() && !subject.contains('\0'))?;
-        let name = claims[&self.config.jwt_name_claim].as_str().map(str::trim).filter(|name| !name.is_empty());
-        let name: String = name.unwrap_or(subject).chars().filter(|c| !c.is_control()).take(NAME_LENGTH_MAX).collect();
+        let shown = |text: &str| -> Option<String> {
+            let shown: String = text.chars().filter(|c| !c.is_control()).take(NAME_LENGTH_MAX).collect();
+            Some(shown.trim().to_owned()).filter(|name| !name.is_empty())
+        };
+        let named = claims[&self.config.jwt_name_claim].as_str().and_then(shown);
+        let name = named.or_else(|| shown(subject)).unwrap_or_else(|| "account".to_owned());
         let end = claims["exp"].as_f64().filter(|end| (0.0..1e11).contains(end))? + LEEWAY_S as f64;
         Some(Claims {
             issuer: self.issuer.clone(),
@@ -148,9 +158,14 @@ impl Issuer {
     /// The key that a token names, where it may be used with the algorithm.
     async fn key(&self, header: &Header, algorithm: Algorithm) -> Option<DecodingKey> {
         let mut keys = self.known();
-        if keys.as_ref().is_none_or(|keys| keys.found.elapsed() > FRESH_FOR || keys.find(header).is_none()) {
+        if keys.as_ref().is_none_or(|keys| keys.found.elapsed() > GOOD_FOR || keys.find(header).is_none()) {
             self.look().await;
             keys = self.known();
+        } else if keys.as_ref().is_some_and(|keys| keys.found.elapsed() > FRESH_FOR) {
+            // Those that are known are good meanwhile.
+            if let Ok(looked) = self.looked.try_lock() {
+                drop(self.begin_to_look(looked));
+            }
         }
         let keys = keys.filter(|keys| keys.found.elapsed() < GOOD_FOR)?;
         let key = keys.find(header)?;
@@ -166,20 +181,31 @@ impl Issuer {
 
     /// Looks for keys, unless that was done just now. Who comes meanwhile waits for it.
     async fn look(&self) {
-        let mut looked = self.looked.lock().await;
-        if looked.is_some_and(|looked| looked.elapsed() < LOOK_EVERY) {
-            return;
+        let looked = self.looked.lock().await;
+        if let Some((looking, _held)) = self.begin_to_look(looked) {
+            let _ = looking.await;
         }
-        match self.place.read().await {
-            Ok(set) => {
-                info!(keys = set.keys.len(), "the issuer's keys were read");
-                let keys = Keys { set: Arc::new(set), found: Instant::now() };
-                *self.keys.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(keys);
-            }
-            // Those that are known go on.
-            Err(error) => warn!(cause = format!("{error:#}"), "the issuer's keys cannot be read"),
+    }
+
+    /// Begins to look for keys, in a task of its own: it goes on if whoever asked goes away.
+    fn begin_to_look<'l>(&self, mut looked: Looked<'l>) -> Option<(JoinHandle<()>, Looked<'l>)> {
+        if looked.is_some_and(|looked| looked.elapsed() < LOOK_EVERY) {
+            return None;
         }
         *looked = Some(Instant::now());
+        let (place, keys) = (self.place.clone(), self.keys.clone());
+        let looking = tokio::spawn(async move {
+            match place.read().await {
+                Ok(set) => {
+                    info!(keys = set.keys.len(), "the issuer's keys were read");
+                    let found = Keys { set: Arc::new(set), found: Instant::now() };
+                    *keys.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(found);
+                }
+                // Those that are known go on.
+                Err(error) => warn!(cause = format!("{error:#}"), "the issuer's keys cannot be read"),
+            }
+        });
+        Some((looking, looked))
     }
 }
 

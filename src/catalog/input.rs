@@ -106,8 +106,8 @@ pub struct Outcomes {
 impl Outcomes {
     /// Whether something of the batch must not be kept: an item was refused, and the mode is to write all or none. Then
     /// the good items have failed too.
-    pub fn abort(&mut self, mode: BatchMode) -> bool {
-        let is_aborted = mode == BatchMode::Atomic && self.items.iter().any(Result::is_err);
+    pub fn abort(&mut self, mode: Option<BatchMode>) -> bool {
+        let is_aborted = mode.unwrap_or_default() == BatchMode::Atomic && self.items.iter().any(Result::is_err);
         if is_aborted {
             for item in self.items.iter_mut().filter(|item| item.is_ok()) {
                 *item = Err(Error::new(Code::Aborted, "not written, because another item of the batch was refused"));

@@ -119,6 +119,14 @@ pub fn own(owner: &'static str, sql: &mut Sql) {
     }
 }
 
+/// Writes the condition that whoever asks may change the artifact whose id is in `column`, after ` and `.
+pub fn own_artifact(column: &'static str, sql: &mut Sql) {
+    if let Some(user) = restricted(sql) {
+        sql.push(" and exists (select 1 from artifacts vo where vo.id = ").push(column);
+        sql.push(" and vo.owner_id = ").bind(user).push(")");
+    }
+}
+
 /// Writes 1 where whoever asks may change what `owner` owns, else 0.
 pub fn may_change(owner: &'static str, sql: &mut Sql) {
     match restricted(sql) {

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     catalog::{artifact, collection, group, order, tag},
     db::{
-        Cell,
+        Arg, Cell,
         CellType::{self, Id, Int, Text, Time as TimeCell},
         Db, Dialect, Sql, Time, Transaction,
     },
@@ -158,6 +158,11 @@ struct Table {
     natural_key: Option<&'static str>,
     /// Reasons to refuse a row `r`, of which `e` is the existing one.
     refusals: &'static [(&'static str, &'static str)],
+    /// That the row that is there under a derived id is not the one that this owner's record is about.
+    is_another: Option<&'static str>,
+    /// What a row belongs to: each selects owners, of which the importing one must be the only one. Looked at only where there
+    /// are accounts.
+    owners: &'static [&'static str],
 }
 
 /// The row is there and another account's.
@@ -181,6 +186,8 @@ const TAGS: Table = Table {
     joins: "",
     natural_key: Some("o.slug = r.slug"),
     refusals: &[("exists (select 1 from tags o where o.slug = r.slug and o.id <> r.id)", "another tag has this slug")],
+    is_another: None,
+    owners: &[],
 };
 
 const ARTIFACTS: Table = Table {
@@ -219,6 +226,8 @@ const ARTIFACTS: Table = Table {
             "another artifact has this type and name",
         ),
     ],
+    is_another: Some("e.owner_id is distinct from r.owner_id"),
+    owners: &[],
 };
 
 const VERSIONS: Table = Table {
@@ -240,6 +249,11 @@ const VERSIONS: Table = Table {
     joins: "",
     natural_key: None,
     refusals: &[("not exists (select 1 from artifacts o where o.id = r.artifact_id)", "its artifact is missing")],
+    is_another: Some("e.artifact_id <> r.artifact_id"),
+    owners: &[
+        "select a.owner_id from artifacts a where a.id = r.artifact_id",
+        "select a.owner_id from artifacts a where a.id = e.artifact_id",
+    ],
 };
 
 const COLLECTIONS: Table = Table {
@@ -270,6 +284,8 @@ const COLLECTIONS: Table = Table {
             "another collection has this name",
         ),
     ],
+    is_another: Some("e.owner_id is distinct from r.owner_id"),
+    owners: &[],
 };
 
 const GROUPS: Table = Table {
@@ -300,6 +316,11 @@ const GROUPS: Table = Table {
             "another group of the collection has this name",
         ),
     ],
+    is_another: Some("e.collection_id <> r.collection_id"),
+    owners: &[
+        "select c.owner_id from collections c where c.id = r.collection_id",
+        "select c.owner_id from collections c where c.id = e.collection_id",
+    ],
 };
 
 const MEMBERSHIPS: Table = Table {
@@ -324,6 +345,8 @@ const MEMBERSHIPS: Table = Table {
         ("not exists (select 1 from collections o where o.id = r.collection_id)", "its collection is missing"),
         ("not exists (select 1 from artifacts o where o.id = r.artifact_id)", "its artifact is missing"),
     ],
+    is_another: None,
+    owners: &["select c.owner_id from collections c where c.id = r.collection_id"],
 };
 
 const GROUP_MEMBERSHIPS: Table = Table {
@@ -344,6 +367,8 @@ const GROUP_MEMBERSHIPS: Table = Table {
             "its artifact is not in the group's collection",
         ),
     ],
+    is_another: None,
+    owners: &["select c.owner_id from groups g join collections c on c.id = g.collection_id where g.id = r.group_id"],
 };
 
 /// All tables, each after those that it refers to.
@@ -356,8 +381,11 @@ const ARTIFACTS_PLACE: usize = 1;
 const NEW: i64 = 0;
 const CHANGED: i64 = 1;
 const ALIKE: i64 = 2;
-/// The first reason to refuse it; the others follow.
-const REFUSED: i64 = 3;
+/// What it belongs to is another account's, or it is itself.
+const NOT_OWN: i64 = 3;
+const HELD_BY_OTHERS: i64 = 4;
+/// The first reason of its table to refuse it; the others follow.
+const REFUSED: i64 = 5;
 
 /// A row that waits to be written. The last record of a key counts.
 struct Waiting {
@@ -451,18 +479,23 @@ impl Writer {
             let mut rows = std::mem::take(&mut self.waiting[index]);
             if !rows.is_empty() {
                 self.recognise(table, &mut rows).await?;
-                if let Some(keys) = &mut self.keys {
-                    keys[index].extend(rows.iter().map(|row| row.ids(table.keys)));
-                }
-                self.write(table, rows).await?;
+                self.write(index, rows).await?;
             }
         }
         Ok(())
     }
 
-    async fn write(&mut self, table: &'static Table, rows: Vec<Waiting>) -> Result<()> {
+    async fn write(&mut self, index: usize, rows: Vec<Waiting>) -> Result<()> {
+        let table = TABLES[index];
         self.make_tags(&rows).await?;
         let states = self.look(table, &rows).await?;
+        if let Some(keys) = &mut self.keys {
+            // What is another account's is not the source's to remove.
+            let is_own =
+                |state: i64| state != NOT_OWN && (state != REFUSED || table.refusals.first() != Some(&FOREIGN));
+            let own = rows.iter().zip(&states).filter(|(_, state)| is_own(**state));
+            keys[index].extend(own.map(|(row, _)| row.ids(table.keys)));
+        }
         let with = |state: i64| -> Vec<&Waiting> {
             rows.iter().zip(&states).filter(|(_, found)| **found == state).map(|(row, _)| row).collect()
         };
@@ -472,15 +505,28 @@ impl Writer {
         }
         if !changed.is_empty() {
             self.update(table, &changed).await?;
-            if self.owner.is_some() && table.name == ARTIFACTS.name {
-                self.withdraw(&changed).await?;
+        }
+        if self.owner.is_some() {
+            let held = |row: &&Waiting| row.ids(2).last().copied();
+            match table.name {
+                name if name == ARTIFACTS.name => {
+                    self.withdraw(changed.iter().flat_map(|row| row.ids(1)).collect()).await?
+                }
+                // Their owners may just have made them private.
+                name if name == MEMBERSHIPS.name => self.withdraw(new.iter().filter_map(held).collect()).await?,
+                _ => {}
             }
         }
         let written: Vec<&Waiting> = new.iter().chain(&changed).copied().collect();
         self.set_tags(&written, !changed.is_empty()).await?;
         for (row, state) in rows.iter().zip(&states) {
-            let refusal = |index: usize| table.refusals.get(index).or(Some(&NOT_TO_BE_HELD));
-            if let Some((_, reason)) = usize::try_from(state - REFUSED).ok().and_then(refusal) {
+            let of_table = || usize::try_from(state - REFUSED).ok().and_then(|index| table.refusals.get(index));
+            let refusal = match *state {
+                NOT_OWN => Some(&FOREIGN),
+                HELD_BY_OTHERS => Some(&NOT_TO_BE_HELD),
+                _ => of_table(),
+            };
+            if let Some((_, reason)) = refusal {
                 self.report.refuse(Problem { place: row.place.clone(), reason: (*reason).to_owned() });
             }
         }
@@ -531,7 +577,11 @@ impl Writer {
         for (place, (name, _)) in columns.iter().enumerate() {
             sql.push(if place > 0 { ", " } else { "" }).push(name);
         }
-        sql.push(") in (select * from ").row_table(columns, &rows).push(" r) returning ");
+        sql.push(") in (select * from ").row_table(columns, &rows).push(" r)");
+        if let (Some(owner), true) = (self.owner, table.columns.contains(&("owner_id", Id))) {
+            sql.push(" and owner_id = ").bind(Arg::Id(owner));
+        }
+        sql.push(" returning ");
         sql.push(table.columns[0].0).push(", ").push(table.columns[told].0);
         let removed = self.tx.fetch::<(uuid::Uuid, uuid::Uuid)>("import.remove", sql).await?;
         for (first, second) in &removed {
@@ -551,7 +601,11 @@ impl Writer {
                 *id = self.known_as.get(id).copied().unwrap_or(*id);
             }
         }
-        let Some(natural_key) = table.natural_key.filter(|_| rows.iter().any(is_derived)) else { return Ok(()) };
+        if !rows.iter().any(is_derived) {
+            return Ok(());
+        }
+        self.tell_apart(table, rows).await?;
+        let Some(natural_key) = table.natural_key else { return Ok(()) };
         let mut sql = self.tx.sql();
         sql.push("select r.n, o.id from ").row_table(table.columns, &numbered(rows.iter()));
         sql.push(" r join ").push(table.name).push(" o on ").push(natural_key).push(" where o.id <> r.id");
@@ -567,6 +621,25 @@ impl Writer {
             }
         }
         self.refuse_namesakes(rows);
+        Ok(())
+    }
+
+    /// Gives rows whose derived ids another account's rows have ids of their own, the same in every run.
+    async fn tell_apart(&mut self, table: &'static Table, rows: &mut [Waiting]) -> Result<()> {
+        let (Some(owner), Some(is_another)) = (self.owner, table.is_another) else { return Ok(()) };
+        let mut sql = self.tx.sql();
+        sql.push("select r.n from ").row_table(table.columns, &numbered(rows.iter()));
+        sql.push(" r join ").push(table.name).push(" e on e.id = r.id where ").push(is_another);
+        for n in self.tx.fetch::<i64>("import.tell_apart", sql).await? {
+            if let Some(row) = usize::try_from(n).ok().and_then(|n| rows.get_mut(n))
+                && let Cell::Id(id) = &mut row.cells[0]
+                && id.get_version_num() == DERIVED_VERSION
+            {
+                let own = uuid::Uuid::new_v5(&owner, id.as_bytes());
+                self.known_as.insert(*id, own);
+                *id = own;
+            }
+        }
         Ok(())
     }
 
@@ -593,9 +666,15 @@ impl Writer {
         for (place, (condition, _)) in table.refusals.iter().enumerate() {
             sql.push("when ").push(condition).push(" then ").int(REFUSED + place as i64).push(" ");
         }
-        if self.owner.is_some() && table.name == MEMBERSHIPS.name {
-            sql.push("when ").push(NOT_TO_BE_HELD.0).push(collection::MAY_BE_HELD).push(") then ");
-            sql.int(REFUSED + table.refusals.len() as i64).push(" ");
+        if let Some(owner) = self.owner {
+            for owners in table.owners {
+                sql.push("when exists (select 1 from (").push(owners).push(") p where p.owner_id is distinct from ");
+                sql.bind(Arg::Id(owner)).push(") then ").int(NOT_OWN).push(" ");
+            }
+            if table.name == MEMBERSHIPS.name {
+                sql.push("when ").push(NOT_TO_BE_HELD.0).push(collection::MAY_BE_HELD).push(") then ");
+                sql.int(HELD_BY_OTHERS).push(" ");
+            }
         }
         sql.push("when e.").push(table.columns[0].0).push(" is null then 0 when (");
         table.values(&mut sql, "e.", true);
@@ -662,8 +741,10 @@ impl Writer {
     }
 
     /// Takes what is public no longer out of the collections of other accounts.
-    async fn withdraw(&mut self, rows: &[&Waiting]) -> Result<()> {
-        let ids: Vec<_> = rows.iter().flat_map(|row| row.ids(1)).collect();
+    async fn withdraw(&mut self, ids: Vec<uuid::Uuid>) -> Result<()> {
+        if ids.is_empty() {
+            return Ok(());
+        }
         let mut sql = self.tx.sql();
         collection::write_withdrawal(&ids, &mut sql);
         for (collection, artifact) in self.tx.fetch::<(uuid::Uuid, uuid::Uuid)>("import.withdraw", sql).await? {

@@ -8,12 +8,13 @@ use gatherum::{
     config::Config,
     db::{Arg, Db, Sql, Time},
     graphql::{Execute, Request, id::GlobalId},
+    transfer::{Mirror, Source, import},
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::{
-    app::{TestApp, ask_json, ask_viewing, engine, statements},
+    app::{TestApp, ask_as, ask_json, ask_viewing, engine, statements},
     backend::{Backend, TestDb},
 };
 
@@ -127,12 +128,12 @@ async fn a_link_opens_what_it_leads_to_until_it_ends() {
         .await;
         assert_eq!(first["data"]["shared"]["viewCount"], 2);
 
-        // Two statements: what the link is, and what it leads to.
+        // One statement for the link and what it leads to.
         let text = format!(
             "{{ shared(token: {}) {{ viewCount target {{ ... on Artifact {{ name content: description }} }} }} }}",
             to_artifact["token"]
         );
-        assert_eq!(statements(&ask_viewing(&engine, Viewer::ANONYMOUS, &text).await), 2);
+        assert_eq!(statements(&ask_viewing(&engine, Viewer::ANONYMOUS, &text).await), 1);
 
         // Its owner sees it, without what opens it.
         let links = "query($id: ID!) { collection(id: $id) { shareLinks { id token viewCount } } }";
@@ -266,6 +267,8 @@ async fn a_server_that_stops_keeps_the_views() {
             assert_eq!(answer.status().as_u16(), 200);
             assert_eq!(answer.headers()["cache-control"], "no-store");
             assert_eq!(answer.headers()["referrer-policy"], "no-referrer");
+            let timing = answer.headers()["server-timing"].to_str().expect("text");
+            assert!(timing.contains("\"2 statements"), "{timing}");
             let body: Value = answer.json().await.expect("JSON");
             assert_eq!(body["data"]["shared"]["target"]["name"], node["name"], "{body}");
         }
@@ -425,6 +428,91 @@ async fn nobody_publishes_what_is_another_s() {
             assert!(matches!(code(&added), "none" | "NOT_FOUND" | "FORBIDDEN"), "{added}");
             assert_eq!(held(&engine, ben, &shelf).await, ["own"], "{backend:?}");
         }
+    }
+}
+
+/// Two accounts import the same source: each has its own, and neither touches the other's.
+#[tokio::test]
+async fn each_account_has_what_it_imports() {
+    const LIST: &str = "type,name,description,tags,collections,groups\nskill,lint,of the file,t,tools,tools/first\n\
+                        skill,format,of the file,t,tools,tools/first\n";
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("list.csv");
+    std::fs::write(&path, LIST).expect("a file");
+    for backend in Backend::all().await {
+        let (test, engine, People { ann, ben }) = prepared(backend).await;
+        let source = || Source::Csv(path.clone());
+        let first = import(&test.db, source(), ann.user, false, |_| {}).await.expect("an import");
+        let snapshot = "{ artifacts { nodes { id name description revision collections { nodes { id name revision } } } }
+            collections { nodes { id name revision artifacts { nodes { id } } groups { nodes { id name artifactCount } } } } }";
+        let of_ann = ask_as(&engine, ann, snapshot, &json!({})).await;
+        let second = import(&test.db, source(), ben.user, false, |_| {}).await.expect("an import");
+        let of_ben = ask_as(&engine, ben, snapshot, &json!({})).await;
+
+        assert_eq!((first.refused(), second.refused()), (0, 0), "{backend:?}\n{second}");
+        assert_eq!(first.written(), second.written() + 1, "{backend:?}: the tag is everyone's\n{first}\n{second}");
+        assert_eq!(ask_as(&engine, ann, snapshot, &json!({})).await, of_ann);
+        let text = String::from_utf8(of_ben.clone()).expect("text");
+        assert!(text.contains("\"name\":\"tools\"") && text.contains("\"name\":\"first\""), "{text}");
+        for owner in [ann.user, ben.user] {
+            let again = import(&test.db, source(), owner, false, |_| {}).await.expect("an import");
+            assert_eq!((again.written(), again.refused()), (0, 0), "{backend:?}\n{again}");
+        }
+
+        // What one no longer has is removed from its own.
+        let mut mirror = Mirror::new(ben.user);
+        mirror.import(&test.db, source()).await.expect("an import");
+        std::fs::write(&path, LIST.lines().take(2).collect::<Vec<_>>().join("\n")).expect("a file");
+        mirror.import(&test.db, source()).await.expect("an import");
+        let names = "{ artifacts(orderBy: { field: NAME, direction: ASC }) { nodes { name } } }";
+        let of_ben = ask_json(&engine, ben, names, &json!({})).await;
+        assert_eq!(of_ben["data"]["artifacts"]["nodes"], json!([{ "name": "lint" }]), "{backend:?}");
+        assert_eq!(ask_as(&engine, ann, snapshot, &json!({})).await, of_ann, "{backend:?}");
+        std::fs::write(&path, LIST).expect("a file");
+    }
+}
+
+#[tokio::test]
+async fn what_is_hidden_is_not_written_to() {
+    for backend in Backend::all().await {
+        let (_test, engine, People { ann, ben }) = prepared(backend).await;
+        let secret = artifact(&engine, ann, "secret", "PRIVATE").await;
+        let query = "query($id: ID!) { artifact(id: $id) { revision tags { slug } } }";
+        let before = ask_as(&engine, ann, query, &json!({ "id": secret })).await;
+        for field in ["tagArtifacts", "untagArtifacts"] {
+            let change = format!(
+                "mutation($id: ID!) {{ {field}(input: {{ artifactIds: [$id], tags: [\"t\"] }}) {{ notFoundIds }} }}"
+            );
+            let answer = ask_json(&engine, ben, &change, &json!({ "id": secret })).await;
+            assert_eq!(answer["data"][field]["notFoundIds"], json!([secret]), "{answer}");
+        }
+        assert_eq!(ask_as(&engine, ann, query, &json!({ "id": secret })).await, before, "{backend:?}");
+    }
+}
+
+/// What is taken for the copy of what was shared is not shown to more people by it.
+#[tokio::test]
+async fn importing_publishes_nothing_of_one_s_own() {
+    for backend in Backend::all().await {
+        let (_test, engine, People { ann, ben }) = prepared(backend).await;
+        let bait = artifact(&engine, ben, "payroll", "PRIVATE").await;
+        let own = artifact(&engine, ann, "payroll", "PRIVATE").await;
+        let shelf = collection(&engine, ann, "shelf", &[]).await;
+        let publish =
+            "mutation($id: ID!) { updateCollection(input: { id: $id, visibility: PUBLIC }) { collection { id } } }";
+        assert!(ask_json(&engine, ann, publish, &json!({ "id": shelf })).await["errors"].is_null());
+        let id = share(&engine, ben, ann, &bait).await;
+        let import = "mutation($share: ID!, $to: ID!) {
+            importShare(input: { shareId: $share, collectionId: $to }) { collection { artifactCount } }
+          }";
+        let refused = ask_json(&engine, ann, import, &json!({ "share": id, "to": shelf })).await;
+        assert_eq!(code(&refused), "CONFLICT", "{backend:?} {refused}");
+        let query = "query($id: ID!) { artifact(id: $id) { name } }";
+        let seen = ask_json(&engine, Viewer::ANONYMOUS, query, &json!({ "id": own })).await;
+        assert_eq!(seen["data"]["artifact"], Value::Null);
+        let private = collection(&engine, ann, "private", &[]).await;
+        let imported = ask_json(&engine, ann, import, &json!({ "share": id, "to": private })).await;
+        assert_eq!(imported["data"]["importShare"]["collection"]["artifactCount"], 1, "{imported}");
     }
 }
 

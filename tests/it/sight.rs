@@ -32,7 +32,7 @@ const REACHED: &[(&str, &str)] = &[
     ("collection/delete", LOCKED),
     ("collection/free_name", OWN),
     ("collection/held_artifacts", "a table for those two"),
-    ("collection/holding", "locks what holds artifacts that are to be deleted, and tells only of what was"),
+    ("collection/Members", "is a condition on members of a collection that is seen"),
     ("collection/keeps_all", LOCKED),
     ("collection/live_counts", SEEN),
     ("collection/repair_counts", "the server's own work"),
@@ -94,8 +94,10 @@ fn name(item: &str) -> String {
             return word(&line[skip..]);
         }
     }
-    if let Some(list) = line.strip_prefix("impl List for ") {
-        return word(list);
+    for start in ["impl List for ", "impl "] {
+        if let Some(of) = line.strip_prefix(start) {
+            return word(of);
+        }
     }
     word(line.trim_start_matches("pub "))
 }

@@ -95,8 +95,8 @@ struct CreateArtifactsInput {
     /// At most 1,000.
     artifacts: Vec<CreateArtifactInput>,
     /// What becomes of the others when one is refused.
-    #[graphql(default)]
-    mode: BatchMode,
+    #[graphql(default_with = "Some(BatchMode::Atomic)")]
+    mode: Option<BatchMode>,
 }
 
 /// Artifacts to change.
@@ -105,8 +105,8 @@ struct UpdateArtifactsInput {
     /// At most 1,000.
     artifacts: Vec<UpdateArtifactInput>,
     /// What becomes of the others when one is refused.
-    #[graphql(default)]
-    mode: BatchMode,
+    #[graphql(default_with = "Some(BatchMode::Atomic)")]
+    mode: Option<BatchMode>,
 }
 
 /// Artifacts to delete.
@@ -115,8 +115,8 @@ struct DeleteArtifactsInput {
     /// At most 1,000.
     ids: Vec<ID>,
     /// What becomes of the others when one is refused.
-    #[graphql(default)]
-    mode: BatchMode,
+    #[graphql(default_with = "Some(BatchMode::Atomic)")]
+    mode: Option<BatchMode>,
 }
 
 /// Declares the root fields that write artifacts.
@@ -169,7 +169,7 @@ pub fn declare_mutations(fields: &mut Fields<'_, '_, Mutation>) {
     }
 }
 
-fn batch(write: &mut Write<'_>, mut written: Outcomes, mode: BatchMode) -> ArtifactBatchPayload {
+fn batch(write: &mut Write<'_>, mut written: Outcomes, mode: Option<BatchMode>) -> ArtifactBatchPayload {
     if written.abort(mode) {
         write.discard();
     }
@@ -484,6 +484,10 @@ fn may_change(found: Option<&Current>) -> Result<&Current> {
 /// Changes artifacts, of each the fields that are named.
 async fn update(write: &mut Write<'_>, inputs: &[UpdateArtifactInput]) -> Result<Outcomes> {
     let mut items: Vec<Result<(Uuid, Named)>> = inputs.iter().map(UpdateArtifactInput::checked).collect();
+    let hidden: Vec<Uuid> = items.iter().flatten().filter(|(_, named)| named.hides()).map(|(id, _)| *id).collect();
+    if !hidden.is_empty() && write.viewer().user.is_some() {
+        collection::lock_holders(write, &hidden).await?;
+    }
     let current = current(write, items.iter().flatten().map(|(id, _)| *id).collect()).await?;
     let mut seen = HashSet::new();
     for (item, input) in items.iter_mut().zip(inputs) {
@@ -564,7 +568,8 @@ async fn refuse_taken_names(
 /// Deletes artifacts, each with the revision that is expected.
 async fn delete(write: &mut Write<'_>, given: &[(ID, Option<i64>)]) -> Result<Outcomes> {
     let mut items: Vec<Result<Uuid>> = given.iter().map(|(id, _)| input::id(PREFIX, "id", id)).collect();
-    let left = collection::holding(write, items.iter().flatten().copied().collect()).await?;
+    let named: Vec<Uuid> = items.iter().flatten().copied().collect();
+    let left = collection::holding(write, &named).await?;
     let current = current(write, items.iter().flatten().copied().collect()).await?;
     let mut seen = HashSet::new();
     for (item, (_, expected)) in items.iter_mut().zip(given) {

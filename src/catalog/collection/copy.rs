@@ -54,7 +54,7 @@ async fn original(write: &mut Write<'_>, id: Uuid) -> Result<Original> {
     let mut sql = write.sql();
     sql.push("select c.name, c.description, c.kind, c.color from collections c where c.id = ").bind(Arg::Id(id));
     sight::collections(Reach::Known, &mut sql);
-    sql.either("", " for update");
+    sql.either("", " for share");
     let found = write
         .fetch_with("collections.lock", sql, |row| {
             Ok((row.next()?, row.next_or_null()?, row.next_or_null()?, row.next_or_null()?))

@@ -34,8 +34,8 @@ pub use lists::{AllCollectionsArguments, CollectionsArguments, CollectionsOfArti
 use relations::{ArtifactCount, GroupCount};
 pub use relations::{CollectionById, CollectionOfGroup, kept_counts};
 pub use write::{
-    CollectionPayload, Locked, MAY_BE_HELD, add_members, declare_mutations, have_lost, holding, lock, lock_one,
-    take_over, withdraw, write_withdrawal,
+    CollectionPayload, Locked, MAY_BE_HELD, add_members, declare_mutations, have_lost, holding, lock, lock_holders,
+    lock_one, take_over, withdraw, write_withdrawal,
 };
 
 /// Prefix of the ids of collections.

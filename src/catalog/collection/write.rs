@@ -44,8 +44,8 @@ struct CreateCollectionInput {
     /// Its colour, as `#rrggbb`.
     color: MaybeUndefined<String>,
     /// Who may see it, and with it the artifacts it holds.
-    #[graphql(default_with = "Visibility::Private")]
-    visibility: Visibility,
+    #[graphql(default_with = "Some(Visibility::Private)")]
+    visibility: Option<Visibility>,
     /// The artifacts it holds, in their order.
     artifact_ids: Option<Vec<ID>>,
 }
@@ -341,19 +341,33 @@ async fn touch(write: &mut Write<'_>, ids: &[Uuid]) -> Result<()> {
     Ok(())
 }
 
-/// Locks the collections that hold one of the artifacts, and returns which holds which. Two statements.
+/// Locks the collections that hold one of the artifacts, as far as whoever writes may change these, and returns which
+/// holds which. Two statements.
 ///
 /// # Errors
 /// Those of the statements.
-pub async fn holding(write: &mut Write<'_>, artifacts: Vec<Uuid>) -> Result<Vec<(Uuid, Uuid)>> {
-    let mut sql = write.sql();
-    sql.push("select c.id from collections c where c.id in (select m.collection_id from collection_artifacts m where m.artifact_id");
-    sql.in_ids(&artifacts).push(") order by c.id").either("", " for update");
-    write.fetch::<Uuid>("collections.lock", sql).await?;
+pub async fn holding(write: &mut Write<'_>, artifacts: &[Uuid]) -> Result<Vec<(Uuid, Uuid)>> {
+    lock_holders(write, artifacts).await?;
     let mut sql = write.sql();
     sql.push("select m.collection_id, m.artifact_id from collection_artifacts m where m.artifact_id");
-    sql.in_ids(&artifacts);
+    sql.in_ids(artifacts);
+    sight::own_artifact("m.artifact_id", &mut sql);
     write.fetch("collection_artifacts.of_artifacts", sql).await
+}
+
+/// Locks the collections that hold one of the artifacts, as far as whoever writes may change these: before the artifacts,
+/// as all who lock both do. One statement.
+///
+/// # Errors
+/// That of the statement.
+pub async fn lock_holders(write: &mut Write<'_>, artifacts: &[Uuid]) -> Result<()> {
+    let mut sql = write.sql();
+    sql.push("select c.id from collections c where c.id in (select m.collection_id from collection_artifacts m where m.artifact_id");
+    sql.in_ids(artifacts);
+    sight::own_artifact("m.artifact_id", &mut sql);
+    sql.push(") order by c.id").either("", " for update");
+    write.fetch::<Uuid>("collections.lock", sql).await?;
+    Ok(())
 }
 
 /// Counts and tells that collections have lost artifacts that were deleted. One statement.
@@ -395,7 +409,7 @@ async fn create(write: &mut Write<'_>, input: &CreateCollectionInput) -> Result<
         input::text("description", &input.description)?,
         input::text("kind", &input.kind)?,
         input::color("color", &input.color)?,
-        Cell::Text(input.visibility.as_str().to_owned()),
+        Cell::Text(input.visibility.unwrap_or(Visibility::Private).as_str().to_owned()),
     ];
     insert(write, id, values).await?;
     let members: Vec<_> = artifacts.iter().map(|artifact| (id, *artifact)).collect();
@@ -571,6 +585,22 @@ pub(super) enum Members<'m> {
     OfGroup(Uuid),
 }
 
+impl Members<'_> {
+    /// Writes the condition on the membership under the alias `m`, after ` and `.
+    fn write(self, sql: &mut Sql) {
+        match self {
+            Self::All => {}
+            Self::These(artifacts) => {
+                sql.push(" and m.artifact_id").in_ids(artifacts);
+            }
+            Self::OfGroup(group) => {
+                sql.push(" and m.artifact_id in (select g.artifact_id from group_artifacts g where g.group_id = ");
+                sql.bind(Arg::Id(group)).push(")");
+            }
+        }
+    }
+}
+
 /// Copies members from one collection to the end of another, with notes, states and order. Returns
 /// those that the other did not hold.
 ///
@@ -593,8 +623,10 @@ pub(super) async fn copy_members(
     sql.push(" from collection_artifacts m");
     if write.viewer().user.is_some() {
         let which = |sql: &mut Sql| {
-            sql.push(" in (select h.artifact_id from collection_artifacts h where h.collection_id = ");
-            sql.bind(Arg::Id(from)).push(")");
+            sql.push(" in (select m.artifact_id from collection_artifacts m where m.collection_id = ");
+            sql.bind(Arg::Id(from));
+            members.write(sql);
+            sql.push(")");
         };
         sql.push(" join ");
         held_artifacts(which, &mut sql);
@@ -602,16 +634,7 @@ pub(super) async fn copy_members(
         sql.push(" and ").push(MAY_BE_HELD);
     }
     sql.push(" where m.collection_id = ").bind(Arg::Id(from));
-    match members {
-        Members::All => {}
-        Members::These(artifacts) => {
-            sql.push(" and m.artifact_id").in_ids(artifacts);
-        }
-        Members::OfGroup(group) => {
-            sql.push(" and m.artifact_id in (select g.artifact_id from group_artifacts g where g.group_id = ");
-            sql.bind(Arg::Id(group)).push(")");
-        }
-    }
+    members.write(&mut sql);
     sql.push(" and not exists (select 1 from collection_artifacts o where o.artifact_id = m.artifact_id and o.collection_id = ");
     sql.bind(Arg::Id(to)).push(") on conflict do nothing returning artifact_id");
     write.fetch("collection_artifacts.copy", sql).await

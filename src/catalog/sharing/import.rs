@@ -45,7 +45,7 @@ pub(super) async fn import(write: &mut Write<'_>, input: &ImportShareInput) -> R
     let target = write.fetch_with("shares.target", sql, Target::read).await?.into_iter().next();
     let target = target.ok_or_else(|| input::not_found("share", "shareId"))?;
     let artifacts = shared(write, target, collection).await?;
-    let held = copy(write, &artifacts).await?;
+    let held = copy(write, collection, &artifacts).await?;
     let of = |shared: &Shared| match shared.copy {
         None => Some(shared.original),
         Some(_) => held.get(&shared.original).copied(),
@@ -79,7 +79,10 @@ async fn shared(write: &mut Write<'_>, target: Target, collection: Uuid) -> Resu
 }
 
 /// Copies those that need it, with their tags, and returns the viewer's artifact for each original. Three statements.
-async fn copy(write: &mut Write<'_>, artifacts: &[Shared]) -> Result<HashMap<Uuid, Uuid>> {
+///
+/// # Errors
+/// `CONFLICT` where the viewer has an artifact of this type and name that would be seen by more people than before.
+async fn copy(write: &mut Write<'_>, collection: Uuid, artifacts: &[Shared]) -> Result<HashMap<Uuid, Uuid>> {
     const COLUMNS: &[(&str, CellType)] = &[("original", Id), ("copy", Id)];
     let rows: Vec<Vec<Cell>> =
         artifacts.iter().filter_map(|shared| Some(vec![Cell::Id(shared.original), Cell::Id(shared.copy?)])).collect();
@@ -103,12 +106,20 @@ async fn copy(write: &mut Write<'_>, artifacts: &[Shared]) -> Result<HashMap<Uui
     sql.push(" r join artifacts a on a.id = r.copy join artifact_tags l on l.artifact_id = r.original where true");
     sql.push(" on conflict do nothing");
     write.execute("artifact_tags.copy", sql).await?;
-    for id in made {
-        write.announce(&Change::of(ChangeKind::Created, artifact::PREFIX, id));
+    for id in &made {
+        write.announce(&Change::of(ChangeKind::Created, artifact::PREFIX, *id));
     }
     let mut sql = write.sql();
-    sql.push("select r.original, o.id from ").row_table(COLUMNS, &rows);
+    sql.push("select r.original, o.id, cast(case when c.visibility <> 'PRIVATE' and o.visibility <> 'PUBLIC' and not ");
+    sql.push("exists (select 1 from collection_artifacts m where m.collection_id = c.id and m.artifact_id = o.id) ");
+    sql.push("then 1 else 0 end as bigint) from ").row_table(COLUMNS, &rows);
     sql.push(" r join artifacts a on a.id = r.original join artifacts o on o.type = a.type and o.name = a.name ");
-    sql.push("and o.owner_id = ").bind(Arg::OptionalId(owner));
-    Ok(write.fetch::<(Uuid, Uuid)>("artifacts.copies", sql).await?.into_iter().collect())
+    sql.push("and o.owner_id = ").bind(Arg::OptionalId(owner)).push(" join collections c on c.id = ");
+    sql.bind(Arg::Id(collection));
+    let found = write.fetch::<(Uuid, Uuid, i64)>("artifacts.copies", sql).await?;
+    if found.iter().any(|(_, own, would_show)| *would_show == 1 && !made.contains(own)) {
+        let message = "you have an artifact of the same type and name that is not public: importing would show it";
+        return Err(Error::new(Code::Conflict, message).in_field("collectionId"));
+    }
+    Ok(found.into_iter().map(|(original, own, _)| (original, own)).collect())
 }

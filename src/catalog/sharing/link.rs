@@ -134,10 +134,13 @@ relation! {
 }
 
 relation! {
-    /// What links lead to, by the hash of their tokens: as long as they are good.
-    LinkByHash("Query.shared"): String => Option<ShareLink>, rows of ShareLink;
+    /// Links and what they lead to, by the hash of their tokens: as long as they are good. One statement for both.
+    LinkByHash("Query.shared"): String => Option<(ShareLink, Shareable)>, rows of (ShareLink, Shareable);
     |keys, sql| {
-        sql.push("select l.hash, ").push(COLUMNS).push(" from share_links l where l.hash").in_texts(keys);
+        sql.push("select l.hash, ").push(COLUMNS);
+        Shareable::columns(sql);
+        sql.push(" from share_links l left join artifacts a on a.id = l.artifact_id ");
+        sql.push("left join collections c on c.id = l.collection_id where l.hash").in_texts(keys);
         sql.push(" and l.revoked_at is null and (l.expires_at is null or l.expires_at > ").bind(Arg::Time(Time::now()));
         sql.push(")");
     }
@@ -154,8 +157,8 @@ pub fn declare_root(fields: &mut Fields<'_, '_, Query>) {
                 // What cannot be a token takes the same way as one that is not known.
                 let hash = LinkToken::hash_of(&args.token);
                 let links = node.context().rounds.load(LinkByHash, vec![hash; views.len()]).await?;
-                let view = |(link, views): (Option<ShareLink>, super::Views)| {
-                    link.map(|link| SharedView { seen: views.count(link.id), link })
+                let view = |(found, views): (Option<(ShareLink, Shareable)>, super::Views)| {
+                    found.map(|(link, target)| SharedView { seen: views.count(link.id), link, target })
                 };
                 Ok(links.into_iter().zip(views).map(view).collect())
             })
@@ -171,9 +174,10 @@ struct ByToken {
 }
 
 /// What a link leads to, once it was opened.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 struct SharedView {
     link: ShareLink,
+    target: Shareable,
     /// Views that are not in the database yet, this one among them.
     seen: i64,
 }
@@ -188,10 +192,7 @@ impl Object for SharedView {
             /// What a link leads to.
             type;
             /// The artifact or the collection, with all that can be seen of it.
-            target => column::<NoArguments, Shareable>(|views, _, node| Box::pin(async move {
-                let targets: Vec<Target> = views.iter().map(|view| view.link.target).collect();
-                load_targets(node.context(), &targets).await
-            }));
+            target => compute::<NoArguments, _>(|view, _, _| Ok(view.target.clone()));
             /// How often the link was opened, this time too; other nodes' views of the last second may be missing.
             viewCount => value(|view: &SharedView| view.link.view_count + view.seen);
             /// When the link ends; null is never.

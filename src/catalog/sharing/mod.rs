@@ -115,14 +115,23 @@ relation! {
     /// What was shared, of either kind: one statement, whatever was. Who sees the link or the share sees what it leads to.
     TargetOfShare("Shareable"): Uuid => Option<Shareable>, rows of Shareable;
     |keys, sql| {
-        sql.push("select k.id, cast(case when a.id is null then 1 else 0 end as bigint), ").push(artifact::COLUMNS);
-        sql.push(", ").push(collection::COLUMNS).push(" from ").id_table(keys);
-        sql.push(" k left join artifacts a on a.id = k.id left join collections c on c.id = k.id ");
+        sql.push("select k.id");
+        Shareable::columns(sql);
+        sql.push(" from ").id_table(keys).push(" k left join artifacts a on a.id = k.id left join collections c on c.id = k.id ");
         sql.push("where a.id is not null or c.id is not null");
     }
 }
 
-/// Which of the two, the columns of an artifact, and those of a collection.
+impl Shareable {
+    /// Writes its columns, each after a comma, of an artifact `a` and a collection `c`, of which one is there: which of the
+    /// two, and the columns of both.
+    fn columns(sql: &mut Sql) {
+        sql.push(", cast(case when a.id is null then 1 else 0 end as bigint), ").push(artifact::COLUMNS);
+        sql.push(", ").push(collection::COLUMNS);
+    }
+}
+
+/// As [`Shareable::columns`] writes them.
 impl Record for Shareable {
     fn read(row: &mut Row<'_>) -> sqlx::Result<Self> {
         if row.next::<i64>()? == 0 {

@@ -34,22 +34,33 @@ impl Views {
     /// # Errors
     /// That of the database.
     pub async fn flush(&self, db: &Db) -> Result<()> {
-        let views: Vec<(Uuid, i64)> = std::mem::take(&mut *self.waiting()).into_iter().collect();
-        if views.is_empty() {
+        let taken = std::mem::take(&mut *self.waiting());
+        if taken.is_empty() {
             return Ok(());
         }
-        let written = write(db, &views).await;
-        if written.is_err() {
-            let mut waiting = self.waiting();
-            for (link, count) in views {
-                *waiting.entry(link).or_default() += count;
-            }
-        }
-        written
+        let mut taken = Taken { views: self, counts: taken.into_iter().collect() };
+        write(db, &taken.counts).await?;
+        taken.counts.clear();
+        Ok(())
     }
 
     fn waiting(&self) -> MutexGuard<'_, HashMap<Uuid, i64>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Counts that are being written; what is left of them waits again.
+struct Taken<'v> {
+    views: &'v Views,
+    counts: Vec<(Uuid, i64)>,
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        let mut waiting = self.views.waiting();
+        for (link, count) in self.counts.drain(..) {
+            *waiting.entry(link).or_default() += count;
+        }
     }
 }
 

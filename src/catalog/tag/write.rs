@@ -170,7 +170,8 @@ async fn untag(write: &mut Write<'_>, input: &TagArtifactsInput) -> Result<Artif
     let there = lock_artifacts(write, &artifacts).await?;
     let ids: Vec<Uuid> = known(write, &rows(tags.iter())).await?.into_values().collect();
     let mut sql = write.sql();
-    sql.push("delete from artifact_tags where artifact_id").in_ids(&artifacts).push(" and tag_id").in_ids(&ids);
+    let own: Vec<Uuid> = there.iter().copied().collect();
+    sql.push("delete from artifact_tags where artifact_id").in_ids(&own).push(" and tag_id").in_ids(&ids);
     sql.push(" returning artifact_id");
     let changed = write.fetch::<Uuid>("artifact_tags.delete", sql).await?.into_iter().collect();
     finish(write, artifacts, &there, &changed).await
