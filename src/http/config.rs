@@ -57,6 +57,9 @@ pub struct Config {
     pub executing: usize,
     /// Clients that follow at once, over a WebSocket or by Server-Sent Events; more are answered OVERLOADED. Default 1000.
     pub followers: usize,
+    /// Of them, those of one account, or of one address without a token; more are answered LIMIT_EXCEEDED. The user of a
+    /// server without accounts may have all. Default 100.
+    pub followers_each: u32,
     /// Operations of one WebSocket at once; more are refused with LIMIT_EXCEEDED. Default 100.
     pub socket_operations: usize,
     /// Requests of one account a second, or of one address without a token; more are answered LIMIT_EXCEEDED with
@@ -102,6 +105,7 @@ impl Default for Config {
             connections: 10_000,
             executing: 512,
             followers: 1_000,
+            followers_each: 100,
             socket_operations: 100,
             rate_per_second: 100,
             rate_burst: 1_000,

@@ -10,7 +10,7 @@ use axum::response::{
 };
 use futures_util::{StreamExt, stream};
 
-use super::{Site, access, graphql::follow, refusal::Refusal};
+use super::{Site, access, graphql::follow, rate::Peer, refusal::Refusal};
 use crate::graphql::Request;
 
 /// How often a client and what is between are told that the connection is in use.
@@ -24,9 +24,11 @@ pub(super) async fn answer(
     site: &Site,
     request: Request,
     token: Option<String>,
+    peer: Option<Peer>,
     id: &str,
 ) -> Result<Response, Refusal> {
     let viewer = request.viewer;
+    let following = site.inner.rate.follow(viewer, peer)?;
     let place = site.inner.followers.clone().try_acquire_owned().map_err(|_| Refusal::overloaded())?;
     let responses = match follow(site, request, id).await {
         Ok(responses) => responses,
@@ -38,7 +40,7 @@ pub(super) async fn answer(
         Ok::<_, Infallible>(Event::default().event("next").data(body))
     });
     let complete = stream::once(async move {
-        drop(place);
+        drop((place, following));
         // With no data at all a browser would not tell of it.
         Ok(Event::default().event("complete").data("{}"))
     });

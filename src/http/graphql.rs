@@ -89,7 +89,7 @@ async fn follow_by_events(site: &Site, parts: &Parts, body: Body, id: &str) -> R
         let request = parameters::from_json(viewer, &received.bytes, config.draft_status_codes)?;
         crate::graphql::Request { wants_report: wants_report(site, parts), ..request }
     };
-    events::answer(site, request, token.map(str::to_owned), id).await
+    events::answer(site, request, token.map(str::to_owned), parts.extensions.get().copied(), id).await
 }
 
 /// The responses to an operation that is followed, within `http.request_timeout` from the asking to the following.

@@ -1,8 +1,12 @@
 //! How often one who asks may ask.
 use std::{
+    collections::HashMap,
     net::{IpAddr, Ipv6Addr},
     num::NonZeroU32,
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use axum::http::StatusCode;
@@ -30,6 +34,27 @@ enum Who {
 pub(super) struct Rate {
     limiter: Option<DefaultKeyedRateLimiter<Who>>,
     asked: AtomicUsize,
+    followers: Arc<Mutex<HashMap<Who, u32>>>,
+    followers_max: u32,
+}
+
+/// A place among those who follow, given back when dropped. The user of a server without accounts needs none.
+pub(super) struct Following {
+    who: Option<Who>,
+    followers: Arc<Mutex<HashMap<Who, u32>>>,
+}
+
+impl Drop for Following {
+    fn drop(&mut self) {
+        let Some(who) = self.who else { return };
+        let mut followers = self.followers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = followers.get_mut(&who) {
+            *count -= 1;
+            if *count == 0 {
+                followers.remove(&who);
+            }
+        }
+    }
 }
 
 impl Rate {
@@ -38,7 +63,30 @@ impl Rate {
             let burst = NonZeroU32::new(config.rate_burst).unwrap_or(per_second);
             Quota::per_second(per_second).allow_burst(burst)
         });
-        Self { limiter: quota.map(RateLimiter::keyed), asked: AtomicUsize::new(0) }
+        Self {
+            limiter: quota.map(RateLimiter::keyed),
+            asked: AtomicUsize::new(0),
+            followers: Arc::default(),
+            followers_max: config.followers_each,
+        }
+    }
+
+    /// Takes a place among those who follow.
+    ///
+    /// # Errors
+    /// 429 where this one has too many already.
+    pub(super) fn follow(&self, viewer: Viewer, peer: Option<Peer>) -> Result<Following, Refusal> {
+        let (who, followers) = (who(viewer, peer), self.followers.clone());
+        if let Some(who) = who {
+            let mut counts = followers.lock().unwrap_or_else(PoisonError::into_inner);
+            let count = counts.entry(who).or_default();
+            if *count >= self.followers_max {
+                let message = "too many followed at once: end another, or follow more over one socket";
+                return Err(Refusal::new(StatusCode::TOO_MANY_REQUESTS, Code::LimitExceeded, message));
+            }
+            *count += 1;
+        }
+        Ok(Following { who, followers })
     }
 
     /// Counts a request.
@@ -47,11 +95,7 @@ impl Rate {
     /// 429 where it is one too many, with the seconds after which the next one is not.
     pub(super) fn check(&self, viewer: Viewer, peer: Option<Peer>) -> Result<(), Refusal> {
         let Some(limiter) = &self.limiter else { return Ok(()) };
-        let who = match (viewer.user, viewer.scope, peer) {
-            (Some(user), ..) => Who::Account(user),
-            (None, None, Some(Peer(address))) => Who::Address(network(address)),
-            _ => return Ok(()),
-        };
+        let Some(who) = who(viewer, peer) else { return Ok(()) };
         if self.asked.fetch_add(1, Ordering::Relaxed).is_multiple_of(FORGET_EVERY) {
             limiter.retain_recent();
         }
@@ -60,6 +104,15 @@ impl Rate {
             let message = "too many requests: wait as long as Retry-After says, and ask for more at once";
             Refusal::new(StatusCode::TOO_MANY_REQUESTS, Code::LimitExceeded, message).after(wait as u64)
         })
+    }
+}
+
+/// Who asks, unless it is the user of a server without accounts.
+fn who(viewer: Viewer, peer: Option<Peer>) -> Option<Who> {
+    match (viewer.user, viewer.scope, peer) {
+        (Some(user), ..) => Some(Who::Account(user)),
+        (None, None, Some(Peer(address))) => Some(Who::Address(network(address))),
+        _ => None,
     }
 }
 
@@ -96,6 +149,14 @@ mod tests {
         assert!(rate.check(Viewer::ANONYMOUS, peer("2001:db8::ffff:2")).is_err(), "the same network");
         assert!(rate.check(Viewer::ANONYMOUS, peer("::ffff:192.0.2.1")).is_err(), "the same address");
         assert!((0..100).all(|_| rate.check(Viewer::LOCAL, peer("127.0.0.1")).is_ok()));
+        let one = Rate::new(&Config { followers_each: 1, ..Config::default() });
+        let first = one.follow(account(1), None).ok();
+        assert!(first.is_some() && one.follow(account(1), None).is_err());
+        assert!(one.follow(Viewer::ANONYMOUS, peer("192.0.2.1")).is_ok());
+        drop(first);
+        assert!(one.follow(account(1), None).is_ok());
+        let all: Vec<_> = (0..9).map(|_| one.follow(Viewer::LOCAL, peer("127.0.0.1"))).collect();
+        assert!(all.iter().all(Result::is_ok));
         let unlimited = Rate::new(&Config { rate_per_second: 0, ..Config::default() });
         assert!((0..10_000).all(|_| unlimited.check(account(1), None).is_ok()));
     }

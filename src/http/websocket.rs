@@ -23,7 +23,13 @@ use tokio_stream::StreamMap;
 use tracing::debug;
 
 use super::{
-    Site, access, frame::RequestId, graphql::follow, negotiation::MediaType, parameters, rate::Peer, refusal::Refusal,
+    Site, access,
+    frame::RequestId,
+    graphql::follow,
+    negotiation::MediaType,
+    parameters,
+    rate::{Following, Peer},
+    refusal::Refusal,
 };
 use crate::{access::Viewer, error::Code, graphql};
 
@@ -58,6 +64,13 @@ pub(super) async fn open(
         Ok(token) => token.map(str::to_owned),
         Err(refusal) => return refusal.into_response(MediaType::Json),
     };
+    let peer = peer.map(|peer| peer.0);
+    // Until the first message, whoever has no token is nobody known.
+    let viewer = site.inner.access.viewer(token.as_deref()).await.unwrap_or(Viewer::ANONYMOUS);
+    let following = match site.inner.rate.follow(viewer, peer) {
+        Ok(following) => following,
+        Err(refusal) => return refusal.into_response(MediaType::Json),
+    };
     let Ok(place) = site.inner.followers.clone().try_acquire_owned() else {
         return Refusal::overloaded().into_response(MediaType::Json);
     };
@@ -66,7 +79,7 @@ pub(super) async fn open(
         .max_message_size(max)
         .max_frame_size(max)
         .on_upgrade(async move |socket| {
-            converse(&site, &id.0, peer.map(|peer| peer.0), token, socket).await;
+            converse(&site, &id.0, (peer, following), token, socket).await;
             drop(place);
         })
         .into_response()
@@ -124,6 +137,8 @@ struct Socket<'s> {
     /// The id of the request that opened it.
     id: &'s str,
     peer: Option<Peer>,
+    /// The place of whoever it is.
+    following: Following,
     socket: WebSocket,
     /// From the request that opened it, or from its first message.
     token: Option<String>,
@@ -132,8 +147,14 @@ struct Socket<'s> {
     operations: StreamMap<String, Operation>,
 }
 
-async fn converse(site: &Site, id: &str, peer: Option<Peer>, token: Option<String>, socket: WebSocket) {
-    let mut socket = Socket { site, id, peer, socket, token, viewer: None, operations: StreamMap::new() };
+async fn converse(
+    site: &Site,
+    id: &str,
+    (peer, following): (Option<Peer>, Following),
+    token: Option<String>,
+    socket: WebSocket,
+) {
+    let mut socket = Socket { site, id, peer, following, socket, token, viewer: None, operations: StreamMap::new() };
     let closing = socket.run().await.unwrap_or_else(|closing| closing);
     if let Closing::With(code, reason) = closing {
         debug!(code, reason, "a socket was closed");
@@ -218,7 +239,11 @@ impl Socket<'_> {
             self.token = Some(token.to_owned());
         }
         match self.site.inner.access.viewer(self.token.as_deref()).await {
-            Ok(viewer) => self.viewer = Some(viewer),
+            Ok(viewer) => {
+                let full = |_| Closing::with(1013, "too many followed at once: end another");
+                self.following = self.site.inner.rate.follow(viewer, self.peer).map_err(full)?;
+                self.viewer = Some(viewer);
+            }
             Err(error) if error.code == Code::Unauthenticated => return Err(Closing::with(4403, "Forbidden")),
             Err(_) => return Err(Closing::with(1013, "the server cannot tell whose the token is: try again")),
         }

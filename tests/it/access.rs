@@ -135,6 +135,65 @@ async fn who_follows_is_left_when_the_token_is_revoked() {
     app.stop().await;
 }
 
+/// A key that was made for this test alone.
+const KEY: &[u8] = include_bytes!("../../src/access/jwt/ed.der");
+
+fn issued(claims: &Value) -> String {
+    use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
+    let header = Header { kid: Some("one".to_owned()), ..Header::new(Algorithm::EdDSA) };
+    encode(&header, claims, &EncodingKey::from_ed_der(KEY)).expect("a token")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_identity_provider_vouches_for_accounts() {
+    use jsonwebtoken::{Algorithm, EncodingKey, jwk::Jwk};
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("keys.json");
+    let key = Jwk::from_encoding_key(&EncodingKey::from_ed_der(KEY), Algorithm::EdDSA).expect("a key");
+    let mut key = serde_json::to_value(key).expect("JSON");
+    key["kid"] = json!("one");
+    std::fs::write(&path, json!({ "keys": [key] }).to_string()).expect("a file");
+    let end = Time::now().0 / 1_000_000 + 600;
+    let claims = |subject: &str, name: &str, scope: &str| {
+        json!({ "iss": "https://login.example", "aud": "gatherum", "sub": subject, "exp": end,
+                "preferred_username": name, "scope": scope })
+    };
+    for backend in Backend::all().await {
+        let app = TestApp::start(backend, |config| {
+            config.access.jwt_issuer = Some("https://login.example".to_owned());
+            config.access.jwt_audience = Some("gatherum".to_owned());
+            config.access.jwt_keys = Some(path.display().to_string());
+        })
+        .await;
+        let who = async |token: &str| -> Value {
+            let request = app.post(&json!({ "query": "{ viewer { user { id name } scopes } }" }));
+            let answer = request.header("authorization", format!("Bearer {token}")).send().await.expect("an answer");
+            answer.json::<Value>().await.expect("JSON")["data"]["viewer"].clone()
+        };
+        assert_eq!(ask(&app, None, WRITE).await, (401, json!("UNAUTHENTICATED")), "there may be accounts at any time");
+        let ann = who(&issued(&claims("1", "Ann", "gatherum:write"))).await;
+        assert_eq!((&ann["user"]["name"], &ann["scopes"]), (&json!("Ann"), &json!(["READ", "WRITE"])), "{backend:?}");
+        // It is known by its subject, whatever it is called, and another with its name is another.
+        let renamed = who(&issued(&claims("1", "Anna", "gatherum:admin"))).await;
+        assert_eq!((&renamed["user"], &renamed["scopes"][2]), (&ann["user"], &json!("ADMIN")));
+        let other = who(&issued(&claims("2", "Ann", ""))).await;
+        assert_ne!(other["user"]["id"], ann["user"]["id"]);
+        assert!(other["user"]["name"].as_str().expect("a name").starts_with("Ann ("), "{other}");
+        assert_eq!(ask(&app, Some(&issued(&claims("2", "Ann", ""))), WRITE).await, (403, json!("FORBIDDEN")));
+        let mut expired = claims("1", "Ann", "gatherum:admin");
+        expired["exp"] = json!(end - 900);
+        for wrong in [issued(&expired), issued(&claims("1", "Ann", ""))[..40].to_owned(), "a.b.c".to_owned()] {
+            assert_eq!(ask(&app, Some(&wrong), READ).await, (401, json!("UNAUTHENTICATED")), "{wrong}");
+        }
+        // What the server gave is taken beside.
+        let accounts = Accounts::new(app.db());
+        accounts.add("Ben").await.expect("an account");
+        let (_, token) = accounts.create_token("Ben", Scope::Read, None).await.expect("a token");
+        assert_eq!(who(token.reveal()).await["user"]["name"], "Ben");
+        app.stop().await;
+    }
+}
+
 #[test]
 fn accounts_and_tokens_are_made_and_ended_by_commands() {
     let sandbox = Sandbox::new();
