@@ -172,6 +172,10 @@ impl Access for Accounts {
     async fn viewer(&self, token: Option<&str>) -> error::Result<Viewer> {
         Accounts::viewer(self, token).await
     }
+
+    fn is_known(&self, token: &str) -> bool {
+        Accounts::is_known(self, token)
+    }
 }
 
 struct DbHealth(Db);

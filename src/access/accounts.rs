@@ -122,6 +122,11 @@ impl Accounts {
         }
     }
 
+    /// Whether the token was found to be valid, however long ago.
+    pub fn is_known(&self, token: &str) -> bool {
+        self.known.peek(&token::digest(token)).is_some_and(|known| known.viewer.is_some())
+    }
+
     /// Whether there is an account, or may be at any time by the word of an identity provider. Asks the database once a second until there is.
     ///
     /// # Errors

@@ -4,7 +4,7 @@ use std::time::Duration;
 use axum::http::{HeaderMap, StatusCode, header};
 use tracing::error;
 
-use super::{Site, refusal::Refusal};
+use super::{Site, rate::Peer, refusal::Refusal};
 use crate::{
     access::Viewer,
     error::{Code, Error, Result},
@@ -18,6 +18,9 @@ pub trait Access: Send + Sync {
     /// # Errors
     /// `UNAUTHENTICATED` for a token that is not valid, and for none where one is needed.
     async fn viewer(&self, token: Option<&str>) -> Result<Viewer>;
+
+    /// Whether the token was found to be valid before, so that it is not one of many that are tried.
+    fn is_known(&self, token: &str) -> bool;
 }
 
 /// How often it is asked whether whoever follows still may.
@@ -26,8 +29,15 @@ pub(super) const ASK_EVERY: Duration = Duration::from_secs(2);
 /// Whose the request with this token is, or without one.
 ///
 /// # Errors
-/// 401 for a token that is not valid, and for none where one is needed.
-pub(super) async fn viewer(site: &Site, token: Option<&str>) -> std::result::Result<Viewer, Refusal> {
+/// 401 for a token that is not valid, 429 where an address tries too many.
+pub(super) async fn viewer(
+    site: &Site,
+    token: Option<&str>,
+    peer: Option<Peer>,
+) -> std::result::Result<Viewer, Refusal> {
+    if token.is_some_and(|token| !site.inner.access.is_known(token)) {
+        site.inner.rate.try_token(peer)?;
+    }
     site.inner.access.viewer(token).await.map_err(refuse)
 }
 

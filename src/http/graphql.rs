@@ -81,15 +81,16 @@ fn wants_page(site: &Site, parts: &Parts) -> bool {
 async fn follow_by_events(site: &Site, parts: &Parts, body: Body, id: &str) -> Result<Response, Refusal> {
     check_content_type(parts)?;
     let token = access::bearer(&parts.headers)?;
-    let viewer = access::viewer(site, token).await?;
-    site.inner.rate.check(viewer, parts.extensions.get().copied())?;
+    let peer = parts.extensions.get().copied();
+    let viewer = access::viewer(site, token, peer).await?;
+    site.inner.rate.check(viewer, peer)?;
     let config = site.config();
     let request = {
         let received = body::receive(body, config.body_bytes, config.body_timeout, &site.inner.bodies).await?;
         let request = parameters::from_json(viewer, &received.bytes, config.draft_status_codes)?;
         crate::graphql::Request { wants_report: wants_report(site, parts), ..request }
     };
-    events::answer(site, request, token.map(str::to_owned), parts.extensions.get().copied(), id).await
+    events::answer(site, request, token.map(str::to_owned), peer, id).await
 }
 
 /// The responses to an operation that is followed, within `http.request_timeout` from the asking to the following.
@@ -128,8 +129,9 @@ fn wants_report(site: &Site, parts: &Parts) -> bool {
 /// Checks, reads and executes a request.
 async fn exchange(site: &Site, parts: &Parts, body: Body) -> Result<Answer, Refusal> {
     check(parts)?;
-    let viewer = access::viewer(site, access::bearer(&parts.headers)?).await?;
-    site.inner.rate.check(viewer, parts.extensions.get().copied())?;
+    let peer = parts.extensions.get().copied();
+    let viewer = access::viewer(site, access::bearer(&parts.headers)?, peer).await?;
+    site.inner.rate.check(viewer, peer)?;
     let config = site.config();
     // What was received takes up room until the answer is there, because the request holds copies of it.
     let (mut request, _received) = match parts.method == Method::POST {

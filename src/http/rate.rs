@@ -1,6 +1,7 @@
 //! How often one who asks may ask.
 use std::{
     collections::HashMap,
+    hash::Hash,
     net::{IpAddr, Ipv6Addr},
     num::NonZeroU32,
     sync::{
@@ -33,6 +34,8 @@ enum Who {
 /// A bucket for each who asks. The user of a server without accounts has all of it.
 pub(super) struct Rate {
     limiter: Option<DefaultKeyedRateLimiter<Who>>,
+    /// For tokens that were not valid before.
+    tokens: Option<DefaultKeyedRateLimiter<IpAddr>>,
     asked: AtomicUsize,
     followers: Arc<Mutex<HashMap<Who, u32>>>,
     followers_max: u32,
@@ -65,10 +68,33 @@ impl Rate {
         });
         Self {
             limiter: quota.map(RateLimiter::keyed),
+            tokens: quota.map(RateLimiter::keyed),
             asked: AtomicUsize::new(0),
             followers: Arc::default(),
             followers_max: config.followers_each,
         }
+    }
+
+    /// Counts a token that was not valid before, which costs a look into the database or a signature.
+    ///
+    /// # Errors
+    /// 429 where an address tries too many.
+    pub(super) fn try_token(&self, peer: Option<Peer>) -> Result<(), Refusal> {
+        match (&self.tokens, peer) {
+            (Some(limiter), Some(Peer(address))) => self.count(limiter, &network(address)),
+            _ => Ok(()),
+        }
+    }
+
+    fn count<K: Hash + Eq + Clone>(&self, limiter: &DefaultKeyedRateLimiter<K>, key: &K) -> Result<(), Refusal> {
+        if self.asked.fetch_add(1, Ordering::Relaxed).is_multiple_of(FORGET_EVERY) {
+            limiter.retain_recent();
+        }
+        limiter.check_key(key).map_err(|early| {
+            let wait = early.wait_time_from(limiter.clock().now()).as_secs_f64().ceil().max(1.0);
+            let message = "too many requests: wait as long as Retry-After says, and ask for more at once";
+            Refusal::new(StatusCode::TOO_MANY_REQUESTS, Code::LimitExceeded, message).after(wait as u64)
+        })
     }
 
     /// Takes a place among those who follow.
@@ -95,15 +121,7 @@ impl Rate {
     /// 429 where it is one too many, with the seconds after which the next one is not.
     pub(super) fn check(&self, viewer: Viewer, peer: Option<Peer>) -> Result<(), Refusal> {
         let Some(limiter) = &self.limiter else { return Ok(()) };
-        let Some(who) = who(viewer, peer) else { return Ok(()) };
-        if self.asked.fetch_add(1, Ordering::Relaxed).is_multiple_of(FORGET_EVERY) {
-            limiter.retain_recent();
-        }
-        limiter.check_key(&who).map_err(|early| {
-            let wait = early.wait_time_from(limiter.clock().now()).as_secs_f64().ceil().max(1.0);
-            let message = "too many requests: wait as long as Retry-After says, and ask for more at once";
-            Refusal::new(StatusCode::TOO_MANY_REQUESTS, Code::LimitExceeded, message).after(wait as u64)
-        })
+        who(viewer, peer).map_or(Ok(()), |who| self.count(limiter, &who))
     }
 }
 
@@ -149,6 +167,10 @@ mod tests {
         assert!(rate.check(Viewer::ANONYMOUS, peer("2001:db8::ffff:2")).is_err(), "the same network");
         assert!(rate.check(Viewer::ANONYMOUS, peer("::ffff:192.0.2.1")).is_err(), "the same address");
         assert!((0..100).all(|_| rate.check(Viewer::LOCAL, peer("127.0.0.1")).is_ok()));
+        for _ in 0..2 {
+            assert!(rate.try_token(peer("192.0.2.9")).is_ok());
+        }
+        assert!(rate.try_token(peer("192.0.2.9")).is_err(), "no address tries many tokens");
         let one = Rate::new(&Config { followers_each: 1, ..Config::default() });
         let first = one.follow(account(1), None).ok();
         assert!(first.is_some() && one.follow(account(1), None).is_err());

@@ -92,6 +92,10 @@ impl Access for FakeAccess {
             Some(_) => Err(Error::new(Code::Unauthenticated, "the token is not valid")),
         }
     }
+
+    fn is_known(&self, token: &str) -> bool {
+        token == "valid"
+    }
 }
 
 #[async_trait::async_trait]

@@ -66,7 +66,7 @@ pub(super) async fn open(
     };
     let peer = peer.map(|peer| peer.0);
     // Until the first message, whoever has no token is nobody known.
-    let viewer = site.inner.access.viewer(token.as_deref()).await.unwrap_or(Viewer::ANONYMOUS);
+    let viewer = access::viewer(&site, token.as_deref(), peer).await.unwrap_or(Viewer::ANONYMOUS);
     let following = match site.inner.rate.follow(viewer, peer) {
         Ok(following) => following,
         Err(refusal) => return refusal.into_response(MediaType::Json),
@@ -237,6 +237,10 @@ impl Socket<'_> {
         if let Some(given) = init.unwrap_or_default().authorization {
             let token = access::of_bearer(&given).ok_or_else(|| Closing::with(4403, "Forbidden"))?;
             self.token = Some(token.to_owned());
+            if !self.site.inner.access.is_known(token) {
+                let full = |_| Closing::with(1013, "too many tokens were tried: try again later");
+                self.site.inner.rate.try_token(self.peer).map_err(full)?;
+            }
         }
         match self.site.inner.access.viewer(self.token.as_deref()).await {
             Ok(viewer) => {

@@ -135,6 +135,47 @@ async fn who_follows_is_left_when_the_token_is_revoked() {
     app.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_asks_without_end() {
+    let app = TestApp::start(Backend::Sqlite, |config| {
+        (config.http.rate_per_second, config.http.rate_burst) = (1, 20);
+    })
+    .await;
+    for _ in 0..60 {
+        assert_eq!(ask(&app, None, READ).await.0, 200, "the local user may");
+    }
+    let accounts = Accounts::new(app.db());
+    accounts.add("Ann").await.expect("an account");
+    let (_, token) = accounts.create_token("Ann", Scope::Read, None).await.expect("a token");
+    assert_eq!(ask(&app, Some(token.reveal()), READ).await.0, 200);
+    // A second gives one back: some are answered while the others are counted.
+    let count = async |token: Option<String>| {
+        let mut answers = [0; 3];
+        for _ in 0..60 {
+            let token =
+                token.clone().map_or_else(|| Token::generate().expect("random bits").reveal().to_owned(), |t| t);
+            let request = app.post(&json!({ "query": READ })).header("authorization", format!("Bearer {token}"));
+            let response = request.send().await.expect("an answer");
+            match response.status().as_u16() {
+                200 => answers[0] += 1,
+                401 => answers[1] += 1,
+                429 => {
+                    let seconds = response.headers()["retry-after"].to_str().expect("text").parse::<u32>();
+                    assert!(seconds.is_ok_and(|seconds| (1..=60).contains(&seconds)));
+                    answers[2] += 1;
+                }
+                other => panic!("{other}"),
+            }
+        }
+        answers
+    };
+    let [_, denied, refused] = count(None).await;
+    assert!((19..50).contains(&denied) && refused > 0, "{denied} tokens were looked up, {refused} were not");
+    let [answered, denied, refused] = count(Some(token.reveal().to_owned())).await;
+    assert!((15..50).contains(&answered) && denied == 0 && refused > 0, "{answered} {denied} {refused}");
+    app.stop().await;
+}
+
 /// A key that was made for this test alone.
 const KEY: &[u8] = include_bytes!("../../src/access/jwt/ed.der");
 

@@ -126,7 +126,7 @@ fn every_statement_says_whose_eyes_it_reads_with() {
                     || item.contains("fn sight(sql: &mut Sql)")
                     || item.contains("own(sql)")
                     || item.contains("conditions(sql)");
-                if TABLES.iter().any(|table| reads(table)) && !is_own {
+                if TABLES.iter().any(reads) && !is_own {
                     without.insert(format!("{folder}/{}", name(item)));
                 }
             }

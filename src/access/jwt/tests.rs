@@ -1,4 +1,8 @@
-use std::fs;
+use std::{
+    fs,
+    io::{Read, Write},
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
 use jsonwebtoken::{Algorithm as Signing, EncodingKey, crypto::sign};
 use serde_json::json;
@@ -252,6 +256,65 @@ async fn keys_are_changed_and_go_on_while_their_place_is_gone() {
     assert!(place.issuer.check(&by_rsa()).await.is_some(), "keys go on while they cannot be read");
     tokio::time::advance(GOOD_FOR).await;
     assert_eq!(place.issuer.check(&by_rsa()).await, None, "not for ever");
+}
+
+/// Answers each connection with the same bytes, and counts them.
+fn site(answer: String) -> (String, Arc<AtomicUsize>) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}/keys", listener.local_addr().expect("an address"));
+    let count = Arc::new(AtomicUsize::new(0));
+    let counted = count.clone();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { return };
+            counted.fetch_add(1, Ordering::SeqCst);
+            let _ = stream.read(&mut [0; 4_096]);
+            let _ = stream.write_all(answer.as_bytes());
+        }
+    });
+    (url, count)
+}
+
+fn ok(body: &str) -> String {
+    format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_come_from_a_url_once_for_many_tokens() {
+    let keys = json!({ "keys": [public(&ec(), Signing::ES256, "ec")] }).to_string();
+    let at = |url: String| {
+        let config = Config {
+            jwt_issuer: Some(ISSUER.to_owned()),
+            jwt_audience: Some(AUDIENCE.to_owned()),
+            jwt_keys: Some(url),
+            ..Config::default()
+        };
+        Issuer::new(&config).expect("settings").expect("an issuer")
+    };
+    let (url, count) = site(ok(&keys));
+    let issuer = at(url.clone());
+    let token = good(&claims());
+    let checks = futures_util::future::join_all((0..20).map(|_| issuer.check(&token))).await;
+    assert!(checks.iter().all(Option::is_some), "all wait for the first to find it");
+    for n in 0..200 {
+        let unknown = super::tests::token(
+            &json!({ "alg": "ES256", "kid": format!("unknown {n}") }),
+            &claims(),
+            &ec(),
+            Signing::ES256,
+        );
+        assert_eq!(issuer.check(&unknown).await, None);
+    }
+    assert_eq!(count.load(Ordering::SeqCst), 1, "keys are not looked for again and again");
+
+    let (elsewhere, _) = site(format!("HTTP/1.1 302 Found\r\nlocation: {url}\r\ncontent-length: 0\r\n\r\n"));
+    let (too_long, _) = site(ok(&(keys.clone() + &" ".repeat(KEYS_LENGTH_MAX))));
+    let (broken, _) = site(ok("{"));
+    let (refused, _) = site("HTTP/1.1 500 Oops\r\ncontent-length: 0\r\n\r\n".to_owned());
+    for url in [elsewhere, too_long, broken, refused] {
+        assert_eq!(at(url).check(&token).await, None);
+    }
+    assert_eq!(count.load(Ordering::SeqCst), 1, "a place is not left for another");
 }
 
 #[test]
