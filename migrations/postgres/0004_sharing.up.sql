@@ -38,3 +38,9 @@ create index shares_collection_idx on shares (collection_id, recipient_id, expir
 alter table users add column issuer text collate "C";
 alter table users add column subject text collate "C";
 create unique index users_issuer_subject_key on users (issuer, subject) where subject is not null;
+
+-- What was made while there were accounts and no owners is the first account's.
+update artifacts set owner_id = (select u.id from users u order by u.created_at, u.id limit 1)
+  where owner_id is null and exists (select 1 from users);
+update collections set owner_id = (select u.id from users u order by u.created_at, u.id limit 1)
+  where owner_id is null and exists (select 1 from users);

@@ -152,8 +152,7 @@ async fn nobody_asks_without_end() {
     let count = async |token: Option<String>| {
         let mut answers = [0; 3];
         for _ in 0..60 {
-            let token =
-                token.clone().map_or_else(|| Token::generate().expect("random bits").reveal().to_owned(), |t| t);
+            let token = token.clone().unwrap_or_else(|| Token::generate().expect("random bits").reveal().to_owned());
             let request = app.post(&json!({ "query": READ })).header("authorization", format!("Bearer {token}"));
             let response = request.send().await.expect("an answer");
             match response.status().as_u16() {

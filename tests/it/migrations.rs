@@ -1,7 +1,8 @@
 //! Migrations: alike on both databases, reversible, and applied by one process at a time.
 use std::{collections::BTreeSet, fs, path::Path};
 
-use gatherum::db::{Db, migrate};
+use gatherum::db::{Arg, Db, Time, migrate};
+use uuid::Uuid;
 
 use crate::{backend::Backend, fixture};
 
@@ -29,6 +30,35 @@ async fn migrations_go_down_and_up_again() {
         assert_eq!(down.len(), up.len(), "{backend:?}");
         assert!(migrate::status(&test.db).await.expect("a status").iter().all(|status| status.applied));
         fixture::fill(&test.db, 5).await;
+    }
+}
+
+/// Accounts came before owners did.
+#[tokio::test]
+async fn what_had_no_owner_is_the_first_account_s() {
+    for backend in Backend::all().await {
+        let test = backend.database().await;
+        fixture::fill(&test.db, 5).await;
+        let owned = async || {
+            let mut sql = test.db.sql();
+            sql.push("select count(*) from artifacts a join collections c on c.owner_id = a.owner_id");
+            sql.push(" join users u on u.id = a.owner_id where u.name = 'first'");
+            test.db.fetch::<i64>("test", sql).await.expect("a count")[0]
+        };
+        assert_eq!(owned().await, 0);
+        migrate::down(&test.db, 1).await.expect("the last one");
+        let mut tx = test.db.begin().await.expect("a transaction");
+        for (n, name) in ["second", "first"].into_iter().enumerate() {
+            let mut sql = tx.sql();
+            sql.push("insert into users (id, name, created_at, updated_at) values (");
+            sql.bind(Arg::Id(Uuid::from_u128(n as u128))).push(", ").bind(Arg::Text(Some(name.to_owned()))).push(", ");
+            sql.bind(Arg::Time(Time(10 - n as i64))).push(", ").bind(Arg::Time(Time(10))).push(")");
+            tx.execute("test", sql).await.expect("an account");
+        }
+        tx.commit().await.expect("a commit");
+        migrate::up(&test.db).await.expect("the last one");
+
+        assert_eq!(owned().await, 5 * 3, "{backend:?}");
     }
 }
 

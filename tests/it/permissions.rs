@@ -357,6 +357,12 @@ const MUTATIONS: &[Row] = &[
         CHANGES,
     ),
     (
+        "revokeShare",
+        "mutation($share: ID!) { revokeShare(input: { id: $share }) { share { expiresAt } } }",
+        "/revokeShare/share/expiresAt",
+        CHANGES,
+    ),
+    (
         "markShareViewed",
         "mutation($share: ID!) { markShareViewed(input: { id: $share }) { share { viewedAt } } }",
         "/markShareViewed/share/viewedAt",

@@ -307,7 +307,7 @@ async fn prepared(backend: Backend) -> (TestDb, Engine, People) {
 #[tokio::test]
 async fn what_is_shared_can_be_read_and_imported_until_it_ends() {
     for backend in Backend::all().await {
-        let (test, engine, People { ann, ben }) = prepared(backend).await;
+        let (_test, engine, People { ann, ben }) = prepared(backend).await;
         let (secret, public) =
             (artifact(&engine, ann, "secret", "PRIVATE").await, artifact(&engine, ann, "public", "PUBLIC").await);
         let shelf = collection(&engine, ann, "shelf", &[&secret, &public]).await;
@@ -344,10 +344,12 @@ async fn what_is_shared_can_be_read_and_imported_until_it_ends() {
         assert_eq!(told(1), (Some("public"), Some("Ann"), Some("PUBLIC")), "what is public is not");
         assert_eq!((&nodes[0]["content"], &nodes[0]["tags"][0]["slug"]), (&json!("text"), &json!("t")));
 
-        write(&test.db, |sql| {
-            sql.push("update shares set expires_at = ").bind(Arg::Time(Time(Time::now().0 - 1)));
-        })
-        .await;
+        let revoke = "mutation($id: ID!) { revokeShare(input: { id: $id }) { share { id } } }";
+        assert_eq!(code(&ask_json(&engine, ben, revoke, &json!({ "id": id })).await), "FORBIDDEN");
+        assert_eq!(
+            ask_json(&engine, ann, revoke, &json!({ "id": id })).await["data"]["revokeShare"]["share"]["id"],
+            id
+        );
         assert_eq!(ask_json(&engine, ben, read, &json!({ "id": shelf })).await["data"]["collection"], Value::Null);
         let received = ask_json(&engine, ben, viewer, &json!({})).await;
         assert_eq!(received["data"]["viewer"]["receivedShares"]["totalCount"], 0);

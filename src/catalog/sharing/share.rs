@@ -205,6 +205,9 @@ pub(super) fn declare_mutations(fields: &mut Fields<'_, '_, Mutation>) {
         /// Shares an artifact or a collection of the viewer's with another account, which may then read it; at most ten times
         /// an hour.
         shareWithUser => write::<ShareWithUserInput, _>(|input, write| Box::pin(create(write, input)));
+        /// Ends a share of the viewer's before its time: from now on the recipient may not read what was shared by it. What
+        /// was imported stays.
+        revokeShare => write::<DeleteInput, _>(|input, write| Box::pin(revoke(write, input)));
         /// Notes that the recipient, who is the viewer, has looked at a share.
         markShareViewed => write::<DeleteInput, _>(|input, write| Box::pin(mark_viewed(write, input)));
         /// Puts what was shared into one of the viewer's own collections: an artifact, or all that a shared collection
@@ -250,6 +253,24 @@ async fn create(write: &mut Write<'_>, input: &ShareWithUserInput) -> Result<Sha
     sql.bind(Arg::Text(input.message.clone())).push(", ").bind(Arg::Time(now)).push(", ");
     sql.bind(Arg::Time(expires_at)).push(")");
     write.execute("shares.insert", sql).await?;
+    Ok(SharePayload(id))
+}
+
+async fn revoke(write: &mut Write<'_>, input: &DeleteInput) -> Result<SharePayload> {
+    let id = input::id(PREFIX, "id", &input.id)?;
+    let now = write.now();
+    let mut sql = write.sql();
+    sql.push("select ");
+    sight::may_change("s.sender_id", &mut sql);
+    sql.push(" from shares s where s.id = ").bind(Arg::Id(id));
+    sight::shares(&mut sql);
+    sql.either("", " for update of s");
+    let found = write.fetch::<i64>("shares.lock", sql).await?;
+    input::may_change("share", "id", found.first().map(|may_change| *may_change == 1))?;
+    let mut sql = write.sql();
+    sql.push("update shares as s set expires_at = ").bind(Arg::Time(now)).push(" where s.id = ").bind(Arg::Id(id));
+    sql.push(" and s.expires_at > ").bind(Arg::Time(now));
+    write.execute("shares.revoke", sql).await?;
     Ok(SharePayload(id))
 }
 
