@@ -20,7 +20,7 @@ const USER_PREFIX: &str = "user";
 /// Accounts.
 #[derive(clap::Subcommand)]
 pub(super) enum UserCommand {
-    /// Make an account; from the first one on, requests need a token
+    /// Make an account; from the first one on, what is not public needs a token, and all there is becomes its own
     Add {
         /// Its name
         name: String,
