@@ -127,7 +127,8 @@ impl Accounts {
         self.known.peek(&token::digest(token)).is_some_and(|known| known.viewer.is_some())
     }
 
-    /// Whether there is an account, or may be at any time by the word of an identity provider. Asks the database once a second until there is.
+    /// Whether there is an account, or may be at any time by the word of an identity provider. Asks the database once a
+    /// second until there is.
     ///
     /// # Errors
     /// That of the database.

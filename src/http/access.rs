@@ -16,7 +16,7 @@ pub trait Access: Send + Sync {
     /// Who has this token, or who has none.
     ///
     /// # Errors
-    /// `UNAUTHENTICATED` for a token that is not valid, and for none where one is needed.
+    /// `UNAUTHENTICATED` for a token that is not valid.
     async fn viewer(&self, token: Option<&str>) -> Result<Viewer>;
 
     /// Whether the token was found to be valid before, so that it is not one of many that are tried.

@@ -237,18 +237,14 @@ impl Socket<'_> {
         if let Some(given) = init.unwrap_or_default().authorization {
             let token = access::of_bearer(&given).ok_or_else(|| Closing::with(4403, "Forbidden"))?;
             self.token = Some(token.to_owned());
-            if !self.site.inner.access.is_known(token) {
-                let full = |_| Closing::with(1013, "too many tokens were tried: try again later");
-                self.site.inner.rate.try_token(self.peer).map_err(full)?;
-            }
         }
-        match self.site.inner.access.viewer(self.token.as_deref()).await {
+        match access::viewer(self.site, self.token.as_deref(), self.peer).await {
             Ok(viewer) => {
                 let full = |_| Closing::with(1013, "too many followed at once: end another");
                 self.following = self.site.inner.rate.follow(viewer, self.peer).map_err(full)?;
                 self.viewer = Some(viewer);
             }
-            Err(error) if error.code == Code::Unauthenticated => return Err(Closing::with(4403, "Forbidden")),
+            Err(refusal) if refusal.code() == Code::Unauthenticated => return Err(Closing::with(4403, "Forbidden")),
             Err(_) => return Err(Closing::with(1013, "the server cannot tell whose the token is: try again")),
         }
         self.say(r#"{"type":"connection_ack"}"#.to_owned()).await

@@ -145,11 +145,13 @@ pub fn declare_mutations(fields: &mut Fields<'_, '_, Mutation>) {
         updateCollection => write::<UpdateCollectionInput, _>(|input, write| Box::pin(update(write, input)));
         /// Deletes a collection with its groups. The artifacts it holds stay.
         deleteCollection => write::<DeleteInput, _>(|input, write| Box::pin(delete(write, input)));
-        /// A copy under a new name, `PRIVATE`, with groups, notes, states and order.
+        /// A copy under a new name, `PRIVATE`, with groups, notes, states and order. It belongs to the viewer, and so holds
+        /// those of the artifacts that are the viewer's or public.
         copyCollection => write::<CopyCollectionInput, _>(|input, write| Box::pin(super::copy::copy(write, input)));
         /// Adds artifacts to a collection, at its end. Those that it holds already stay where they are.
         ///
-        /// Who can see a collection sees its artifacts, so adding to a public one publishes.
+        /// Who can see a collection sees its artifacts, so adding to a public one publishes. An artifact that is not public
+        /// can be added to its owner's collections alone, and leaves others' when its owner takes it back from the public.
         addArtifactsToCollection => write::<AddArtifactsToCollectionInput, _>(|input, write| Box::pin(add(write, input)));
         /// Takes artifacts out of a collection and its groups. The artifacts themselves stay.
         removeArtifactsFromCollection => write::<CollectionArtifactsInput, _>(|input, write| Box::pin(
