@@ -13,7 +13,7 @@ use super::{
 use crate::{
     access::Viewer,
     dataloader::Relation,
-    db::{Record, Row, Sql},
+    db::{Columns, Record, Row, Sql},
     error::Result,
     fields,
     graphql::{
@@ -128,7 +128,7 @@ impl graphql::Change for Subscription {
         }
         let reach = if field == COLLECTION_CHANGED { Reach::Known } else { Reach::Listed };
         let relation = Seen { prefix: change.prefix.clone(), reach };
-        let seen = context.rounds.drive(context.rounds.load(relation, vec![change.id])).await?;
+        let seen = context.rounds.drive(context.rounds.load(relation, Columns::NONE, vec![change.id])).await?;
         Ok(seen.first() == Some(&1))
     }
 }
@@ -276,7 +276,7 @@ impl Object for CatalogEvent {
             /// The object as it is now; null where it is no more.
             node => column::<NoArguments, crate::error::Result<Option<AnyNode>>>(|events, _, node| Box::pin(async move {
                 let ids = events.iter().map(|event| Ok(event.node_id())).collect();
-                Ok(node::load(node.context(), ids).await)
+                Ok(node::load(node, ids).await)
             }));
         }
     }

@@ -18,7 +18,7 @@ use crate::{
     error::{Error, Result},
     fields,
     graphql::{
-        Context,
+        Node,
         id::{self, GlobalId},
         object::{About, Declaring, Fields},
     },
@@ -70,7 +70,7 @@ pub fn declare_root(fields: &mut Fields<'_, '_, Query>) {
             let count = parents.len();
             Box::pin(async move {
                 let id = id::parse_any(&PREFIXES, &args.id)?;
-                let mut nodes = load(node.context(), vec![Ok(id); count]).await;
+                let mut nodes = load(node, vec![Ok(id); count]).await;
                 nodes.drain(..).collect::<Result<Vec<_>>>()
             })
         });
@@ -87,7 +87,7 @@ pub fn declare_root(fields: &mut Fields<'_, '_, Query>) {
                 let ids: Vec<_> = args.ids.iter().map(|id| id::parse_any(&PREFIXES, id)).collect();
                 let mut lists = Vec::with_capacity(count);
                 for _ in 0..count {
-                    lists.push(load(node.context(), ids.clone()).await);
+                    lists.push(load(node, ids.clone()).await);
                 }
                 Ok(lists)
             })
@@ -108,7 +108,7 @@ struct NodesArguments {
 }
 
 /// The objects of these ids, in their order: one statement for each type, all in one round.
-pub async fn load(context: &Context, ids: Vec<Result<GlobalId>>) -> Vec<Result<Option<AnyNode>>> {
+pub async fn load(node: Node<'_>, ids: Vec<Result<GlobalId>>) -> Vec<Result<Option<AnyNode>>> {
     let mut nodes: Vec<Result<Option<AnyNode>>> = Vec::new();
     nodes.extend(ids.iter().map(|id| id.clone().map(|_| None)));
     let of = |prefix: &str| -> Vec<(usize, Uuid)> {
@@ -117,14 +117,14 @@ pub async fn load(context: &Context, ids: Vec<Result<GlobalId>>) -> Vec<Result<O
             .collect()
     };
     let found = futures_util::join!(
-        load_type(context, ArtifactById, of(artifact::PREFIX), AnyNode::Artifact),
-        load_type(context, CollectionById, of(collection::PREFIX), AnyNode::Collection),
-        load_type(context, GroupById, of(group::PREFIX), AnyNode::Group),
-        load_type(context, TagById, of(tag::PREFIX), AnyNode::Tag),
-        load_type(context, LinkById, of(sharing::LINK_PREFIX), AnyNode::ShareLink),
-        load_type(context, ShareById, of(sharing::PREFIX), AnyNode::Share),
-        load_type(context, UserById, of(user::PREFIX), AnyNode::User),
-        load_type(context, VersionById, of(version::PREFIX), AnyNode::Version),
+        load_type(node, ArtifactById, of(artifact::PREFIX), AnyNode::Artifact),
+        load_type(node, CollectionById, of(collection::PREFIX), AnyNode::Collection),
+        load_type(node, GroupById, of(group::PREFIX), AnyNode::Group),
+        load_type(node, TagById, of(tag::PREFIX), AnyNode::Tag),
+        load_type(node, LinkById, of(sharing::LINK_PREFIX), AnyNode::ShareLink),
+        load_type(node, ShareById, of(sharing::PREFIX), AnyNode::Share),
+        load_type(node, UserById, of(user::PREFIX), AnyNode::User),
+        load_type(node, VersionById, of(version::PREFIX), AnyNode::Version),
     );
     for (place, node) in [found.0, found.1, found.2, found.3, found.4, found.5, found.6, found.7].into_iter().flatten()
     {
@@ -134,18 +134,18 @@ pub async fn load(context: &Context, ids: Vec<Result<GlobalId>>) -> Vec<Result<O
 }
 
 async fn load_type<T, R: Relation<Key = Uuid, Value = Option<T>>>(
-    context: &Context,
+    node: Node<'_>,
     relation: R,
     places: Vec<(usize, Uuid)>,
-    node: fn(T) -> AnyNode,
+    any: fn(T) -> AnyNode,
 ) -> Vec<(usize, Result<Option<AnyNode>>)>
 where
     Option<T>: crate::dataloader::FromRows<R::Row>,
 {
     let keys = places.iter().map(|(_, id)| *id).collect();
     let places = places.into_iter().map(|(place, _)| place);
-    match context.rounds.load(relation, keys).await {
-        Ok(found) => places.zip(found.into_iter().map(|object| Ok(object.map(node)))).collect(),
+    match node.load::<AnyNode, R>(relation, keys).await {
+        Ok(found) => places.zip(found.into_iter().map(|object| Ok(object.map(any)))).collect(),
         Err(error) => places.map(|place| (place, Err(error.clone()))).collect(),
     }
 }

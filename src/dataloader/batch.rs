@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 
 use super::{FromRows, Relation, rounds::Statement};
 use crate::{
-    db::{Db, Record, Row},
+    db::{Columns, Db, Record, Row},
     error::{Error, Result},
 };
 
@@ -38,6 +38,8 @@ pub(super) trait Due: Send {
 /// The keys asked of one relation in one round.
 pub(super) struct Batch<R: Relation> {
     pub(super) relation: R,
+    /// What those who ask want of a row.
+    columns: Columns,
     keys: Vec<R::Key>,
     places: HashMap<R::Key, usize>,
     asks: Vec<Ask<R>>,
@@ -51,11 +53,19 @@ struct Ask<R: Relation> {
 
 impl<R: Relation> Batch<R> {
     pub(super) fn new(relation: R) -> Self {
-        Self { relation, keys: Vec::new(), places: HashMap::new(), asks: Vec::new(), answers: Ok(Vec::new()) }
+        Self {
+            relation,
+            columns: Columns::NONE,
+            keys: Vec::new(),
+            places: HashMap::new(),
+            asks: Vec::new(),
+            answers: Ok(Vec::new()),
+        }
     }
 
-    /// Adds keys; the receiver is answered at the end of the round.
-    pub(super) fn ask(&mut self, keys: Vec<R::Key>) -> oneshot::Receiver<Answer<R>> {
+    /// Adds keys, and columns to read; the receiver is answered at the end of the round.
+    pub(super) fn ask(&mut self, columns: Columns, keys: Vec<R::Key>) -> oneshot::Receiver<Answer<R>> {
+        self.columns = self.columns.and(columns);
         let places = keys.into_iter().map(|key| self.place(key)).collect();
         let (sender, receiver) = oneshot::channel();
         self.asks.push(Ask { places, sender });
@@ -89,7 +99,8 @@ impl<R: Relation> Due for Batch<R> {
 
     fn run<'a>(&'a mut self, db: &'a Db, keys_max: usize) -> BoxFuture<'a, Vec<Statement>> {
         Box::pin(async move {
-            let chunks = self.keys.chunks(keys_max).map(|keys| guarded::<R>(fetch(db, &self.relation, keys)));
+            let chunks =
+                self.keys.chunks(keys_max).map(|keys| guarded::<R>(fetch(db, &self.relation, self.columns, keys)));
             let mut statements = Vec::new();
             let mut values: Result<Vec<R::Value>> = Ok(vec![R::Value::default(); self.keys.len()]);
             for (keys, fetched) in self.keys.chunks(keys_max).zip(join_all(chunks).await) {
@@ -153,10 +164,15 @@ struct Fetched<R: Relation> {
     time: Duration,
 }
 
-async fn fetch<R: Relation>(db: &Db, relation: &R, keys: &[R::Key]) -> Result<Vec<(R::Key, R::Row)>> {
+async fn fetch<R: Relation>(db: &Db, relation: &R, columns: Columns, keys: &[R::Key]) -> Result<Vec<(R::Key, R::Row)>> {
     let mut sql = db.sql();
+    sql.ask(columns);
     relation.statement(keys, &mut sql);
-    db.fetch_with(R::NAME, sql, |row: &mut Row<'_>| Ok((R::Key::read(row)?, relation.read(row)?))).await
+    let read = |row: &mut Row<'_>| {
+        row.ask(columns);
+        Ok((R::Key::read(row)?, relation.read(row)?))
+    };
+    db.fetch_with(R::NAME, sql, read).await
 }
 
 /// Times the work, and turns a panic in it into a fault of those who asked.

@@ -17,7 +17,7 @@ use super::{
     batch::{Batch, Due},
 };
 use crate::{
-    db::Db,
+    db::{Columns, Db},
     error::{Code, Error, Result},
 };
 
@@ -74,21 +74,23 @@ impl Rounds {
         Self { db, limits, state: Mutex::default() }
     }
 
-    /// What each of `keys` leads to, in their order, at the end of the next round. No keys need no round.
+    /// What each of `keys` leads to, in their order, at the end of the next round. No keys need no round. Rows have the
+    /// columns that are asked for, and those that others ask of the same relation.
     ///
     /// # Errors
     /// That of the statement; everyone who asked it has the same.
-    pub async fn load<R: Relation>(&self, relation: R, keys: Vec<R::Key>) -> Result<Vec<R::Value>> {
+    pub async fn load<R: Relation>(&self, relation: R, columns: Columns, keys: Vec<R::Key>) -> Result<Vec<R::Value>> {
         if keys.is_empty() {
             return Ok(Vec::new());
         }
-        let receiver = self.batch(relation, keys);
+        let receiver = self.batch(relation, columns, keys);
         receiver.await.unwrap_or_else(|_| Err(Error::internal("a round ended without an answer")))
     }
 
     fn batch<R: Relation>(
         &self,
         relation: R,
+        columns: Columns,
         keys: Vec<R::Key>,
     ) -> tokio::sync::oneshot::Receiver<Result<Vec<R::Value>>> {
         let mut state = self.state();
@@ -96,11 +98,11 @@ impl Rounds {
             if let Some(batch) = due.as_any().downcast_mut::<Batch<R>>()
                 && batch.relation == relation
             {
-                return batch.ask(keys);
+                return batch.ask(columns, keys);
             }
         }
         let mut batch = Batch::new(relation);
-        let receiver = batch.ask(keys);
+        let receiver = batch.ask(columns, keys);
         state.due.push(Box::new(batch));
         receiver
     }

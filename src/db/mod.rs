@@ -2,6 +2,7 @@
 //!
 //! There is no trait with two implementations and no generic parameter for the database: [`Db`] is one of two pools, a
 //! statement is one [`Sql`] text with its parameters, and a [`Record`] reads its columns alike from both.
+mod columns;
 mod config;
 mod constraint;
 mod fault;
@@ -33,6 +34,7 @@ use sqlx::{
 };
 use tracing::{info, warn};
 
+pub use columns::{Asked, ColumnOf, Columns, HasColumns, SelectList};
 pub use config::{Config, Synchronous, redacted};
 pub use fault::met_another;
 pub use feed::{Feed, Heard};

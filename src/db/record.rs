@@ -1,6 +1,8 @@
 //! Rows, read alike from both databases.
 use sqlx::{Decode, Postgres, Row as _, Sqlite, Type, postgres::PgRow, sqlite::SqliteRow};
 
+use super::{Columns, HasColumns, SelectList};
+
 /// A row of either database, read column by column from the left.
 ///
 /// SQLite's columns hold values of any type, so each is checked. PostgreSQL's hold what the statement says: comparing types
@@ -8,6 +10,7 @@ use sqlx::{Decode, Postgres, Row as _, Sqlite, Type, postgres::PgRow, sqlite::Sq
 pub struct Row<'r> {
     row: Inner<'r>,
     column: usize,
+    asked: Columns,
 }
 
 enum Inner<'r> {
@@ -31,11 +34,11 @@ pub trait Record: Sized + Send + 'static {
 
 impl<'r> Row<'r> {
     pub(super) fn sqlite(row: &'r SqliteRow) -> Self {
-        Self { row: Inner::Sqlite(row), column: 0 }
+        Self { row: Inner::Sqlite(row), column: 0, asked: Columns::ALL }
     }
 
     pub(super) fn postgres(row: &'r PgRow) -> Self {
-        Self { row: Inner::Postgres(row), column: 0 }
+        Self { row: Inner::Postgres(row), column: 0, asked: Columns::ALL }
     }
 
     /// The next column.
@@ -51,9 +54,18 @@ impl<'r> Row<'r> {
         }
     }
 
-    /// Passes over columns.
-    pub fn skip(&mut self, columns: usize) {
-        self.column += columns;
+    /// Says which columns the statement was asked for; all of them unless it is said.
+    pub fn ask(&mut self, asked: Columns) {
+        self.asked = asked;
+    }
+
+    pub(super) fn columns(&self) -> Columns {
+        self.asked
+    }
+
+    /// Passes over the columns of a record.
+    pub fn skip<R: HasColumns>(&mut self) {
+        self.column += SelectList::of::<R>(self.asked).len();
     }
 
     /// The next column, which may be null.

@@ -1,7 +1,7 @@
 //! SQL text and its parameters, put together for one of the two databases.
 use uuid::Uuid;
 
-use super::Time;
+use super::{Columns, HasColumns, SelectList, Time};
 
 /// Which database a text is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +53,7 @@ pub enum Arg {
 pub struct Sql {
     dialect: Dialect,
     sight: Sight,
+    asked: Columns,
     text: String,
     args: Vec<Arg>,
 }
@@ -60,7 +61,7 @@ pub struct Sql {
 impl Sql {
     /// An empty statement for `dialect`, which reads with the eyes of `sight`.
     pub fn new(dialect: Dialect, sight: Sight) -> Self {
-        Self { dialect, sight, text: String::with_capacity(512), args: Vec::new() }
+        Self { dialect, sight, asked: Columns::ALL, text: String::with_capacity(512), args: Vec::new() }
     }
 
     /// Appends text.
@@ -169,6 +170,19 @@ impl Sql {
     /// Whose eyes it reads with.
     pub fn sight(&self) -> Sight {
         self.sight
+    }
+
+    /// Says which columns it reads; all of them unless it is said.
+    pub fn ask(&mut self, asked: Columns) {
+        self.asked = asked;
+    }
+
+    /// Appends the columns of a record, those of them that are asked for.
+    pub fn columns<R: HasColumns>(&mut self) -> &mut Self {
+        for (place, column) in SelectList::of::<R>(self.asked).into_iter().enumerate() {
+            self.push(if place > 0 { ", " } else { "" }).push(column);
+        }
+        self
     }
 
     /// The text so far.

@@ -1,15 +1,16 @@
 //! The values of one field for all its parents, completed into JSON.
+use async_graphql::parser::types::SelectionSet;
 use futures_util::future::BoxFuture;
 use serde_json::value::RawValue;
 
 use super::{
-    execute::{Node, Origin},
+    execute::{Below, Node, Origin},
     id::GlobalId,
     json::Leaf,
     object::{Declaring, Object},
 };
 use crate::{
-    db::{Text, Time},
+    db::{Columns, Text, Time},
     error::Result,
 };
 
@@ -41,6 +42,11 @@ pub trait Output: Sized + Send + 'static {
 
     /// The type in the schema, declared with all that it leads to.
     fn type_ref(declaring: &mut Declaring<'_>) -> String;
+
+    /// The columns that the selection needs of the rows that objects are made from; none for leaves.
+    fn columns(_below: Below<'_>, _selection: &SelectionSet) -> Columns {
+        Columns::NONE
+    }
 
     /// The values as JSON. `origins` says to which parent, and which place in a list, each belongs.
     fn complete<'a>(values: Vec<Self>, origins: Vec<Origin>, node: Node<'a>) -> BoxFuture<'a, Column>;
@@ -114,6 +120,10 @@ impl<T: Object> Output for T {
         declaring.object::<T>()
     }
 
+    fn columns(below: Below<'_>, selection: &SelectionSet) -> Columns {
+        below.columns::<T>(selection)
+    }
+
     fn complete<'a>(values: Vec<Self>, origins: Vec<Origin>, node: Node<'a>) -> BoxFuture<'a, Column> {
         Box::pin(async move { node.objects(&values, origins).await })
     }
@@ -125,6 +135,10 @@ impl<T: Output> Output for Option<T> {
 
     fn type_ref(declaring: &mut Declaring<'_>) -> String {
         T::type_ref(declaring).trim_end_matches('!').to_owned()
+    }
+
+    fn columns(below: Below<'_>, selection: &SelectionSet) -> Columns {
+        T::columns(below, selection)
     }
 
     fn complete<'a>(values: Vec<Self>, origins: Vec<Origin>, node: Node<'a>) -> BoxFuture<'a, Column> {
@@ -151,6 +165,10 @@ impl<T: Output> Output for Vec<T> {
         format!("[{}]!", T::type_ref(declaring))
     }
 
+    fn columns(below: Below<'_>, selection: &SelectionSet) -> Columns {
+        T::columns(below, selection)
+    }
+
     fn complete<'a>(values: Vec<Self>, origins: Vec<Origin>, node: Node<'a>) -> BoxFuture<'a, Column> {
         let lengths: Vec<usize> = values.iter().map(Vec::len).collect();
         let items: Vec<T> = values.into_iter().flatten().collect();
@@ -173,6 +191,10 @@ impl<T: Output> Output for Result<T> {
 
     fn type_ref(declaring: &mut Declaring<'_>) -> String {
         T::type_ref(declaring)
+    }
+
+    fn columns(below: Below<'_>, selection: &SelectionSet) -> Columns {
+        T::columns(below, selection)
     }
 
     fn complete<'a>(values: Vec<Self>, origins: Vec<Origin>, node: Node<'a>) -> BoxFuture<'a, Column> {
@@ -280,6 +302,14 @@ macro_rules! abstract_output {
                     $(declaring.object::<$object>();)*
                 }
                 concat!($schema_name, "!").to_owned()
+            }
+
+            fn columns(
+                below: $crate::graphql::Below<'_>,
+                selection: &async_graphql::parser::types::SelectionSet,
+            ) -> $crate::db::Columns {
+                let of_types = [$(<$object as $crate::graphql::Output>::columns(below, selection)),*];
+                of_types.into_iter().fold($crate::db::Columns::NONE, $crate::db::Columns::and)
             }
 
             #[allow(non_snake_case)]

@@ -116,6 +116,7 @@ pub struct Connection<L: Connected> {
 pub struct Edge<L: Connected> {
     asked: Arc<Asked<L>>,
     sorted: Sorted<L::Row>,
+    parent: L::Parent,
     place: Option<usize>,
 }
 
@@ -146,6 +147,7 @@ impl<L: Connected> Connection<L> {
         let edge = |(place, sorted): (usize, &Sorted<L::Row>)| Edge {
             asked: self.asked.clone(),
             sorted: sorted.clone(),
+            parent: self.parent.clone(),
             place: is_from_start.then_some(place),
         };
         self.rows.iter().enumerate().map(edge).collect()
@@ -168,6 +170,11 @@ impl<L: Connected> Connection<L> {
 }
 
 impl<L: Connected> Edge<L> {
+    /// Whose list it stands in.
+    pub fn parent(&self) -> L::Parent {
+        self.parent.clone()
+    }
+
     /// What the row of the edge holds.
     pub fn row(&self) -> &L::Row {
         &self.sorted.row
@@ -282,7 +289,7 @@ impl<P: Object> Fields<'_, '_, P> {
                 let slice = args.as_ref().slice(&list, with_cursors, node.context())?;
                 let pages = if PAGE.iter().any(|path| node.selects(path)) {
                     let page = Page { list: list.clone(), slice: slice.clone() };
-                    node.context().rounds.load(page, keys.clone()).await?
+                    node.load::<Connection<L>, _>(page, keys.clone()).await?
                 } else {
                     vec![Vec::new(); keys.len()]
                 };

@@ -19,10 +19,14 @@ use futures_util::future::{BoxFuture, join_all};
 
 use super::{
     Context,
-    column::{Column, Span, Value as CellValue},
-    object::{Arguments, Field, Object, Types},
+    column::{Column, Output, Span, Value as CellValue},
+    object::{Arguments, Declared, Field, Object, Source, Types},
 };
-use crate::error::{Code, Error, Result};
+use crate::{
+    dataloader::Relation,
+    db::Columns,
+    error::{Code, Error, Result},
+};
 
 /// Errors that one response holds at most; the rest is cut off.
 pub(super) const ERRORS_MAX: usize = 100;
@@ -162,8 +166,8 @@ impl<'a> Execution<'a> {
         for group in &groups {
             let name = group.fields[0].node.name.node.as_str();
             cells.push(match declared.fields.get(name) {
-                Some(Field::Leaf(write)) => Cell::Leaf(write),
-                Some(Field::Column(resolve)) => {
+                Some(Field { source: Source::Leaf(write), .. }) => Cell::Leaf(write),
+                Some(Field { source: Source::Column(resolve), .. }) => {
                     waiting.push(resolve(objects, Node { execution: self, level, group }));
                     Cell::Column(waiting.len() - 1)
                 }
@@ -407,6 +411,23 @@ impl<'a> Node<'a> {
         sets.into_iter().any(|set| selects(self.execution.fragments, set, path))
     }
 
+    /// The columns of their rows that objects of `V` need to be written as the selection below asks. Conditions and types
+    /// are not looked at: what may be needed is read.
+    pub fn columns<V: Output>(self) -> Columns {
+        let below = Below { types: self.execution.types, fragments: self.execution.fragments };
+        let sets = self.group.fields.iter().map(|field| V::columns(below, &field.node.selection_set.node));
+        sets.fold(Columns::NONE, Columns::and)
+    }
+
+    /// What each of `keys` leads to, in their order: rows with the columns that objects of `V` need, as
+    /// [`Node::columns`] has them.
+    ///
+    /// # Errors
+    /// That of the statement.
+    pub async fn load<V: Output, R: Relation>(self, relation: R, keys: Vec<R::Key>) -> Result<Vec<R::Value>> {
+        self.context().rounds.load(relation, self.columns::<V>(), keys).await
+    }
+
     /// Records the error for every parent, and fails them or makes them null.
     pub(super) fn fail(self, count: usize, error: &Error, nullable: bool) -> Column {
         for origin in self.origins(count).into_iter().take(ERRORS_MAX) {
@@ -429,6 +450,38 @@ impl<'a> Node<'a> {
         let selections: Vec<&SelectionSet> =
             self.group.fields.iter().map(|field| &field.node.selection_set.node).collect();
         self.execution.objects(objects, &level, &selections).await
+    }
+}
+
+/// What looks into selections that are not executed yet.
+#[derive(Clone, Copy)]
+pub struct Below<'a> {
+    types: &'a Types,
+    fragments: &'a HashMap<Name, Positioned<FragmentDefinition>>,
+}
+
+impl Below<'_> {
+    /// The columns that the selection needs of an object's row: those of the fields that are written from it.
+    pub(super) fn columns<T: Object>(self, set: &SelectionSet) -> Columns {
+        self.columns_of(self.types.get::<T>(), set)
+    }
+
+    fn columns_of<T>(self, declared: &Declared<T>, set: &SelectionSet) -> Columns {
+        let needed = set.items.iter().map(|item| match &item.node {
+            Selection::Field(field) => match declared.fields.get(field.node.name.node.as_str()) {
+                Some(Field { columns, passes_on: None, .. }) => *columns,
+                Some(Field { columns, passes_on: Some(passes_on), .. }) => {
+                    columns.and(passes_on(self, &field.node.selection_set.node))
+                }
+                None => Columns::NONE,
+            },
+            Selection::InlineFragment(fragment) => self.columns_of(declared, &fragment.node.selection_set.node),
+            Selection::FragmentSpread(spread) => match self.fragments.get(&spread.node.fragment_name.node) {
+                Some(fragment) => self.columns_of(declared, &fragment.node.selection_set.node),
+                None => Columns::NONE,
+            },
+        });
+        needed.fold(Columns::NONE, Columns::and)
     }
 }
 

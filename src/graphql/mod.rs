@@ -30,7 +30,7 @@ mod write;
 pub use column::{Column, Mixed, Output};
 pub use cursor::{SortType, SortValue};
 pub use engine::{Engine, introspection_json, sdl};
-pub use execute::{Node, Origin};
+pub use execute::{Below, Node, Origin};
 pub use follow::{Change, UNTOLD};
 pub use json::Leaf;
 pub use write::Write;

@@ -12,6 +12,7 @@ use std::{
 use async_graphql::{
     InputObjectType, InputType, Value,
     indexmap::IndexMap,
+    parser::types::SelectionSet,
     registry::{Deprecation, MetaField, MetaInputValue, MetaType, Registry},
 };
 use futures_util::{FutureExt, future::BoxFuture};
@@ -19,12 +20,13 @@ use futures_util::{FutureExt, future::BoxFuture};
 use super::{
     Context,
     column::{Column, Output},
-    execute::{LISTS_MAX, Node},
+    execute::{Below, LISTS_MAX, Node},
     json::Leaf,
     write::{self, Outcome, Writes},
 };
 use crate::{
     dataloader::Relation,
+    db::{ColumnOf, Columns},
     error::{Error, Result},
 };
 
@@ -141,8 +143,20 @@ pub(super) type ResolveColumn<P> = Box<dyn for<'a> Fn(&'a [P], Node<'a>) -> BoxF
 /// Writes one field of one parent.
 pub(super) type WriteLeaf<P> = Box<dyn Fn(&P, &mut Vec<u8>) + Send + Sync>;
 
+/// A field, as the execution needs it.
+pub(super) struct Field<P> {
+    pub(super) source: Source<P>,
+    /// Columns of the parent's row that it is made from.
+    pub(super) columns: Columns,
+    /// Columns of the parent's row that objects are made from which the parent holds.
+    pub(super) passes_on: Option<PassesOn>,
+}
+
+/// The columns that a selection needs of objects which their parent holds.
+pub(super) type PassesOn = fn(Below<'_>, &SelectionSet) -> Columns;
+
 /// How a field gets its value.
-pub(super) enum Field<P> {
+pub(super) enum Source<P> {
     /// From the parent's row, while the parent is written.
     Leaf(WriteLeaf<P>),
     /// For all parents together, before they are written.
@@ -334,9 +348,35 @@ impl<P: Object> Fields<'_, '_, P> {
         self.write_leaf::<L>(about, Box::new(move |parent, json| get(parent).write(json)));
     }
 
+    /// A value of the parent's row that is read where it is asked for.
+    pub fn stored<R: 'static, L: Leaf + 'static>(&mut self, about: About, column: ColumnOf<R, L>)
+    where
+        P: AsRef<R>,
+    {
+        let columns = column.set();
+        let write: WriteLeaf<P> = Box::new(move |parent, json| column.of(parent.as_ref()).write(json));
+        let type_ref = L::type_ref(self.declaring.registry());
+        let field = Field { source: Source::Leaf(write), columns, passes_on: None };
+        self.add::<NoArguments>(about, type_ref, field);
+    }
+
+    /// A value made from one of the parent's row, which is read where it is asked for, and the arguments.
+    pub fn stored_with<A: Arguments, R: 'static, L: 'static, V: Leaf + Output>(
+        &mut self,
+        about: About,
+        column: ColumnOf<R, L>,
+        get: impl Fn(&L, &A) -> Result<V> + Send + Sync + 'static,
+    ) where
+        P: AsRef<R>,
+    {
+        let columns = column.set();
+        self.computed::<A, V>(about, columns, move |parent, args, _| get(column.of(parent.as_ref()), args));
+    }
+
     fn write_leaf<L: Leaf>(&mut self, about: About, write: WriteLeaf<P>) {
         let type_ref = L::type_ref(self.declaring.registry());
-        self.add::<NoArguments>(about, type_ref, Field::Leaf(write));
+        let field = Field { source: Source::Leaf(write), columns: Columns::NONE, passes_on: None };
+        self.add::<NoArguments>(about, type_ref, field);
     }
 
     /// A value made from the parent and the arguments, or objects that the parent holds.
@@ -345,10 +385,21 @@ impl<P: Object> Fields<'_, '_, P> {
         about: About,
         get: impl Fn(&P, &A, &Context) -> Result<V> + Send + Sync + 'static,
     ) {
-        self.column::<A, V>(about, move |parents, args, node| {
+        self.computed::<A, V>(about, Columns::NONE, get);
+    }
+
+    fn computed<A: Arguments, V: Output>(
+        &mut self,
+        about: About,
+        columns: Columns,
+        get: impl Fn(&P, &A, &Context) -> Result<V> + Send + Sync + 'static,
+    ) {
+        let source = self.source::<A, V>(about, move |parents, args, node| {
             let values = parents.iter().map(|parent| get(parent, &args, node.context())).collect();
             Box::pin(std::future::ready(values))
         });
+        let type_ref = V::type_ref(self.declaring);
+        self.add::<A>(about, type_ref, Field { source, columns, passes_on: Some(V::columns) });
     }
 
     /// What a relationship leads to: the parents' keys are asked for together.
@@ -366,7 +417,7 @@ impl<P: Object> Fields<'_, '_, P> {
             let keys = parents.iter().map(&key).collect();
             let relation = relation(&parents[0], &args, node.context());
             Box::pin(async move {
-                let values = node.context().rounds.load(relation?, keys).await?;
+                let values = node.load::<V, R>(relation?, keys).await?;
                 Ok(values.into_iter().map(value).collect())
             })
         });
@@ -378,8 +429,17 @@ impl<P: Object> Fields<'_, '_, P> {
         about: About,
         resolve: impl for<'a> Fn(&'a [P], A, Node<'a>) -> BoxFuture<'a, Result<Vec<V>>> + Send + Sync + 'static,
     ) {
-        const { assert!(V::LISTS <= LISTS_MAX, "a field has too many lists inside each other") };
+        let source = self.source::<A, V>(about, resolve);
         let type_ref = V::type_ref(self.declaring);
+        self.add::<A>(about, type_ref, Field { source, columns: Columns::NONE, passes_on: None });
+    }
+
+    fn source<A: Arguments, V: Output>(
+        &self,
+        about: About,
+        resolve: impl for<'a> Fn(&'a [P], A, Node<'a>) -> BoxFuture<'a, Result<Vec<V>>> + Send + Sync + 'static,
+    ) -> Source<P> {
+        const { assert!(V::LISTS <= LISTS_MAX, "a field has too many lists inside each other") };
         let name = about.name;
         let resolve: ResolveColumn<P> = Box::new(move |parents, node| {
             let values = node.arguments::<A>().map(|args| {
@@ -401,7 +461,7 @@ impl<P: Object> Fields<'_, '_, P> {
                 }
             })
         });
-        self.add::<A>(about, type_ref, Field::Column(resolve));
+        Source::Column(resolve)
     }
 
     /// A write: what `write` does with the argument `input`, in one transaction. Its value leads to what was written.

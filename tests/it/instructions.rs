@@ -26,13 +26,16 @@ use crate::{
 /// The benchmark's queries, and thousands of instructions for each. One that takes more or less by more than
 /// [`TOLERANCE`] fails: look what became of it, and write down the new count with the change that is its reason.
 const EXPECTED: [(&str, &str, u64); 4] = [
-    ("q1", include_str!("../../bench/queries/q1.graphql"), 10_280),
-    ("q2", include_str!("../../bench/queries/q2.graphql"), 1_370),
-    ("q2_edges", include_str!("../../bench/queries/q2_edges.graphql"), 1_895),
-    ("q4", include_str!("../../bench/queries/q4.graphql"), 17_130),
+    ("q1", include_str!("../../bench/queries/q1.graphql"), 7_400),
+    ("q2", include_str!("../../bench/queries/q2.graphql"), 970),
+    ("q2_edges", include_str!("../../bench/queries/q2_edges.graphql"), 1_510),
+    ("q4", include_str!("../../bench/queries/q4.graphql"), 12_230),
 ];
 
-/// What rows arrive together makes a difference of one in a hundred from run to run, and where a build stands of a few.
+/// Answers of which the cheapest counts: what rows arrive together makes a difference of up to one in ten for a small query.
+const ANSWERS: usize = 5;
+
+/// Where a build stands makes a difference of a few in a hundred.
 const TOLERANCE: f64 = 0.1;
 
 /// Which compiler's code was counted; others' differs.
@@ -62,10 +65,12 @@ fn workload() {
     let variables = serde_json::json!({ "id": collection["data"]["collections"]["nodes"][0]["id"] });
     for (name, query, _) in EXPECTED {
         let known = runtime.block_on(answer(&engine, query, &variables));
-        let counted = counted_by_callgrind(&runtime, Box::pin(answer(&engine, query, &variables)));
-        let data: Value = serde_json::from_slice(&counted.body).expect("JSON");
+        let data: Value = serde_json::from_slice(&known.body).expect("JSON");
         assert!(data["data"].is_object(), "{name}: {data}");
-        assert_eq!(known.body, counted.body);
+        for _ in 0..ANSWERS {
+            let counted = counted_by_callgrind(&runtime, Box::pin(answer(&engine, query, &variables)));
+            assert_eq!(known.body, counted.body);
+        }
     }
 }
 
@@ -101,7 +106,9 @@ async fn the_hot_path_takes_as_many_instructions_as_it_did() {
         .expect("valgrind");
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
 
-    let found: Vec<u64> = (1..=EXPECTED.len()).map(|dump| counted(directory.path(), dump) / 1_000).collect();
+    let dumps: Vec<usize> = (1..=EXPECTED.len() * ANSWERS).collect();
+    let least = |dumps: &[usize]| dumps.iter().map(|dump| counted(directory.path(), *dump)).min().unwrap_or(0);
+    let found: Vec<u64> = dumps.chunks(ANSWERS).map(|dumps| least(dumps) / 1_000).collect();
 
     let is_near = |expected: u64, found: u64| found.abs_diff(expected) as f64 <= expected as f64 * TOLERANCE;
     let lines: Vec<String> = EXPECTED

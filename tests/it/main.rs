@@ -3,6 +3,7 @@ mod access;
 mod app;
 mod backend;
 mod cases;
+mod columns;
 mod commands;
 mod crash;
 mod differential;

@@ -1,7 +1,8 @@
 //! Imports point one way.
 use std::{collections::BTreeMap, fs, path::Path};
 
-/// Each room and the rooms it may use. `fields` and `abstract_output` are macros of `graphql`, `relation` is one of `dataloader`.
+/// Each room and the rooms it may use. `fields` and `abstract_output` are macros of `graphql`, `relation` is one of `dataloader`,
+/// `stored` one of `db`.
 const ALLOWED: [(&str, &[&str]); 14] = [
     ("main", &[]),
     ("cli", &["access", "app", "catalog", "config", "db", "graphql", "telemetry", "transfer"]),
@@ -9,11 +10,11 @@ const ALLOWED: [(&str, &[&str]); 14] = [
     ("config", &["access", "db", "graphql", "http", "telemetry"]),
     ("http", &["access", "duration", "error", "graphql"]),
     ("transfer", &["catalog", "db", "graphql"]),
-    ("catalog", &["abstract_output", "access", "dataloader", "db", "error", "fields", "graphql", "relation"]),
+    ("catalog", &["abstract_output", "access", "dataloader", "db", "error", "fields", "graphql", "relation", "stored"]),
     ("graphql", &["access", "dataloader", "db", "error", "fields"]),
     ("dataloader", &["db", "error"]),
     ("access", &["db", "error"]),
-    ("db", &["duration", "error"]),
+    ("db", &["duration", "error", "stored"]),
     ("telemetry", &[]),
     ("duration", &[]),
     ("error", &[]),

@@ -188,9 +188,8 @@ pub async fn q2(floor: &Floor, variables: &Variables) -> anyhow::Result<impl Ser
     let ids = [collection.id];
     let (counts, mut members) = tokio::try_join!(
         statements::member_counts(&floor.db, floor.counts, &ids),
-        statements::members_of(&floor.db, &ids, first, after, false),
+        statements::members_of_one(&floor.db, collection.id, first, after, false),
     )?;
-    let mut members = members.remove(&collection.id).unwrap_or_default();
     cut(&mut members, first);
     let collection = CollectionWithMembers {
         id: id::collection(collection.id),
@@ -211,9 +210,8 @@ pub async fn q2_edges(floor: &Floor, variables: &Variables) -> anyhow::Result<im
     let ids = [collection.id];
     let (totals, mut members) = tokio::try_join!(
         statements::member_totals(&floor.db, floor.counts, &ids),
-        statements::members_of(&floor.db, &ids, first, after, true),
+        statements::members_of_one(&floor.db, collection.id, first, after, true),
     )?;
-    let mut members = members.remove(&collection.id).unwrap_or_default();
     let has_more = cut(&mut members, first);
     let total = totals.get(&collection.id).copied().unwrap_or(0);
     let edge = |member: Member| Edge {
@@ -231,7 +229,7 @@ pub async fn q2_edges(floor: &Floor, variables: &Variables) -> anyhow::Result<im
 /// Collections with two counts.
 pub async fn q3(floor: &Floor, variables: &Variables) -> anyhow::Result<impl Serialize> {
     let first = variables.first.unwrap_or(10);
-    let mut collections = statements::collections(&floor.db, first).await?;
+    let mut collections = statements::collections(&floor.db, first, true).await?;
     cut(&mut collections, first);
     let ids: Vec<Uuid> = collections.iter().map(|collection| collection.id).collect();
     let (counts, groups) = tokio::try_join!(
@@ -252,12 +250,12 @@ pub async fn q3(floor: &Floor, variables: &Variables) -> anyhow::Result<impl Ser
 pub async fn q4(floor: &Floor, variables: &Variables) -> anyhow::Result<impl Serialize> {
     const MEMBERS: i64 = 10;
     let first = variables.first.unwrap_or(10);
-    let mut collections = statements::collections(&floor.db, first).await?;
+    let mut collections = statements::collections(&floor.db, first, false).await?;
     cut(&mut collections, first);
     let ids: Vec<Uuid> = collections.iter().map(|collection| collection.id).collect();
     let (outer_counts, mut members) = tokio::try_join!(
         statements::member_counts(&floor.db, floor.counts, &ids),
-        statements::members_of(&floor.db, &ids, MEMBERS, None, false),
+        statements::members_of(&floor.db, &ids, MEMBERS),
     )?;
     for page in members.values_mut() {
         cut(page, MEMBERS);

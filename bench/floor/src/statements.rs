@@ -1,6 +1,6 @@
 //! gatherum's statements, as `DATABASE_ECHO=true` shows them, and the rows of which the answers are made.
 //!
-//! A text names every column that gatherum reads; a handler decodes those that its answer needs.
+//! A text names the columns that its query asks for, as gatherum's do.
 use std::collections::HashMap;
 
 use sqlx::Row;
@@ -46,16 +46,13 @@ pub struct Member {
 /// Where a page of members begins: after this sort key and id.
 pub type After = Option<(i64, Uuid)>;
 
-macro_rules! artifact_columns {
-    () => {
-        "a.id, a.type, a.name, a.description, a.source, a.author, a.license, a.version, a.visibility, a.revision, \
-         a.created_at, a.updated_at"
-    };
-}
-
-macro_rules! collection_columns {
-    () => {
-        "c.id, c.name, c.description, c.kind, c.color, c.visibility, c.revision, c.created_at, c.updated_at"
+/// The page of one parent.
+macro_rules! page {
+    ($columns:expr, $from:expr, $parent:expr, $after:expr, $order:expr, $limit:expr) => {
+        concat!(
+            "select ", $parent, ", ", $columns, " from ", $from, " where ", $parent, " = $1", $after, " order by ", $order,
+            " limit ", $limit
+        )
     };
 }
 
@@ -87,48 +84,44 @@ macro_rules! counts {
     };
 }
 
-/// The newest artifacts; with cursors, their sort keys once more.
+/// The newest artifacts; with cursors, their sort keys too.
 pub async fn artifacts(db: &Db, first: i64, with_cursors: bool) -> sqlx::Result<Vec<Artifact>> {
-    const PLAIN: &str = concat!(
-        "select ", artifact_columns!(), " from artifacts a where true order by a.created_at desc, a.id desc limit $1"
-    );
-    const WITH_CURSORS: &str = concat!(
-        "select ", artifact_columns!(), ", a.created_at, a.id from artifacts a where true \
-         order by a.created_at desc, a.id desc limit $1"
-    );
+    const PLAIN: &str =
+        "select a.id, a.type, a.name from artifacts a where true order by a.created_at desc, a.id desc limit $1";
+    const WITH_CURSORS: &str = "select a.id, a.type, a.name, a.created_at, a.id from artifacts a where true \
+                                order by a.created_at desc, a.id desc limit $1";
     let text = if with_cursors { WITH_CURSORS } else { PLAIN };
     fetch!(db, [text, text], args: [first + 1], |row| Artifact {
         id: row.try_get(0)?,
         kind: row.try_get(1)?,
         name: row.try_get(2)?,
-        created_at_us: row.try_get::<Time, _>(10)?.0,
+        created_at_us: if with_cursors { row.try_get::<Time, _>(3)?.0 } else { 0 },
     })
 }
 
 /// The collections that come first by name.
-pub async fn collections(db: &Db, first: i64) -> sqlx::Result<Vec<Collection>> {
-    const TEXT: &str =
-        concat!("select ", collection_columns!(), " from collections c where true order by c.name, c.id limit $1");
-    fetch!(db, [TEXT, TEXT], args: [first + 1], |row| Collection {
+pub async fn collections(db: &Db, first: i64, with_description: bool) -> sqlx::Result<Vec<Collection>> {
+    const PLAIN: &str = "select c.id, c.name from collections c where true order by c.name, c.id limit $1";
+    const DESCRIBED: &str =
+        "select c.id, c.name, c.description from collections c where true order by c.name, c.id limit $1";
+    let text = if with_description { DESCRIBED } else { PLAIN };
+    fetch!(db, [text, text], args: [first + 1], |row| Collection {
         id: row.try_get(0)?,
         name: row.try_get(1)?,
-        description: row.try_get(2)?,
+        description: if with_description { row.try_get(2)? } else { None },
     })
 }
 
 /// A collection by its id.
 pub async fn collection(db: &Db, id: Uuid) -> sqlx::Result<Option<Collection>> {
     const TEXTS: [&str; 2] = [
-        concat!(
-            "select c.id, ", collection_columns!(),
-            " from collections c where c.id in (select unhex(value) from json_each($1))"
-        ),
-        concat!("select c.id, ", collection_columns!(), " from collections c where c.id = any($1)"),
+        "select c.id, c.id, c.name from collections c where c.id in (select unhex(value) from json_each($1))",
+        "select c.id, c.id, c.name from collections c where c.id = any($1)",
     ];
     let rows = fetch!(db, [TEXTS[0], TEXTS[1]], ids: &[id][..], args: [], |row| Collection {
         id: row.try_get(1)?,
         name: row.try_get(2)?,
-        description: row.try_get(3)?,
+        description: None,
     })?;
     Ok(rows.into_iter().next())
 }
@@ -141,11 +134,11 @@ pub async fn collections_of(
     with_cursors: bool,
 ) -> sqlx::Result<HashMap<Uuid, Vec<Collection>>> {
     const PLAIN: [&str; 2] = pages!(
-        collection_columns!(),
+        "c.id, c.name",
         "collection_artifacts m join collections c on c.id = m.collection_id", "m.artifact_id", "", "c.name, c.id", "$2"
     );
     const WITH_CURSORS: [&str; 2] = pages!(
-        concat!(collection_columns!(), ", c.name, c.id"),
+        "c.id, c.name, c.name, c.id",
         "collection_artifacts m join collections c on c.id = m.collection_id", "m.artifact_id", "", "c.name, c.id", "$2"
     );
     let texts = if with_cursors { WITH_CURSORS } else { PLAIN };
@@ -155,50 +148,63 @@ pub async fn collections_of(
     Ok(grouped(rows))
 }
 
-/// The members of each collection in their order, from the start or after a place.
-pub async fn members_of(
+/// The first members of each collection in their order, without their types.
+pub async fn members_of(db: &Db, collections: &[Uuid], first: i64) -> sqlx::Result<HashMap<Uuid, Vec<Member>>> {
+    const TEXTS: [&str; 2] = pages!(
+        "a.id, a.name",
+        "collection_artifacts m join artifacts a on a.id = m.artifact_id", "m.collection_id", "",
+        "m.sort_key, m.artifact_id", "$2"
+    );
+    let rows = fetch!(db, [TEXTS[0], TEXTS[1]], ids: collections, args: [first + 1], |row| {
+        let member = Member { id: row.try_get(1)?, kind: String::new(), name: row.try_get(2)?, sort_key: 0 };
+        (row.try_get(0)?, member)
+    })?;
+    Ok(grouped(rows))
+}
+
+/// The members of one collection in their order, from the start or after a place.
+pub async fn members_of_one(
     db: &Db,
-    collections: &[Uuid],
+    collection: Uuid,
     first: i64,
     after: After,
     with_cursors: bool,
-) -> sqlx::Result<HashMap<Uuid, Vec<Member>>> {
-    /// The texts with these columns, from the start and after a place.
-    macro_rules! texts {
-        ($sort:expr, $after:expr, $limit:expr) => {
-            pages!(
-                concat!("m.collection_id, m.status, m.note, m.added_at, ", artifact_columns!(), $sort),
-                "collection_artifacts m join artifacts a on a.id = m.artifact_id", "m.collection_id", $after,
+) -> sqlx::Result<Vec<Member>> {
+    /// The text with these columns, from the start and after a place.
+    macro_rules! text {
+        ($columns:expr, $after:expr, $limit:expr) => {
+            page!(
+                $columns, "collection_artifacts m join artifacts a on a.id = m.artifact_id", "m.collection_id", $after,
                 "m.sort_key, m.artifact_id", $limit
             )
         };
     }
-    const PLAIN: [&str; 2] = texts!("", "", "$2");
-    const PLAIN_AFTER: [&str; 2] = texts!("", " and (m.sort_key, m.artifact_id) > ($2, $3)", "$4");
-    const WITH_CURSORS: [&str; 2] = texts!(", m.sort_key, m.artifact_id", "", "$2");
-    const WITH_CURSORS_AFTER: [&str; 2] =
-        texts!(", m.sort_key, m.artifact_id", " and (m.sort_key, m.artifact_id) > ($2, $3)", "$4");
-    /// The sort key comes after the key, four columns of the membership and twelve of the artifact.
-    const SORT_KEY: usize = 17;
+    const PLAIN: &str = text!("a.id, a.type, a.name", "", "$2");
+    const PLAIN_AFTER: &str = text!("a.id, a.type, a.name", " and (m.sort_key, m.artifact_id) > ($2, $3)", "$4");
+    const WITH_CURSORS: &str = text!("a.id, a.type, a.name, m.sort_key, m.artifact_id", "", "$2");
+    const WITH_CURSORS_AFTER: &str = text!(
+        "a.id, a.type, a.name, m.sort_key, m.artifact_id", " and (m.sort_key, m.artifact_id) > ($2, $3)", "$4"
+    );
     macro_rules! read {
-        ($row:ident) => {{
-            let sort_key = if with_cursors { $row.try_get(SORT_KEY)? } else { 0 };
-            let member =
-                Member { id: $row.try_get(5)?, kind: $row.try_get(6)?, name: $row.try_get(7)?, sort_key };
-            ($row.try_get(0)?, member)
-        }};
+        ($row:ident) => {
+            Member {
+                id: $row.try_get(1)?,
+                kind: $row.try_get(2)?,
+                name: $row.try_get(3)?,
+                sort_key: if with_cursors { $row.try_get(4)? } else { 0 },
+            }
+        };
     }
-    let rows = match after {
+    match after {
         None => {
-            let texts = if with_cursors { WITH_CURSORS } else { PLAIN };
-            fetch!(db, [texts[0], texts[1]], ids: collections, args: [first + 1], |row| read!(row))?
+            let text = if with_cursors { WITH_CURSORS } else { PLAIN };
+            fetch!(db, [text, text], args: [collection, first + 1], |row| read!(row))
         }
         Some((sort_key, id)) => {
-            let texts = if with_cursors { WITH_CURSORS_AFTER } else { PLAIN_AFTER };
-            fetch!(db, [texts[0], texts[1]], ids: collections, args: [sort_key, id, first + 1], |row| read!(row))?
+            let text = if with_cursors { WITH_CURSORS_AFTER } else { PLAIN_AFTER };
+            fetch!(db, [text, text], args: [collection, sort_key, id, first + 1], |row| read!(row))
         }
-    };
-    Ok(grouped(rows))
+    }
 }
 
 /// How many members each collection has.

@@ -10,7 +10,7 @@ use crate::{
         sight::{self, Reach},
     },
     dataloader::{Relation, Root},
-    db::{Arg, Record, Row, Sql, Text, Time},
+    db::{Arg, HasColumns, Record, Row, SelectList, Sql, Text, Time},
     error::Result,
     fields,
     graphql::{
@@ -19,7 +19,7 @@ use crate::{
         list::{List, Order, Parent, begin_groups, count_members},
         object::{Fields, NoArguments, Object},
     },
-    relation,
+    relation, stored,
 };
 
 const ARTIFACTS: Names = Names { connection: "ArtifactConnection", edge: "ArtifactEdge", nodes: "artifacts" };
@@ -107,7 +107,6 @@ impl List for AllArtifacts {
     type Row = Artifact;
     const NAME: &'static str = "Query.artifacts";
     const TOTAL_NAME: &'static str = "Query.artifacts.totalCount";
-    const COLUMNS: &'static str = super::COLUMNS;
     const FROM: &'static str = "artifacts a";
     const PARENT: &'static str = "true";
     const ROW: &'static str = "a.row";
@@ -155,7 +154,6 @@ impl List for ArtifactsOfTag {
     type Row = Artifact;
     const NAME: &'static str = "Tag.artifacts";
     const TOTAL_NAME: &'static str = "Tag.artifacts.totalCount";
-    const COLUMNS: &'static str = super::COLUMNS;
     const FROM: &'static str = "artifact_tags m join artifacts a on a.id = m.artifact_id";
     const PARENT: &'static str = "m.tag_id";
     const ROW: &'static str = "m.rowid";
@@ -186,25 +184,55 @@ impl Connected for ArtifactsOfTag {
     }
 }
 
-/// An artifact as a member of a collection.
-#[derive(Clone, Debug)]
-pub struct Member {
-    collection_id: Uuid,
-    status: Option<Text>,
-    note: Option<Text>,
-    added_at: Time,
-    artifact: Artifact,
+stored! {
+    /// What a collection knows of a member.
+    pub struct Membership from 32 {
+        always {}
+        asked {
+            status: Option<Text> = "m.status",
+            note: Option<Text> = "m.note",
+            added_at: Time = "m.added_at",
+        }
+    }
 }
 
-impl Record for Member {
+impl AsRef<Membership> for Edge<ArtifactsOfCollection> {
+    fn as_ref(&self) -> &Membership {
+        &self.row().membership
+    }
+}
+
+stored! {
+    /// What a group knows of a member.
+    pub struct GroupMembership from 32 {
+        always {}
+        asked { added_at: Time = "m.added_at" }
+    }
+}
+
+impl AsRef<GroupMembership> for Edge<ArtifactsOfGroup> {
+    fn as_ref(&self) -> &GroupMembership {
+        &self.row().membership
+    }
+}
+
+/// An artifact as a member of something, which is `M`.
+#[derive(Clone, Debug)]
+pub struct Member<M> {
+    artifact: Artifact,
+    membership: M,
+}
+
+impl<M: HasColumns> Record for Member<M> {
     fn read(row: &mut Row<'_>) -> sqlx::Result<Self> {
-        Ok(Self {
-            collection_id: row.next()?,
-            status: row.next_or_null()?,
-            note: row.next_or_null()?,
-            added_at: row.next()?,
-            artifact: Artifact::read(row)?,
-        })
+        Ok(Self { artifact: Artifact::read(row)?, membership: M::read(row)? })
+    }
+}
+
+impl<M: HasColumns> HasColumns for Member<M> {
+    fn columns(list: &mut SelectList) {
+        Artifact::columns(list);
+        M::columns(list);
     }
 }
 
@@ -284,12 +312,9 @@ impl ArtifactsOfCollection {
 
 impl List for ArtifactsOfCollection {
     type Parent = Uuid;
-    type Row = Member;
+    type Row = Member<Membership>;
     const NAME: &'static str = "Collection.artifacts";
     const TOTAL_NAME: &'static str = "Collection.artifacts.totalCount";
-    const COLUMNS: &'static str = "m.collection_id, m.status, m.note, m.added_at, a.id, a.type, a.name, a.description, \
-                                   a.source, a.author, a.license, a.version, a.visibility, a.revision, a.created_at, \
-                                   a.updated_at";
     const FROM: &'static str = "collection_artifacts m join artifacts a on a.id = m.artifact_id";
     const PARENT: &'static str = "m.collection_id";
     const ROW: &'static str = "m.rowid";
@@ -324,7 +349,7 @@ impl Connected for ArtifactsOfCollection {
         nodes: "the artifacts of a collection",
     };
 
-    fn node(row: &Member) -> Artifact {
+    fn node(row: &Member<Membership>) -> Artifact {
         row.artifact.clone()
     }
 
@@ -338,15 +363,15 @@ impl Connected for ArtifactsOfCollection {
                 if let Some(places) = known.map(|place| Some(place? as i64)).collect::<Option<Vec<i64>>>() {
                     return Ok(places);
                 }
-                let keys = edges.iter().map(|edge| (edge.row().collection_id, edge.row().artifact.id())).collect();
-                node.context().rounds.load(PlaceInCollection, keys).await
+                let keys = edges.iter().map(|edge| (edge.parent(), edge.row().artifact.id())).collect();
+                node.load::<i64, _>(PlaceInCollection, keys).await
             }));
             /// Free state of the artifact in this collection, such as `shortlisted`.
-            status => value(|edge: &Edge<Self>| edge.row().status.clone());
+            status => stored(Membership::status);
             /// A note on the artifact in this collection.
-            note => value(|edge: &Edge<Self>| edge.row().note.clone());
+            note => stored(Membership::note);
             /// When it came into the collection.
-            addedAt => value(|edge: &Edge<Self>| edge.row().added_at);
+            addedAt => stored(Membership::added_at);
         }
     }
 
@@ -381,31 +406,15 @@ fn places(sql: &mut Sql, keys: &[(Uuid, Uuid)], list: Ordered) {
     sql.push("m.sort_key, keys.b)) k) s");
 }
 
-/// An artifact as a member of a group.
-#[derive(Clone, Debug)]
-pub struct GroupMember {
-    group_id: Uuid,
-    added_at: Time,
-    artifact: Artifact,
-}
-
-impl Record for GroupMember {
-    fn read(row: &mut Row<'_>) -> sqlx::Result<Self> {
-        Ok(Self { group_id: row.next()?, added_at: row.next()?, artifact: Artifact::read(row)? })
-    }
-}
-
 /// The artifacts of a group, in its order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ArtifactsOfGroup;
 
 impl List for ArtifactsOfGroup {
     type Parent = Uuid;
-    type Row = GroupMember;
+    type Row = Member<GroupMembership>;
     const NAME: &'static str = "Group.artifacts";
     const TOTAL_NAME: &'static str = "Group.artifacts.totalCount";
-    const COLUMNS: &'static str = "m.group_id, m.added_at, a.id, a.type, a.name, a.description, a.source, a.author, \
-                                   a.license, a.version, a.visibility, a.revision, a.created_at, a.updated_at";
     const FROM: &'static str = "group_artifacts m join artifacts a on a.id = m.artifact_id";
     const PARENT: &'static str = "m.group_id";
     const ROW: &'static str = "m.rowid";
@@ -426,7 +435,7 @@ impl Connected for ArtifactsOfGroup {
     const TYPES: Names =
         Names { connection: "GroupArtifactConnection", edge: "GroupArtifactEdge", nodes: "the artifacts of a group" };
 
-    fn node(row: &GroupMember) -> Artifact {
+    fn node(row: &Member<GroupMembership>) -> Artifact {
         row.artifact.clone()
     }
 
@@ -439,11 +448,11 @@ impl Connected for ArtifactsOfGroup {
                 if let Some(places) = known.collect::<Option<Vec<i64>>>() {
                     return Ok(places);
                 }
-                let keys = edges.iter().map(|edge| (edge.row().group_id, edge.row().artifact.id())).collect();
-                node.context().rounds.load(PlaceInGroup, keys).await
+                let keys = edges.iter().map(|edge| (edge.parent(), edge.row().artifact.id())).collect();
+                node.load::<i64, _>(PlaceInGroup, keys).await
             }));
             /// When it came into the group.
-            addedAt => value(|edge: &Edge<Self>| edge.row().added_at);
+            addedAt => stored(GroupMembership::added_at);
         }
     }
 }

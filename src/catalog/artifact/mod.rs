@@ -4,8 +4,6 @@ mod lists;
 mod relations;
 mod write;
 
-use std::sync::Arc;
-
 use async_graphql::{ID, InputObject};
 use serde_json::value::RawValue;
 use uuid::Uuid;
@@ -22,13 +20,14 @@ use crate::{
         version::VersionsOfArtifact,
     },
     dataloader::Root,
-    db::{Record, Row, Text, Time},
+    db::{Text, Time},
     error::{Error, Result},
     fields,
     graphql::{
         id::{self, GlobalId},
         object::{Fields, NoArguments, Object},
     },
+    stored,
 };
 
 pub use filter::{ArtifactConditions, ArtifactFilter};
@@ -43,46 +42,23 @@ pub use write::{declare_mutations, refusal};
 /// Prefix of the ids of artifacts.
 pub const PREFIX: &str = "artifact";
 
-/// Columns of [`Artifact`], of the table under the alias `a`.
-pub const COLUMNS: &str = "a.id, a.type, a.name, a.description, a.source, a.author, a.license, a.version, \
-                           a.visibility, a.revision, a.created_at, a.updated_at";
-
-/// An artifact, without the heavy columns.
-#[derive(Clone, Debug)]
-pub struct Artifact(Arc<Stored>);
-
-#[derive(Debug)]
-struct Stored {
-    id: Uuid,
-    kind: Text,
-    name: Text,
-    description: Option<Text>,
-    source: Option<Text>,
-    author: Option<Text>,
-    license: Option<Text>,
-    version: Option<Text>,
-    visibility: Visibility,
-    revision: i64,
-    created_at: Time,
-    updated_at: Time,
-}
-
-impl Record for Artifact {
-    fn read(row: &mut Row<'_>) -> sqlx::Result<Self> {
-        Ok(Self(Arc::new(Stored {
-            id: row.next()?,
-            kind: row.next()?,
-            name: row.next()?,
-            description: row.next_or_null()?,
-            source: row.next_or_null()?,
-            author: row.next_or_null()?,
-            license: row.next_or_null()?,
-            version: row.next_or_null()?,
-            visibility: Visibility::read(row)?,
-            revision: row.next()?,
-            created_at: row.next()?,
-            updated_at: row.next()?,
-        })))
+stored! {
+    /// An artifact, without the heavy columns.
+    pub struct Artifact(Stored) from 0 {
+        always { id: Uuid = "a.id" }
+        asked {
+            kind: Text = "a.type",
+            name: Text = "a.name",
+            description: Option<Text> = "a.description",
+            source: Option<Text> = "a.source",
+            author: Option<Text> = "a.author",
+            license: Option<Text> = "a.license",
+            version: Option<Text> = "a.version",
+            visibility: Visibility = "a.visibility",
+            revision: i64 = "a.revision",
+            created_at: Time = "a.created_at",
+            updated_at: Time = "a.updated_at",
+        }
     }
 }
 
@@ -105,12 +81,12 @@ impl Object for Artifact {
             /// Opaque, the same for ever, unique among all objects.
             id => value(|artifact: &Artifact| GlobalId { prefix: PREFIX, id: artifact.0.id });
             /// What it is, as a lower-case slug such as `skill`, `command`, `listing` or `track`.
-            type => leaf(|artifact| &artifact.0.kind);
+            type => stored(Stored::kind);
             /// What it is called; unique for its owner and type.
-            name => leaf(|artifact| &artifact.0.name);
+            name => stored(Stored::name);
             /// What it is for. With `maxLength` at most so many characters, cut at a word, with an ellipsis.
-            description => compute::<DescriptionArguments, _>(|artifact, args, _| {
-                args.apply(artifact.0.description.as_deref())
+            description => stored_with::<DescriptionArguments, _, _, _>(Stored::description, |text, args| {
+                args.apply(text.as_deref())
             });
             /// The full text. Read from the database only where it is asked for.
             content => load::<NoArguments, _, _>(
@@ -119,17 +95,17 @@ impl Object for Artifact {
                 |content: Option<Option<String>>| content.flatten(),
             );
             /// Where it comes from, such as `github:owner/repo/path`.
-            source => leaf(|artifact| &artifact.0.source);
+            source => stored(Stored::source);
             /// Who made it.
-            author => leaf(|artifact| &artifact.0.author);
+            author => stored(Stored::author);
             /// The licence it is under, as an SPDX identifier where there is one.
-            license => leaf(|artifact| &artifact.0.license);
+            license => stored(Stored::license);
             /// Label of the newest version.
-            version => leaf(|artifact| &artifact.0.version);
+            version => stored(Stored::version);
             /// Further properties, a JSON object. Read from the database only where it is asked for.
             metadata => load::<NoArguments, _, _>(Artifact::id, |_, _, _| Ok(MetadataOfArtifact), parse_metadata);
             /// Who may see it, besides those who can see a collection that holds it.
-            visibility => leaf(|artifact| &artifact.0.visibility);
+            visibility => stored(Stored::visibility);
             /// The account that owns it; null on a server without accounts.
             owner => load::<NoArguments, _, _>(Artifact::id, |_, _, _| Ok(OwnerOfArtifact), |owner| owner);
             /// Its tags, by name.
@@ -150,11 +126,11 @@ impl Object for Artifact {
             /// Links that open it and were not revoked, the newest first; for who may change it, and nothing for others.
             shareLinks => load::<NoArguments, _, _>(Artifact::id, |_, _, _| Ok(LinksOfArtifact), |links| links);
             /// Counts its changes, from 1. A write that expects another revision is refused.
-            revision => leaf(|artifact| &artifact.0.revision);
+            revision => stored(Stored::revision);
             /// When it was made.
-            createdAt => leaf(|artifact| &artifact.0.created_at);
+            createdAt => stored(Stored::created_at);
             /// When it was last changed.
-            updatedAt => leaf(|artifact| &artifact.0.updated_at);
+            updatedAt => stored(Stored::updated_at);
         }
     }
 }
@@ -168,7 +144,7 @@ pub fn declare_root(fields: &mut Fields<'_, '_, Query>) {
             let count = parents.len();
             Box::pin(async move {
                 let id = id::parse(PREFIX, &args.id)?;
-                node.context().rounds.load(ArtifactById, vec![id; count]).await
+                node.load::<Artifact, _>(ArtifactById, vec![id; count]).await
             })
         });
         /// Artifacts that the viewer owns, or that are public by themselves or in a collection; the newest first unless another order is given, or a search, which is ranked.

@@ -1,7 +1,7 @@
 //! Relationships that start at an artifact, and artifacts by id.
 use uuid::Uuid;
 
-use super::{Artifact, COLUMNS};
+use super::Artifact;
 use crate::{
     catalog::sight::{self, Reach},
     relation,
@@ -11,7 +11,7 @@ relation! {
     /// Artifacts by their ids.
     pub ArtifactById("Query.artifact"): Uuid => Option<Artifact>, rows of Artifact;
     |keys, sql| {
-        sql.push("select a.id, ").push(COLUMNS).push(" from artifacts a where a.id").in_ids(keys);
+        sql.push("select a.id, ").columns::<Artifact>().push(" from artifacts a where a.id").in_ids(keys);
         sight::artifacts(Reach::Known, sql);
     }
 }
@@ -20,7 +20,7 @@ relation! {
     /// The artifacts of versions: who can see the one sees the other.
     pub ArtifactOfVersion("ArtifactVersion.artifact"): Uuid => Option<Artifact>, rows of Artifact;
     |keys, sql| {
-        sql.push("select a.id, ").push(COLUMNS).push(" from artifacts a where a.id").in_ids(keys);
+        sql.push("select a.id, ").columns::<Artifact>().push(" from artifacts a where a.id").in_ids(keys);
     }
 }
 

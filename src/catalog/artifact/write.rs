@@ -681,7 +681,7 @@ impl Object for ArtifactBatchResult {
             /// The artifact as it is now; null where it was not written.
             artifact => column::<NoArguments, _>(|results, _, node| Box::pin(async move {
                 let keys = results.iter().filter_map(|result| result.item.as_ref().ok().copied()).collect();
-                let mut found = node.context().rounds.load(ArtifactById, keys).await?.into_iter();
+                let mut found = node.load::<Artifact, _>(ArtifactById, keys).await?.into_iter();
                 Ok(results.iter().map(|result| result.item.as_ref().ok().and_then(|_| found.next()?)).collect())
             }));
             /// Why it was not written; null where it was.

@@ -2,7 +2,7 @@
 use async_graphql::{Enum, ID, InputObject};
 use uuid::Uuid;
 
-use super::{COLUMNS, Collection};
+use super::Collection;
 use crate::{
     catalog::{
         Visibility, artifact,
@@ -145,7 +145,6 @@ impl List for AllCollections {
     type Row = Collection;
     const NAME: &'static str = "Query.collections";
     const TOTAL_NAME: &'static str = "Query.collections.totalCount";
-    const COLUMNS: &'static str = COLUMNS;
     const FROM: &'static str = "collections c";
     const PARENT: &'static str = "true";
     const ROW: &'static str = "c.row";
@@ -206,7 +205,6 @@ impl List for CollectionsOfArtifact {
     type Row = Collection;
     const NAME: &'static str = "Artifact.collections";
     const TOTAL_NAME: &'static str = "Artifact.collections.totalCount";
-    const COLUMNS: &'static str = COLUMNS;
     const FROM: &'static str = "collection_artifacts m join collections c on c.id = m.collection_id";
     const PARENT: &'static str = "m.artifact_id";
     const ROW: &'static str = "m.rowid";
@@ -249,7 +247,6 @@ impl List for CollectionsOfUser {
     type Row = Collection;
     const NAME: &'static str = "User.collections";
     const TOTAL_NAME: &'static str = "User.collections.totalCount";
-    const COLUMNS: &'static str = COLUMNS;
     const FROM: &'static str = "collections c";
     const PARENT: &'static str = "c.owner_id";
     const ROW: &'static str = "c.row";

@@ -5,8 +5,6 @@ mod lists;
 mod relations;
 mod write;
 
-use std::sync::Arc;
-
 use async_graphql::{ID, InputObject};
 use uuid::Uuid;
 
@@ -20,13 +18,14 @@ use crate::{
         user::OwnerOfCollection,
     },
     dataloader::Root,
-    db::{Record, Row, Text, Time},
+    db::{Text, Time},
     error::{Code, Error, Result},
     fields,
     graphql::{
         id::{self, GlobalId},
         object::{Fields, NoArguments, Object},
     },
+    stored,
 };
 
 pub use counts::{repair_counts, wrong_counts};
@@ -41,40 +40,20 @@ pub use write::{
 /// Prefix of the ids of collections.
 pub const PREFIX: &str = "collection";
 
-/// Columns of [`Collection`], of the table under the alias `c`.
-pub const COLUMNS: &str =
-    "c.id, c.name, c.description, c.kind, c.color, c.visibility, c.revision, c.created_at, c.updated_at";
-
-/// A collection.
-#[derive(Clone, Debug)]
-pub struct Collection(Arc<Stored>);
-
-#[derive(Debug)]
-struct Stored {
-    id: Uuid,
-    name: Text,
-    description: Option<Text>,
-    kind: Option<Text>,
-    color: Option<Text>,
-    visibility: Visibility,
-    revision: i64,
-    created_at: Time,
-    updated_at: Time,
-}
-
-impl Record for Collection {
-    fn read(row: &mut Row<'_>) -> sqlx::Result<Self> {
-        Ok(Self(Arc::new(Stored {
-            id: row.next()?,
-            name: row.next()?,
-            description: row.next_or_null()?,
-            kind: row.next_or_null()?,
-            color: row.next_or_null()?,
-            visibility: Visibility::read(row)?,
-            revision: row.next()?,
-            created_at: row.next()?,
-            updated_at: row.next()?,
-        })))
+stored! {
+    /// A collection.
+    pub struct Collection(Stored) from 0 {
+        always { id: Uuid = "c.id" }
+        asked {
+            name: Text = "c.name",
+            description: Option<Text> = "c.description",
+            kind: Option<Text> = "c.kind",
+            color: Option<Text> = "c.color",
+            visibility: Visibility = "c.visibility",
+            revision: i64 = "c.revision",
+            created_at: Time = "c.created_at",
+            updated_at: Time = "c.updated_at",
+        }
     }
 }
 
@@ -97,15 +76,15 @@ impl Object for Collection {
             /// Opaque, the same for ever, unique among all objects.
             id => value(|collection: &Collection| GlobalId { prefix: PREFIX, id: collection.0.id });
             /// What it is called; unique for its owner.
-            name => leaf(|collection| &collection.0.name);
+            name => stored(Stored::name);
             /// What it is for.
-            description => leaf(|collection| &collection.0.description);
+            description => stored(Stored::description);
             /// Free classification, such as `context`.
-            kind => leaf(|collection| &collection.0.kind);
+            kind => stored(Stored::kind);
             /// Its colour, as `#rrggbb`.
-            color => leaf(|collection| &collection.0.color);
+            color => stored(Stored::color);
             /// Who may see it, and with it the artifacts it holds.
-            visibility => leaf(|collection| &collection.0.visibility);
+            visibility => stored(Stored::visibility);
             /// The account that owns it; null on a server without accounts.
             owner => load::<NoArguments, _, _>(Collection::id, |_, _, _| Ok(OwnerOfCollection), |owner| owner);
             /// How many artifacts it holds, of one type where `type` is given.
@@ -129,11 +108,11 @@ impl Object for Collection {
             /// Links that open it and were not revoked, the newest first; for who may change it, and nothing for others.
             shareLinks => load::<NoArguments, _, _>(Collection::id, |_, _, _| Ok(LinksOfCollection), |links| links);
             /// Counts its changes, from 1. A write that expects another revision is refused.
-            revision => leaf(|collection| &collection.0.revision);
+            revision => stored(Stored::revision);
             /// When it was made.
-            createdAt => leaf(|collection| &collection.0.created_at);
+            createdAt => stored(Stored::created_at);
             /// When it was last changed.
-            updatedAt => leaf(|collection| &collection.0.updated_at);
+            updatedAt => stored(Stored::updated_at);
         }
     }
 }
@@ -147,7 +126,7 @@ pub fn declare_root(fields: &mut Fields<'_, '_, Query>) {
             let count = parents.len();
             Box::pin(async move {
                 let id = id::parse(PREFIX, &args.id)?;
-                node.context().rounds.load(CollectionById, vec![id; count]).await
+                node.load::<Collection, _>(CollectionById, vec![id; count]).await
             })
         });
         /// Collections that the viewer owns or that are public, by name unless another order is given.

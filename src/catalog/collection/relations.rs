@@ -1,7 +1,7 @@
 //! Relationships that start at a collection, and collections by id.
 use uuid::Uuid;
 
-use super::{COLUMNS, Collection};
+use super::Collection;
 use crate::{
     catalog::sight::{self, Reach},
     dataloader::Relation,
@@ -14,7 +14,7 @@ relation! {
     /// Collections by their ids.
     pub CollectionById("Query.collection"): Uuid => Option<Collection>, rows of Collection;
     |keys, sql| {
-        sql.push("select c.id, ").push(COLUMNS).push(" from collections c where c.id").in_ids(keys);
+        sql.push("select c.id, ").columns::<Collection>().push(" from collections c where c.id").in_ids(keys);
         sight::collections(Reach::Known, sql);
     }
 }
@@ -23,7 +23,7 @@ relation! {
     /// The collections of groups: who can see the one sees the other.
     pub CollectionOfGroup("Group.collection"): Uuid => Option<Collection>, rows of Collection;
     |keys, sql| {
-        sql.push("select c.id, ").push(COLUMNS).push(" from collections c where c.id").in_ids(keys);
+        sql.push("select c.id, ").columns::<Collection>().push(" from collections c where c.id").in_ids(keys);
     }
 }
 

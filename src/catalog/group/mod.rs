@@ -2,8 +2,6 @@
 mod relations;
 mod write;
 
-use std::sync::Arc;
-
 use uuid::Uuid;
 
 use crate::{
@@ -12,12 +10,13 @@ use crate::{
         collection::{self, CollectionOfGroup},
         filter::PlainArguments,
     },
-    db::{Record, Row, Text, Time},
+    db::{Text, Time},
     fields,
     graphql::{
         id::GlobalId,
         object::{Fields, NoArguments, Object},
     },
+    stored,
 };
 
 use relations::{ArtifactCount, PlaceOfGroup};
@@ -27,40 +26,19 @@ pub use write::{copy_all, declare_mutations};
 /// Prefix of the ids of groups.
 pub const PREFIX: &str = "group";
 
-/// Columns of [`Group`], of the table under the alias `g`.
-pub const COLUMNS: &str =
-    "g.id, g.collection_id, g.name, g.description, g.color, g.icon, g.revision, g.created_at, g.updated_at";
-
-/// A group.
-#[derive(Clone, Debug)]
-pub struct Group(Arc<Stored>);
-
-#[derive(Debug)]
-struct Stored {
-    id: Uuid,
-    collection_id: Uuid,
-    name: Text,
-    description: Option<Text>,
-    color: Option<Text>,
-    icon: Option<Text>,
-    revision: i64,
-    created_at: Time,
-    updated_at: Time,
-}
-
-impl Record for Group {
-    fn read(row: &mut Row<'_>) -> sqlx::Result<Self> {
-        Ok(Self(Arc::new(Stored {
-            id: row.next()?,
-            collection_id: row.next()?,
-            name: row.next()?,
-            description: row.next_or_null()?,
-            color: row.next_or_null()?,
-            icon: row.next_or_null()?,
-            revision: row.next()?,
-            created_at: row.next()?,
-            updated_at: row.next()?,
-        })))
+stored! {
+    /// A group.
+    pub struct Group(Stored) from 0 {
+        always { id: Uuid = "g.id", collection_id: Uuid = "g.collection_id" }
+        asked {
+            name: Text = "g.name",
+            description: Option<Text> = "g.description",
+            color: Option<Text> = "g.color",
+            icon: Option<Text> = "g.icon",
+            revision: i64 = "g.revision",
+            created_at: Time = "g.created_at",
+            updated_at: Time = "g.updated_at",
+        }
     }
 }
 
@@ -83,13 +61,13 @@ impl Object for Group {
             /// Opaque, the same for ever, unique among all objects.
             id => value(|group: &Group| GlobalId { prefix: PREFIX, id: group.0.id });
             /// What it is called; unique in its collection.
-            name => leaf(|group| &group.0.name);
+            name => stored(Stored::name);
             /// What it is for.
-            description => leaf(|group| &group.0.description);
+            description => stored(Stored::description);
             /// Its colour: a name, or `#rrggbb`.
-            color => leaf(|group| &group.0.color);
+            color => stored(Stored::color);
             /// The name of its icon.
-            icon => leaf(|group| &group.0.icon);
+            icon => stored(Stored::icon);
             /// Zero-based place among its collection's groups.
             position => load::<NoArguments, _, _>(Group::id, |_, _, _| Ok(PlaceOfGroup), |place| place);
             /// The collection it belongs to.
@@ -103,11 +81,11 @@ impl Object for Group {
             /// The artifacts it holds, in its order.
             artifacts => connection::<PlainArguments, _>(Group::id, |_, _| Ok(ArtifactsOfGroup));
             /// Counts its changes, from 1. A write that expects another revision is refused.
-            revision => leaf(|group| &group.0.revision);
+            revision => stored(Stored::revision);
             /// When it was made.
-            createdAt => leaf(|group| &group.0.created_at);
+            createdAt => stored(Stored::created_at);
             /// When it was last changed.
-            updatedAt => leaf(|group| &group.0.updated_at);
+            updatedAt => stored(Stored::updated_at);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Relationships that lead to groups or start there.
 use uuid::Uuid;
 
-use super::{COLUMNS, Group};
+use super::Group;
 use crate::{
     catalog::sight::{self, Reach},
     db::Sql,
@@ -19,7 +19,7 @@ relation! {
     /// Groups by their ids.
     pub GroupById("Query.node(Group)"): Uuid => Option<Group>, rows of Group;
     |keys, sql| {
-        sql.push("select g.id, ").push(COLUMNS).push(" from groups g where g.id").in_ids(keys);
+        sql.push("select g.id, ").columns::<Group>().push(" from groups g where g.id").in_ids(keys);
         sight::groups(Reach::Known, sql);
     }
 }
@@ -33,7 +33,6 @@ impl List for GroupsOfCollection {
     type Row = Group;
     const NAME: &'static str = "Collection.groups";
     const TOTAL_NAME: &'static str = "Collection.groups.totalCount";
-    const COLUMNS: &'static str = COLUMNS;
     const FROM: &'static str = "groups g";
     const PARENT: &'static str = "g.collection_id";
     const ROW: &'static str = "g.rowid";
@@ -67,7 +66,6 @@ impl List for GroupsOfArtifact {
     type Row = Group;
     const NAME: &'static str = "Artifact.groups";
     const TOTAL_NAME: &'static str = "Artifact.groups.totalCount";
-    const COLUMNS: &'static str = COLUMNS;
     const FROM: &'static str = "group_artifacts m join groups g on g.id = m.group_id";
     const PARENT: &'static str = "m.artifact_id";
     const ROW: &'static str = "m.rowid";

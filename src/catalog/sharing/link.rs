@@ -11,7 +11,7 @@ use crate::{
         input::{self, DeleteInput},
         sight,
     },
-    db::{Arg, Record, Row, Sql, Time},
+    db::{Arg, HasColumns, Record, Row, SelectList, Sql, Time},
     error::{Code, Error, Result},
     fields,
     graphql::{
@@ -28,9 +28,6 @@ pub const PREFIX: &str = "share_link";
 
 /// Links of one object at most, without those that were revoked.
 const LINKS_MAX: i64 = 100;
-
-/// Columns of [`ShareLink`], of the table under the alias `l`.
-const COLUMNS: &str = "l.id, l.artifact_id, l.collection_id, l.view_count, l.expires_at, l.revoked_at, l.created_at";
 
 /// A link to one object.
 #[derive(Clone, Debug)]
@@ -59,6 +56,16 @@ impl Record for ShareLink {
     }
 }
 
+impl HasColumns for ShareLink {
+    fn columns(list: &mut SelectList) {
+        for column in
+            ["l.id", "l.artifact_id", "l.collection_id", "l.view_count", "l.expires_at", "l.revoked_at", "l.created_at"]
+        {
+            list.push(column);
+        }
+    }
+}
+
 impl Object for ShareLink {
     fn name() -> String {
         "ShareLink".to_owned()
@@ -74,7 +81,7 @@ impl Object for ShareLink {
             /// What it leads to.
             target => column::<NoArguments, Shareable>(|links, _, node| Box::pin(async move {
                 let targets: Vec<Target> = links.iter().map(|link| link.target).collect();
-                load_targets(node.context(), &targets).await
+                load_targets(node, &targets).await
             }));
             /// What opens it, for `Query.shared` and as `/s/TOKEN`. Told once, in the answer of `createShareLink`; null
             /// afterwards, since only its hash is kept.
@@ -106,7 +113,7 @@ relation! {
     /// Links by their ids.
     pub LinkById("Query.node(ShareLink)"): Uuid => Option<ShareLink>, rows of ShareLink;
     |keys, sql| {
-        sql.push("select l.id, ").push(COLUMNS).push(" from share_links l where l.id").in_ids(keys);
+        sql.push("select l.id, ").columns::<ShareLink>().push(" from share_links l where l.id").in_ids(keys);
         own(sql);
     }
 }
@@ -115,7 +122,7 @@ relation! {
     /// The links to an artifact, the newest first.
     pub LinksOfArtifact("Artifact.shareLinks"): Uuid => Vec<ShareLink>, rows of ShareLink;
     |keys, sql| {
-        sql.push("select l.artifact_id, ").push(COLUMNS);
+        sql.push("select l.artifact_id, ").columns::<ShareLink>();
         sql.push(" from share_links l where l.revoked_at is null and l.artifact_id").in_ids(keys);
         own(sql);
         sql.push(" order by l.created_at desc, l.id desc");
@@ -126,7 +133,7 @@ relation! {
     /// The links to a collection, the newest first.
     pub LinksOfCollection("Collection.shareLinks"): Uuid => Vec<ShareLink>, rows of ShareLink;
     |keys, sql| {
-        sql.push("select l.collection_id, ").push(COLUMNS);
+        sql.push("select l.collection_id, ").columns::<ShareLink>();
         sql.push(" from share_links l where l.revoked_at is null and l.collection_id").in_ids(keys);
         own(sql);
         sql.push(" order by l.created_at desc, l.id desc");
@@ -137,8 +144,8 @@ relation! {
     /// Links and what they lead to, by the hash of their tokens: as long as they are good. One statement for both.
     LinkByHash("Query.shared"): String => Option<(ShareLink, Shareable)>, rows of (ShareLink, Shareable);
     |keys, sql| {
-        sql.push("select l.hash, ").push(COLUMNS);
-        Shareable::columns(sql);
+        sql.push("select l.hash, ").columns::<ShareLink>();
+        sql.push(", ").columns::<Shareable>();
         sql.push(" from share_links l left join artifacts a on a.id = l.artifact_id ");
         sql.push("left join collections c on c.id = l.collection_id where l.hash").in_texts(keys);
         sql.push(" and l.revoked_at is null and (l.expires_at is null or l.expires_at > ").bind(Arg::Time(Time::now()));
@@ -156,7 +163,7 @@ pub fn declare_root(fields: &mut Fields<'_, '_, Query>) {
             Box::pin(async move {
                 // What cannot be a token takes the same way as one that is not known.
                 let hash = LinkToken::hash_of(&args.token);
-                let links = node.context().rounds.load(LinkByHash, vec![hash; views.len()]).await?;
+                let links = node.load::<SharedView, _>(LinkByHash, vec![hash; views.len()]).await?;
                 let view = |(found, views): (Option<(ShareLink, Shareable)>, super::Views)| {
                     found.map(|(link, target)| SharedView { seen: views.count(link.id), link, target })
                 };
@@ -289,7 +296,7 @@ impl Object for ShareLinkPayload {
             /// The link as it is now.
             shareLink => column::<NoArguments, ShareLink>(|payloads, _, node| Box::pin(async move {
                 let keys = payloads.iter().map(|payload| payload.id).collect();
-                let found = node.context().rounds.load(LinkById, keys).await?;
+                let found = node.load::<ShareLink, _>(LinkById, keys).await?;
                 let link = |(link, payload): (Option<ShareLink>, &Self)| {
                     let link = link.ok_or_else(|| Error::new(Code::NotFound, "the link was deleted meanwhile"))?;
                     Ok(ShareLink { token: payload.token.clone(), ..link })

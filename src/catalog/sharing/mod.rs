@@ -15,10 +15,10 @@ use super::{
 };
 use crate::{
     abstract_output,
-    db::{Arg, Record, Row, Sql, Time},
+    db::{Arg, HasColumns, Record, Row, SelectList, Sql, Time},
     error::{Code, Error, Result},
     graphql::{
-        Context, Write,
+        Node, Write,
         id::{self, GlobalId},
         object::Declaring,
     },
@@ -116,38 +116,37 @@ relation! {
     TargetOfShare("Shareable"): Uuid => Option<Shareable>, rows of Shareable;
     |keys, sql| {
         sql.push("select k.id");
-        Shareable::columns(sql);
+        sql.push(", ").columns::<Shareable>();
         sql.push(" from ").id_table(keys).push(" k left join artifacts a on a.id = k.id left join collections c on c.id = k.id ");
         sql.push("where a.id is not null or c.id is not null");
     }
 }
 
-impl Shareable {
-    /// Writes its columns, each after a comma, of an artifact `a` and a collection `c`, of which one is there: which of the
-    /// two, and the columns of both.
-    fn columns(sql: &mut Sql) {
-        sql.push(", cast(case when a.id is null then 1 else 0 end as bigint), ").push(artifact::COLUMNS);
-        sql.push(", ").push(collection::COLUMNS);
+/// Of an artifact `a` and a collection `c`, of which one is there: which of the two, and the columns of both.
+impl HasColumns for Shareable {
+    fn columns(list: &mut SelectList) {
+        list.push("cast(case when a.id is null then 1 else 0 end as bigint)");
+        Artifact::columns(list);
+        Collection::columns(list);
     }
 }
 
-/// As [`Shareable::columns`] writes them.
 impl Record for Shareable {
     fn read(row: &mut Row<'_>) -> sqlx::Result<Self> {
         if row.next::<i64>()? == 0 {
             return Artifact::read(row).map(Self::Artifact);
         }
-        row.skip(artifact::COLUMNS.split(',').count());
+        row.skip::<Artifact>();
         Collection::read(row).map(Self::Collection)
     }
 }
 
 /// What the targets are.
-async fn load_targets(context: &Context, targets: &[Target]) -> Result<Vec<Shareable>> {
+async fn load_targets(node: Node<'_>, targets: &[Target]) -> Result<Vec<Shareable>> {
     let keys = targets.iter().map(|target| match target {
         Target::Artifact(id) | Target::Collection(id) => *id,
     });
-    let found = context.rounds.load(TargetOfShare, keys.collect()).await?;
+    let found = node.load::<Shareable, _>(TargetOfShare, keys.collect()).await?;
     let there = |found: Option<Shareable>| found.ok_or_else(|| Error::new(Code::NotFound, "it was deleted meanwhile"));
     found.into_iter().map(there).collect()
 }

@@ -11,7 +11,7 @@ use crate::{
         rules, sight,
         user::{self, User, UserById},
     },
-    db::{Arg, Record, Row, Sql, Text, Time},
+    db::{Arg, HasColumns, Record, Row, SelectList, Sql, Text, Time},
     error::{Code, Error, Result},
     fields,
     graphql::{
@@ -31,10 +31,6 @@ pub const PREFIX: &str = "share";
 /// Shares that one account may make within an hour.
 const PER_HOUR_MAX: i64 = 10;
 const HOUR_US: i64 = 60 * 60 * 1_000_000;
-
-/// Columns of [`Share`], of the table under the alias `s`.
-const COLUMNS: &str = "s.id, s.artifact_id, s.collection_id, s.sender_id, s.recipient_id, s.message, s.viewed_at, \
-                       s.imported_at, s.expires_at, s.created_at";
 
 /// A share from one account to another.
 #[derive(Clone, Debug)]
@@ -66,6 +62,25 @@ impl Record for Share {
     }
 }
 
+impl HasColumns for Share {
+    fn columns(list: &mut SelectList) {
+        for column in [
+            "s.id",
+            "s.artifact_id",
+            "s.collection_id",
+            "s.sender_id",
+            "s.recipient_id",
+            "s.message",
+            "s.viewed_at",
+            "s.imported_at",
+            "s.expires_at",
+            "s.created_at",
+        ] {
+            list.push(column);
+        }
+    }
+}
+
 impl Object for Share {
     fn name() -> String {
         "Share".to_owned()
@@ -81,7 +96,7 @@ impl Object for Share {
             /// What was shared.
             target => column::<NoArguments, Shareable>(|shares, _, node| Box::pin(async move {
                 let targets: Vec<Target> = shares.iter().map(|share| share.target).collect();
-                load_targets(node.context(), &targets).await
+                load_targets(node, &targets).await
             }));
             /// Who shared it.
             sender => load::<NoArguments, _, _>(|share| share.sender, |_, _, _| Ok(UserById), required);
@@ -109,7 +124,7 @@ relation! {
     /// Shares by their ids: a sender sees all of them, a recipient those that have not ended.
     pub ShareById("Query.node(Share)"): Uuid => Option<Share>, rows of Share;
     |keys, sql| {
-        sql.push("select s.id, ").push(COLUMNS).push(" from shares s where s.id").in_ids(keys);
+        sql.push("select s.id, ").columns::<Share>().push(" from shares s where s.id").in_ids(keys);
         sight::shares(sql);
     }
 }
@@ -127,7 +142,6 @@ macro_rules! share_list {
             type Row = Share;
             const NAME: &'static str = $label;
             const TOTAL_NAME: &'static str = $total;
-            const COLUMNS: &'static str = COLUMNS;
             const FROM: &'static str = "shares s";
             const PARENT: &'static str = $parent;
             const ROW: &'static str = "s.rowid";

@@ -2,8 +2,6 @@
 mod relations;
 mod write;
 
-use std::sync::Arc;
-
 use async_graphql::InputObject;
 use uuid::Uuid;
 
@@ -14,7 +12,7 @@ use crate::{
         filter::{PlainArguments, Search, no_nul},
     },
     dataloader::Root,
-    db::{Record, Row, Text},
+    db::Text,
     error::Result,
     fields,
     graphql::{
@@ -22,6 +20,7 @@ use crate::{
         id::GlobalId,
         object::{Fields, NoArguments, Object},
     },
+    stored,
 };
 
 pub use relations::{AllTags, TagById, TagsOfArtifact};
@@ -31,24 +30,15 @@ pub use write::{Named, declare_mutations, link, make, named};
 /// Prefix of the ids of tags.
 pub const PREFIX: &str = "tag";
 
-/// Columns of [`Tag`], of the table under the alias `t`.
-pub const COLUMNS: &str = "t.id, t.name, t.slug, t.color";
-
-/// A tag.
-#[derive(Clone, Debug)]
-pub struct Tag(Arc<Stored>);
-
-#[derive(Debug)]
-struct Stored {
-    id: Uuid,
-    name: Text,
-    slug: Text,
-    color: Option<Text>,
-}
-
-impl Record for Tag {
-    fn read(row: &mut Row<'_>) -> sqlx::Result<Self> {
-        Ok(Self(Arc::new(Stored { id: row.next()?, name: row.next()?, slug: row.next()?, color: row.next_or_null()? })))
+stored! {
+    /// A tag.
+    pub struct Tag(Stored) from 0 {
+        always { id: Uuid = "t.id" }
+        asked {
+            name: Text = "t.name",
+            slug: Text = "t.slug",
+            color: Option<Text> = "t.color",
+        }
     }
 }
 
@@ -71,11 +61,11 @@ impl Object for Tag {
             /// Opaque, the same for ever, unique among all objects.
             id => value(|tag: &Tag| GlobalId { prefix: PREFIX, id: tag.0.id });
             /// What it is called.
-            name => leaf(|tag| &tag.0.name);
+            name => stored(Stored::name);
             /// The lower-case word that filters and `Query.tag` know it by; unique.
-            slug => leaf(|tag| &tag.0.slug);
+            slug => stored(Stored::slug);
             /// Its colour, as `#rrggbb`.
-            color => leaf(|tag| &tag.0.color);
+            color => stored(Stored::color);
             /// How many artifacts have it that the viewer may list.
             artifactCount => load::<NoArguments, _, _>(Tag::id, |_, _, _| Ok(ArtifactCount), |count| count);
             /// The artifacts that have it, as far as the viewer may list them, the newest first.
@@ -93,7 +83,7 @@ pub fn declare_root(fields: &mut Fields<'_, '_, Query>) {
             let count = parents.len();
             Box::pin(async move {
                 no_nul(&args.slug)?;
-                node.context().rounds.load(TagBySlug, vec![args.slug; count]).await
+                node.load::<Tag, _>(TagBySlug, vec![args.slug; count]).await
             })
         });
         /// Tags of artifacts that the viewer may list, by name.

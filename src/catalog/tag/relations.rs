@@ -1,7 +1,7 @@
 //! Relationships that lead to tags or start there.
 use uuid::Uuid;
 
-use super::{COLUMNS, Tag};
+use super::Tag;
 use crate::{
     catalog::{
         filter::{Search, SearchIndex},
@@ -21,7 +21,7 @@ relation! {
     /// Tags by their ids.
     pub TagById("Query.node(Tag)"): Uuid => Option<Tag>, rows of Tag;
     |keys, sql| {
-        sql.push("select t.id, ").push(COLUMNS).push(" from tags t where t.id").in_ids(keys);
+        sql.push("select t.id, ").columns::<Tag>().push(" from tags t where t.id").in_ids(keys);
         sight::tags(Reach::Known, sql);
     }
 }
@@ -30,7 +30,7 @@ relation! {
     /// Tags by their slugs.
     pub TagBySlug("Query.tag"): String => Option<Tag>, rows of Tag;
     |keys, sql| {
-        sql.push("select t.slug, ").push(COLUMNS).push(" from tags t where t.slug").in_texts(keys);
+        sql.push("select t.slug, ").columns::<Tag>().push(" from tags t where t.slug").in_texts(keys);
         sight::tags(Reach::Known, sql);
     }
 }
@@ -40,7 +40,7 @@ relation! {
     pub TagsOfArtifact("Artifact.tags"): Uuid => Vec<Tag>, rows of Tag;
     |keys, sql| {
         sql.push("select l.artifact_id, ")
-            .push(COLUMNS)
+            .columns::<Tag>()
             .push(" from artifact_tags l join tags t on t.id = l.tag_id where l.artifact_id")
             .in_ids(keys)
             .push(" order by t.name, t.id");
@@ -75,7 +75,6 @@ impl List for AllTags {
     type Row = Tag;
     const NAME: &'static str = "Query.tags";
     const TOTAL_NAME: &'static str = "Query.tags.totalCount";
-    const COLUMNS: &'static str = COLUMNS;
     const FROM: &'static str = "tags t";
     const PARENT: &'static str = "true";
     const ROW: &'static str = "t.row";

@@ -313,7 +313,7 @@ impl Object for ArtifactsPayload {
             /// Those there are, as they are now.
             artifacts => column::<NoArguments, _>(|payloads, _, node| Box::pin(async move {
                 let keys = payloads.iter().flat_map(|payload| payload.artifacts.iter().copied()).collect();
-                let mut found = node.context().rounds.load(ArtifactById, keys).await?.into_iter();
+                let mut found = node.load::<Artifact, _>(ArtifactById, keys).await?.into_iter();
                 let of = |payload: &Self| -> Vec<Artifact> {
                     found.by_ref().take(payload.artifacts.len()).flatten().collect()
                 };

@@ -11,12 +11,13 @@ use crate::{
         collection::{CollectionsArguments, CollectionsOfUser},
         filter::no_nul,
     },
-    db::{Record, Row, Text},
+    db::Text,
     fields,
     graphql::{
         id::GlobalId,
         object::{Fields, NoArguments, Object},
     },
+    stored,
 };
 
 use relations::{CollectionCount, UserByName};
@@ -26,19 +27,11 @@ use viewer::Viewer;
 /// Prefix of the ids of accounts.
 pub const PREFIX: &str = "user";
 
-/// Columns of [`User`], of the table under the alias `u`.
-const COLUMNS: &str = "u.id, u.name";
-
-/// An account.
-#[derive(Clone, Debug)]
-pub struct User {
-    id: Uuid,
-    name: Text,
-}
-
-impl Record for User {
-    fn read(row: &mut Row<'_>) -> sqlx::Result<Self> {
-        Ok(Self { id: row.next()?, name: row.next()? })
+stored! {
+    /// An account.
+    pub struct User from 0 {
+        always { id: Uuid = "u.id", name: Text = "u.name" }
+        asked {}
     }
 }
 
@@ -84,7 +77,7 @@ pub fn declare_root(fields: &mut Fields<'_, '_, Query>) {
             let count = parents.len();
             Box::pin(async move {
                 no_nul(&args.name)?;
-                node.context().rounds.load(UserByName, vec![args.name; count]).await
+                node.load::<User, _>(UserByName, vec![args.name; count]).await
             })
         });
     }

@@ -1,7 +1,7 @@
 //! Relationships that lead to accounts or start there.
 use uuid::Uuid;
 
-use super::{COLUMNS, User};
+use super::User;
 use crate::{
     catalog::sight::{self, Reach},
     relation,
@@ -11,7 +11,7 @@ relation! {
     /// Accounts by their ids.
     pub UserById("Query.node(User)"): Uuid => Option<User>, rows of User;
     |keys, sql| {
-        sql.push("select u.id, ").push(COLUMNS).push(" from users u where u.id").in_ids(keys);
+        sql.push("select u.id, ").columns::<User>().push(" from users u where u.id").in_ids(keys);
         sight::users(sql);
     }
 }
@@ -20,7 +20,7 @@ relation! {
     /// Accounts by their names.
     pub UserByName("Query.user"): String => Option<User>, rows of User;
     |keys, sql| {
-        sql.push("select u.name, ").push(COLUMNS).push(" from users u where u.name").in_texts(keys);
+        sql.push("select u.name, ").columns::<User>().push(" from users u where u.name").in_texts(keys);
         sight::users(sql);
     }
 }
@@ -29,7 +29,7 @@ relation! {
     /// The account that owns an artifact: who can see the one may know the other.
     pub OwnerOfArtifact("Artifact.owner"): Uuid => Option<User>, rows of User;
     |keys, sql| {
-        sql.push("select a.id, ").push(COLUMNS);
+        sql.push("select a.id, ").columns::<User>();
         sql.push(" from artifacts a join users u on u.id = a.owner_id where a.id").in_ids(keys);
     }
 }
@@ -38,7 +38,7 @@ relation! {
     /// The account that owns a collection: who can see the one may know the other.
     pub OwnerOfCollection("Collection.owner"): Uuid => Option<User>, rows of User;
     |keys, sql| {
-        sql.push("select c.id, ").push(COLUMNS);
+        sql.push("select c.id, ").columns::<User>();
         sql.push(" from collections c join users u on u.id = c.owner_id where c.id").in_ids(keys);
     }
 }

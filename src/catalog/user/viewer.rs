@@ -88,7 +88,7 @@ impl Object for Viewer {
             /// The account of the token; null without one, and on a server without accounts.
             user => column::<NoArguments, _>(|viewers, _, node| Box::pin(async move {
                 let keys = viewers.iter().filter_map(|viewer| viewer.0.user).collect();
-                let mut found = node.context().rounds.load(UserById, keys).await?.into_iter();
+                let mut found = node.load::<User, _>(UserById, keys).await?.into_iter();
                 let user = |viewer: &Viewer| -> Option<User> { viewer.0.user.and_then(|_| found.next()?) };
                 Ok(viewers.iter().map(user).collect())
             }));

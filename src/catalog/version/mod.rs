@@ -2,19 +2,18 @@
 mod relations;
 mod write;
 
-use std::sync::Arc;
-
 use uuid::Uuid;
 
 use crate::{
     catalog::artifact::{Artifact, ArtifactOfVersion},
-    db::{Record, Row, Text, Time},
+    db::{Text, Time},
     error::{Code, Error, Result},
     fields,
     graphql::{
         id::GlobalId,
         object::{Fields, NoArguments, Object},
     },
+    stored,
 };
 
 pub use relations::{VersionById, VersionsOfArtifact};
@@ -23,33 +22,16 @@ pub use write::{declare_mutations, insert_missing};
 /// Prefix of the ids of versions.
 pub const PREFIX: &str = "version";
 
-/// Columns of [`Version`], of the table under the alias `v`.
-pub const COLUMNS: &str = "v.id, v.artifact_id, v.version, v.content_hash, v.notes, v.created_at";
-
-/// A version of an artifact.
-#[derive(Clone, Debug)]
-pub struct Version(Arc<Stored>);
-
-#[derive(Debug)]
-struct Stored {
-    id: Uuid,
-    artifact_id: Uuid,
-    label: Text,
-    content_hash: Option<Text>,
-    notes: Option<Text>,
-    created_at: Time,
-}
-
-impl Record for Version {
-    fn read(row: &mut Row<'_>) -> sqlx::Result<Self> {
-        Ok(Self(Arc::new(Stored {
-            id: row.next()?,
-            artifact_id: row.next()?,
-            label: row.next()?,
-            content_hash: row.next_or_null()?,
-            notes: row.next_or_null()?,
-            created_at: row.next()?,
-        })))
+stored! {
+    /// A version of an artifact.
+    pub struct Version(Stored) from 0 {
+        always { id: Uuid = "v.id", artifact_id: Uuid = "v.artifact_id" }
+        asked {
+            label: Text = "v.version",
+            content_hash: Option<Text> = "v.content_hash",
+            notes: Option<Text> = "v.notes",
+            created_at: Time = "v.created_at",
+        }
     }
 }
 
@@ -67,13 +49,13 @@ impl Object for Version {
             /// The artifact it is a version of.
             artifact => load::<NoArguments, _, _>(|version| version.0.artifact_id, |_, _, _| Ok(ArtifactOfVersion), required);
             /// Its label, such as `1.4.0`.
-            version => leaf(|version| &version.0.label);
+            version => stored(Stored::label);
             /// The hash of its content, as its source gave it.
-            contentHash => leaf(|version| &version.0.content_hash);
+            contentHash => stored(Stored::content_hash);
             /// What changed.
-            notes => leaf(|version| &version.0.notes);
+            notes => stored(Stored::notes);
             /// When it was made.
-            createdAt => leaf(|version| &version.0.created_at);
+            createdAt => stored(Stored::created_at);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Relationships that lead to versions.
 use uuid::Uuid;
 
-use super::{COLUMNS, Version};
+use super::Version;
 use crate::{
     catalog::sight,
     db::Sql,
@@ -17,7 +17,7 @@ relation! {
     /// Versions by their ids.
     pub VersionById("Query.node(ArtifactVersion)"): Uuid => Option<Version>, rows of Version;
     |keys, sql| {
-        sql.push("select v.id, ").push(COLUMNS).push(" from artifact_versions v where v.id").in_ids(keys);
+        sql.push("select v.id, ").columns::<Version>().push(" from artifact_versions v where v.id").in_ids(keys);
         sight::versions(sql);
     }
 }
@@ -31,7 +31,6 @@ impl List for VersionsOfArtifact {
     type Row = Version;
     const NAME: &'static str = "Artifact.versions";
     const TOTAL_NAME: &'static str = "Artifact.versions.totalCount";
-    const COLUMNS: &'static str = COLUMNS;
     const FROM: &'static str = "artifact_versions v";
     const PARENT: &'static str = "v.artifact_id";
     const ROW: &'static str = "v.rowid";
