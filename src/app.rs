@@ -135,7 +135,7 @@ pub fn engine(config: &Config, db: Db, views: Views) -> Result<Engine> {
     };
     let loading =
         dataloader::Limits { keys_max: config.loading.batch_keys, statements_max: config.loading.max_sql_per_request };
-    Ok(Engine::new((Query { views }, Mutation), db, settings, config.limits.clone(), loading)?)
+    Ok(Engine::new((Query { views }, Mutation), db, settings, config.limits.clone(), loading, config.cache.clone())?)
 }
 
 /// The signal to stop: SIGINT or SIGTERM. A second one ends the process at once.

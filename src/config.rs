@@ -32,6 +32,8 @@ pub struct Config {
     pub access: access::Config,
     /// How relationships are loaded.
     pub loading: Loading,
+    /// What is kept from one request to the next.
+    pub cache: graphql::kept::Config,
     /// The log.
     pub log: telemetry::Config,
 }
@@ -57,7 +59,7 @@ impl Default for Loading {
 }
 
 /// Variables of the environment that have a name of their own.
-const VARIABLES: [(&str, &str); 15] = [
+const VARIABLES: [(&str, &str); 17] = [
     ("DATABASE_URL", "database.url"),
     ("DATABASE_REPLICA_URL", "database.replica_url"),
     ("DATABASE_POOL_SIZE", "database.pool_size"),
@@ -71,6 +73,8 @@ const VARIABLES: [(&str, &str); 15] = [
     ("LOG_LEVEL", "log.level"),
     ("LOG_FORMAT", "log.format"),
     ("COUNT_STRATEGY", "loading.count_strategy"),
+    ("CACHE_TTL_SECONDS", "cache.ttl"),
+    ("CACHE_MAX_ENTRIES", "cache.max_entries"),
     ("MAX_SQL_PER_REQUEST", "loading.max_sql_per_request"),
     ("GATHERUM_CONFIG", FILE_KEY),
 ];

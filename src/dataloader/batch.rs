@@ -12,7 +12,7 @@ use futures_util::{
 };
 use tokio::sync::oneshot;
 
-use super::{FromRows, Relation, rounds::Statement};
+use super::{FromRows, Loads, Relation, rounds::Statement};
 use crate::{
     db::{Columns, Db, Record, Row},
     error::{Error, Result},
@@ -28,6 +28,10 @@ pub(super) trait Due: Send {
     fn statements(&self, keys_max: usize) -> usize;
     /// Runs the statements. What was answered is kept until [`Due::deliver`].
     fn run<'a>(&'a mut self, db: &'a Db, keys_max: usize) -> BoxFuture<'a, Vec<Statement>>;
+    /// Takes the answers from what was kept, where all of them are there; then no statement is run.
+    fn take_from(&mut self, kept: &Loads) -> bool;
+    /// Has what was answered kept. False where it failed.
+    fn keep(&self, loads: &mut Loads) -> bool;
     /// Answers everyone.
     fn deliver(self: Box<Self>);
     /// Answers everyone with `error`.
@@ -44,6 +48,8 @@ pub(super) struct Batch<R: Relation> {
     places: HashMap<R::Key, usize>,
     asks: Vec<Ask<R>>,
     answers: Result<Vec<R::Value>>,
+    /// Whether the answers are those of a request before.
+    is_answered: bool,
 }
 
 struct Ask<R: Relation> {
@@ -60,6 +66,7 @@ impl<R: Relation> Batch<R> {
             places: HashMap::new(),
             asks: Vec::new(),
             answers: Ok(Vec::new()),
+            is_answered: false,
         }
     }
 
@@ -94,10 +101,13 @@ impl<R: Relation> Due for Batch<R> {
     }
 
     fn statements(&self, keys_max: usize) -> usize {
-        self.keys.len().div_ceil(keys_max)
+        if self.is_answered { 0 } else { self.keys.len().div_ceil(keys_max) }
     }
 
     fn run<'a>(&'a mut self, db: &'a Db, keys_max: usize) -> BoxFuture<'a, Vec<Statement>> {
+        if self.is_answered {
+            return Box::pin(std::future::ready(Vec::new()));
+        }
         Box::pin(async move {
             let chunks =
                 self.keys.chunks(keys_max).map(|keys| guarded::<R>(fetch(db, &self.relation, self.columns, keys)));
@@ -126,6 +136,21 @@ impl<R: Relation> Due for Batch<R> {
             self.answers = values;
             statements
         })
+    }
+
+    fn take_from(&mut self, kept: &Loads) -> bool {
+        if let Some(values) = kept.find(&self.relation, self.columns, &self.keys) {
+            self.answers = Ok(values);
+            self.is_answered = true;
+        }
+        self.is_answered
+    }
+
+    fn keep(&self, loads: &mut Loads) -> bool {
+        let Ok(values) = &self.answers else { return false };
+        let values = self.keys.iter().cloned().zip(values.iter().cloned()).collect();
+        loads.add(self.relation.clone(), self.columns, values);
+        true
     }
 
     fn deliver(self: Box<Self>) {

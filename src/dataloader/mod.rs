@@ -5,6 +5,7 @@
 //! leaves as one statement per relation and arguments. No timer and no count of yields decides when, so neither does
 //! the load of the machine.
 mod batch;
+mod kept;
 mod rounds;
 
 use std::{fmt::Debug, hash::Hash};
@@ -13,6 +14,7 @@ use uuid::Uuid;
 
 use crate::db::{Record, Row, Sql};
 
+pub use kept::Loads;
 pub use rounds::{Limits, Report, Rounds, Statement};
 
 /// One relationship of the schema, and the statement that answers a round of its keys.

@@ -15,6 +15,7 @@ use futures_util::future::join_all;
 use super::{
     Relation,
     batch::{Batch, Due},
+    kept::{Keeping, Loads},
 };
 use crate::{
     db::{Columns, Db},
@@ -39,6 +40,10 @@ pub struct Report {
     pub time: Duration,
     /// The statements, in the order of their rounds and, within one, by relation.
     pub statements: Vec<Statement>,
+    /// Batches that were answered from what was kept, without a statement.
+    pub hits: u64,
+    /// Batches that were not, of a request whose loads are kept.
+    pub misses: u64,
 }
 
 /// One statement that was run.
@@ -66,6 +71,18 @@ struct State {
     due: Vec<Box<dyn Due>>,
     report: Report,
     exceeded: bool,
+    keeping: Keeping,
+}
+
+impl State {
+    /// Keeps what a round has loaded, where that is asked for.
+    fn keep(&mut self, due: &[Box<dyn Due>]) {
+        let Keeping::Keeps(loads) = &mut self.keeping else { return };
+        self.report.misses += due.len() as u64;
+        if !due.iter().all(|batch| batch.keep(loads)) {
+            self.keeping = Keeping::Nothing;
+        }
+    }
 }
 
 impl Rounds {
@@ -137,6 +154,7 @@ impl Rounds {
     async fn round(&self) {
         let mut due = std::mem::take(&mut self.state().due);
         due.sort_by_key(|batch| batch.relation());
+        self.take_kept(&mut due);
         if let Err(error) = self.allow(&due) {
             due.into_iter().for_each(|batch| batch.fail(error.clone()));
             return;
@@ -145,11 +163,54 @@ impl Rounds {
         let statements = join_all(due.iter_mut().map(|batch| batch.run(&self.db, self.limits.keys_max))).await;
         {
             let mut state = self.state();
-            state.report.rounds += 1;
-            state.report.time += start.elapsed();
+            if statements.iter().any(|statements| !statements.is_empty()) {
+                state.report.rounds += 1;
+                state.report.time += start.elapsed();
+            }
             state.report.statements.extend(statements.into_iter().flatten());
+            state.keep(&due);
         }
         due.into_iter().for_each(Due::deliver);
+    }
+
+    /// Answers what was kept.
+    fn take_kept(&self, due: &mut [Box<dyn Due>]) {
+        let mut state = self.state();
+        let state = &mut *state;
+        let Keeping::Has(loads) = &state.keeping else { return };
+        for batch in due {
+            let counter = if batch.take_from(loads) { &mut state.report.hits } else { &mut state.report.misses };
+            *counter += 1;
+        }
+    }
+
+    /// Has what is loaded from now on kept for requests that ask the same, for [`Rounds::kept`] to take.
+    pub fn keep(&self) {
+        let mut state = self.state();
+        if matches!(state.keeping, Keeping::Nothing) {
+            state.keeping = Keeping::Keeps(Loads::default());
+        }
+    }
+
+    /// Answers from the loads of a request that asked the same.
+    pub fn reuse(&self, loads: Arc<Loads>) {
+        self.state().keeping = Keeping::Has(loads);
+    }
+
+    /// Has nothing kept.
+    pub fn forget(&self) {
+        let mut state = self.state();
+        if matches!(state.keeping, Keeping::Keeps(_)) {
+            state.keeping = Keeping::Nothing;
+        }
+    }
+
+    /// What was kept of this request; nothing where a load has failed.
+    pub fn kept(&self) -> Option<Loads> {
+        match std::mem::take(&mut self.state().keeping) {
+            Keeping::Keeps(loads) => Some(loads),
+            Keeping::Nothing | Keeping::Has(_) => None,
+        }
     }
 
     fn allow(&self, due: &[Box<dyn Due>]) -> Result<()> {

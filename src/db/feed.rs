@@ -31,6 +31,8 @@ pub enum Heard {
     Message(String),
     /// Something may have been missed.
     Lost,
+    /// Nothing is heard any more, until the next [`Heard::Lost`].
+    Interrupted,
 }
 
 /// Announcements, from the moment it was opened.
@@ -47,7 +49,7 @@ impl Feed {
         let mut connection = options.pragma("query_only", "on").connect().await?;
         let last =
             sqlx::query_scalar("select coalesce(max(seq), 0) from announcements").fetch_one(&mut connection).await?;
-        let feed = SqliteFeed { connection, woken, last, version: None, heard: VecDeque::new() };
+        let feed = SqliteFeed { connection, woken, last, version: None, heard: VecDeque::new(), is_interrupted: false };
         Ok(Self(Source::Sqlite(Box::new(feed))))
     }
 
@@ -74,6 +76,7 @@ struct SqliteFeed {
     /// The version of the file when it was last read.
     version: Option<i64>,
     heard: VecDeque<Heard>,
+    is_interrupted: bool,
 }
 
 impl SqliteFeed {
@@ -84,8 +87,14 @@ impl SqliteFeed {
             }
             if let Err(error) = self.read().await {
                 warn!(%error, "cannot read announcements");
+                if !std::mem::replace(&mut self.is_interrupted, true) {
+                    return Heard::Interrupted;
+                }
                 tokio::time::sleep(REOPEN_AFTER).await;
-                self.heard.push_back(Heard::Lost);
+                continue;
+            }
+            if std::mem::take(&mut self.is_interrupted) {
+                self.heard.push_front(Heard::Lost);
                 continue;
             }
             if self.heard.is_empty() {
@@ -157,7 +166,7 @@ impl PostgresFeed {
                 Ok(None) | Err(_) => {
                     self.listener = None;
                     self.parts.clear();
-                    return Heard::Lost;
+                    return Heard::Interrupted;
                 }
             }
         }

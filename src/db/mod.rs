@@ -146,6 +146,11 @@ impl Db {
         }
     }
 
+    /// Whether it is read from a copy, which may be behind.
+    pub fn has_replica(&self) -> bool {
+        matches!(&*self.pools, Pools::Postgres { replica: Some(_), .. })
+    }
+
     /// The same database, read where it is written: what a mutation answers must show what it wrote.
     #[must_use]
     pub fn primary(&self) -> Self {

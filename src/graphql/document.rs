@@ -9,6 +9,7 @@ use async_graphql::{
     parser::types::{BaseType, ExecutableDocument, OperationDefinition, OperationType},
 };
 use quick_cache::{Equivalent, Weighter, sync::Cache};
+use sha2::{Digest as _, Sha256};
 
 use super::Operation;
 
@@ -29,6 +30,7 @@ pub(super) struct Document {
     pub(super) operation: Positioned<OperationDefinition>,
     /// With which it was found valid, if they are few and small.
     variables: Option<Variables>,
+    digest: [u8; 32],
 }
 
 /// What was found of a document holds for a request as far as its variables are alike.
@@ -95,11 +97,20 @@ impl Documents {
 impl Document {
     /// A document, one of its operations, and the variables with which it is about to be looked at.
     pub(super) fn new(
+        text: &str,
+        operation_name: &str,
         document: ExecutableDocument,
         operation: Positioned<OperationDefinition>,
         variables: &Variables,
     ) -> Self {
-        Self { document, operation, variables: is_small(variables).then(|| variables.clone()) }
+        let name = operation_name.len().to_le_bytes();
+        let digest = Sha256::new().chain_update(name).chain_update(operation_name).chain_update(text).finalize().into();
+        Self { document, operation, variables: is_small(variables).then(|| variables.clone()), digest }
+    }
+
+    /// The hash of its text and the name of the operation.
+    pub(super) fn digest(&self) -> [u8; 32] {
+        self.digest
     }
 
     pub(super) fn kind(&self) -> Operation {
@@ -159,7 +170,7 @@ mod tests {
         let text = "query Q($n: Int, $s: String!, $l: [Int!], $k: Kind) { f(n: $n, s: $s, l: $l, k: $k) }";
         let document = async_graphql::parser::parse_query(text).expect("a document");
         let (_, operation) = document.operations.iter().next().expect("an operation");
-        Document::new(document.clone(), operation.clone(), &Variables::from_json(variables))
+        Document::new("", "", document.clone(), operation.clone(), &Variables::from_json(variables))
     }
 
     #[test]

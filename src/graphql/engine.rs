@@ -5,7 +5,7 @@ use std::{
     panic::AssertUnwindSafe,
     pin::Pin,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
     time::Instant,
@@ -31,6 +31,7 @@ use super::{
     follow::{Change, Following, Hub},
     guard::{Guard, Limits, Refusal, operation},
     idempotency::Idempotency,
+    kept::{self, Ears, Keeper, Kept},
     object::{Absent, Belongs, Declaring, Object, Types},
 };
 use crate::{
@@ -44,7 +45,9 @@ use crate::{
 pub struct Engine<Q: Object, M: Object = Absent, S: Change = Absent> {
     query: Q,
     mutation: M,
-    hub: Hub<S>,
+    hub: Arc<Hub<S>>,
+    /// What was loaded for links.
+    kept: Option<Arc<Kept>>,
     types: Types,
     sdl: String,
     guard: Guard,
@@ -73,6 +76,7 @@ impl<Q: Object, M: Object, S: Change> Engine<Q, M, S> {
         settings: Settings,
         limits: Limits,
         loading: dataloader::Limits,
+        kept: kept::Config,
     ) -> Result<Self> {
         let mut registry = scratch();
         let mut declaring = Declaring::new(&mut registry);
@@ -92,7 +96,9 @@ impl<Q: Object, M: Object, S: Change> Engine<Q, M, S> {
         Ok(Self {
             query,
             mutation,
-            hub: Hub::new(db.clone()),
+            hub: Arc::new(Hub::new(db.clone())),
+            // A copy may be behind what was heard of.
+            kept: Kept::new(&kept).filter(|_| !db.has_replica()),
             types,
             sdl,
             guard,
@@ -115,8 +121,10 @@ impl<Q: Object, M: Object, S: Change> Engine<Q, M, S> {
         }
         let elsewhere = self.introspect(request, &prepared).await;
         if prepared.kind() == Operation::Query {
-            return self.run(&prepared, self.query.clone(), self.context(&self.db, request.viewer), elsewhere).await;
+            let context = Context { keeper: self.keeper(request, &prepared), ..self.context(&self.db, request.viewer) };
+            return self.run(&prepared, self.query.clone(), context, elsewhere).await;
         }
+        let _writing = self.hub.writing();
         let context =
             Context { idempotency: Idempotency::of(request), ..self.context(&self.db.primary(), request.viewer) };
         if let Some(idempotency) = &context.idempotency {
@@ -133,7 +141,16 @@ impl<Q: Object, M: Object, S: Change> Engine<Q, M, S> {
     fn context(&self, db: &Db, viewer: Viewer) -> Context {
         let db = db.session(viewer.sight());
         let rounds = Rounds::new(db.clone(), self.loading);
-        Context { rounds, settings: self.settings, viewer, db, idempotency: None, tells_once: AtomicBool::new(false) }
+        let tells_once = AtomicBool::new(false);
+        Context { rounds, settings: self.settings, viewer, db, idempotency: None, tells_once, keeper: None }
+    }
+
+    /// What keeps loads, for a viewer for whom they may be kept: what an account may see depends on the time too.
+    fn keeper(&self, request: &Request, prepared: &Prepared) -> Option<Keeper> {
+        let kept = self.kept.as_ref().filter(|_| request.viewer.user.is_none())?;
+        let ears: Arc<dyn Ears> = self.hub.clone();
+        let document = prepared.document.clone();
+        Some(Keeper { kept: kept.clone(), ears, document, begun: Mutex::default() })
     }
 
     /// Guards, validates and reads the variables. What was found before is not looked at again.
@@ -146,7 +163,7 @@ impl<Q: Object, M: Object, S: Change> Engine<Q, M, S> {
             None => {
                 let document = self.guard.parse(&request.query)?;
                 let operation = operation(&document, Some(name).filter(|name| !name.is_empty()))?.clone();
-                Arc::new(Document::new(document, operation, &request.variables))
+                Arc::new(Document::new(&request.query, name, document, operation, &request.variables))
             }
         };
         let kind = document.kind();
@@ -201,6 +218,9 @@ impl<Q: Object, M: Object, S: Change> Engine<Q, M, S> {
             errors.retain(|error| error.error.code == Code::SqlBudgetExceeded);
             errors.truncate(1);
             return Err(Refused { errors, operation: Some(prepared.kind()) });
+        }
+        if let (Some(keeper), Some(data), true) = (&context.keeper, &data, errors.is_empty()) {
+            keeper.end(&context.rounds, data.len());
         }
         let tells_once = context.tells_once.load(Ordering::Relaxed);
         let (operation, report) = (prepared.kind(), report(&context.rounds));
@@ -529,8 +549,8 @@ fn report(rounds: &Rounds) -> Report {
         rows: loaded.statements.iter().map(|statement| statement.rows as u64).sum(),
         db: loaded.time,
         total: Default::default(),
-        cache_hits: 0,
-        cache_misses: 0,
+        cache_hits: loaded.hits,
+        cache_misses: loaded.misses,
         batches: loaded.statements.iter().map(batch).collect(),
     }
 }

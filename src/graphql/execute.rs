@@ -428,6 +428,15 @@ impl<'a> Node<'a> {
         self.context().rounds.load(relation, self.columns::<V>(), keys).await
     }
 
+    /// Has what is loaded from now on kept for those who ask the same, or takes what was kept of them. To be asked for
+    /// before anything is loaded, by a field that many ask alike; what depends on the time it must look after itself.
+    pub async fn reuse(self) {
+        let context = self.context();
+        if let Some(keeper) = &context.keeper {
+            keeper.begin(context.viewer, &self.execution.variables, &context.rounds).await;
+        }
+    }
+
     /// Records the error for every parent, and fails them or makes them null.
     pub(super) fn fail(self, count: usize, error: &Error, nullable: bool) -> Column {
         for origin in self.origins(count).into_iter().take(ERRORS_MAX) {

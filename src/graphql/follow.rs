@@ -2,7 +2,10 @@
 //!
 //! A message of the feed is a list of changes, as the writes of one transaction announced them. Each change is the root of
 //! an execution for every subscription that it belongs to, with rounds of its own.
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use serde::de::DeserializeOwned;
 use tokio::{
@@ -13,6 +16,7 @@ use tracing::warn;
 
 use super::{
     Context,
+    kept::{Ears, Hearing},
     object::{Absent, Object},
 };
 use crate::{
@@ -54,12 +58,22 @@ pub(super) enum News<S> {
 pub(super) struct Hub<S> {
     db: Db,
     news: broadcast::Sender<News<S>>,
-    listening: Mutex<Option<JoinHandle<()>>>,
+    hearing: Arc<Hearing>,
+    listening: Mutex<Listening>,
 }
+
+#[derive(Default)]
+struct Listening {
+    task: Option<JoinHandle<()>>,
+    failed_at: Option<Instant>,
+}
+
+/// How long after the feed could not be opened nobody tries who can do without.
+const TRY_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 impl<S: Change> Hub<S> {
     pub(super) fn new(db: Db) -> Self {
-        Self { db, news: broadcast::Sender::new(QUEUE_LENGTH), listening: Mutex::default() }
+        Self { db, news: broadcast::Sender::new(QUEUE_LENGTH), hearing: Arc::default(), listening: Mutex::default() }
     }
 
     /// All changes that are kept from now on.
@@ -67,26 +81,70 @@ impl<S: Change> Hub<S> {
     /// # Errors
     /// `UNAVAILABLE` where the database cannot be listened to.
     pub(super) async fn follow(&self) -> Result<Following<S>> {
-        let mut listening = self.listening.lock().await;
-        if listening.as_ref().is_none_or(JoinHandle::is_finished) {
-            let feed = self.db.feed().await?;
-            *listening = Some(tokio::spawn(listen(feed, self.news.clone())));
-        }
+        self.listen(&mut *self.listening.lock().await).await?;
         Ok(Following { news: self.news.subscribe() })
+    }
+
+    async fn listen(&self, listening: &mut Listening) -> Result<()> {
+        if listening.task.as_ref().is_none_or(JoinHandle::is_finished) {
+            let feed = self.db.feed().await.inspect_err(|_| listening.failed_at = Some(Instant::now()))?;
+            self.hearing.hears(true);
+            listening.task = Some(tokio::spawn(listen(feed, self.hearing.clone(), self.news.clone())));
+        }
+        Ok(())
+    }
+
+    /// What is done until the guard is dropped may write.
+    pub(super) fn writing(&self) -> Writing<'_> {
+        Writing(&self.hearing)
+    }
+}
+
+/// Whatever becomes of a write, what was read before it is old.
+pub(super) struct Writing<'h>(&'h Hearing);
+
+impl Drop for Writing<'_> {
+    fn drop(&mut self) {
+        self.0.heard();
+    }
+}
+
+#[async_trait::async_trait]
+impl<S: Change> Ears for Hub<S> {
+    async fn open(&self) {
+        if self.hearing.is_open() {
+            return;
+        }
+        let mut listening = self.listening.lock().await;
+        if listening.failed_at.is_none_or(|at| at.elapsed() >= TRY_AGAIN_AFTER)
+            && let Err(error) = self.listen(&mut listening).await
+        {
+            warn!(cause = error.causes(), "writes of other nodes are not heard of: nothing is kept for links");
+        }
+    }
+
+    fn hearing(&self) -> &Hearing {
+        &self.hearing
     }
 }
 
 impl<S> Drop for Hub<S> {
     fn drop(&mut self) {
-        if let Some(listening) = self.listening.get_mut().take() {
-            listening.abort();
+        if let Some(task) = self.listening.get_mut().task.take() {
+            task.abort();
         }
     }
 }
 
-async fn listen<S: Change>(mut feed: Feed, news: broadcast::Sender<News<S>>) {
+async fn listen<S: Change>(mut feed: Feed, hearing: Arc<Hearing>, news: broadcast::Sender<News<S>>) {
     loop {
-        match feed.next().await {
+        let heard = feed.next().await;
+        match heard {
+            Heard::Message(_) => hearing.heard(),
+            Heard::Lost => hearing.hears(true),
+            Heard::Interrupted => hearing.hears(false),
+        }
+        match heard {
             Heard::Message(message) => match serde_json::from_str::<Option<Vec<S>>>(&message) {
                 Ok(None) => drop(news.send(News::Lost)),
                 Ok(Some(changes)) => {
@@ -100,7 +158,7 @@ async fn listen<S: Change>(mut feed: Feed, news: broadcast::Sender<News<S>>) {
                     let _ = news.send(News::Lost);
                 }
             },
-            Heard::Lost => drop(news.send(News::Lost)),
+            Heard::Lost | Heard::Interrupted => drop(news.send(News::Lost)),
         }
     }
 }

@@ -22,6 +22,7 @@ pub mod guard;
 pub mod id;
 mod idempotency;
 mod json;
+pub mod kept;
 pub mod list;
 pub mod object;
 pub mod scalar;
@@ -49,6 +50,8 @@ pub struct Context {
     idempotency: Option<idempotency::Idempotency>,
     /// Whether its answer tells what is told once.
     tells_once: AtomicBool,
+    /// What keeps its loads for requests that ask the same.
+    keeper: Option<kept::Keeper>,
 }
 
 /// What holds for all requests.

@@ -29,6 +29,7 @@ pub struct Write<'c> {
     now: Time,
     /// A list in JSON, without its end.
     changes: Vec<u8>,
+    is_news: bool,
     is_discarded: bool,
 }
 
@@ -52,6 +53,7 @@ impl<'c> Write<'c> {
             viewer: context.viewer,
             now,
             changes: Vec::new(),
+            is_news: false,
             is_discarded: false,
         })
     }
@@ -121,6 +123,11 @@ impl<'c> Write<'c> {
         serde_json::to_writer(&mut self.changes, change).expect("a change can be written as JSON");
     }
 
+    /// Tells other nodes that what they keep is old, of a change that nobody can follow.
+    pub fn outdate(&mut self) {
+        self.is_news = true;
+    }
+
     /// The answer has what is told once, so it is not kept for a request that is tried again.
     pub fn tell_once(&mut self) {
         self.tells_once.store(true, Ordering::Relaxed);
@@ -134,6 +141,9 @@ impl<'c> Write<'c> {
     async fn commit(mut self) -> Result<()> {
         if self.is_discarded {
             return Ok(());
+        }
+        if self.is_news && self.changes.is_empty() {
+            self.changes.push(b'[');
         }
         if !self.changes.is_empty() {
             self.changes.push(b']');

@@ -13,6 +13,7 @@ mod following;
 mod hostile;
 mod http;
 mod instructions;
+mod kept;
 mod migrations;
 mod model;
 mod modules;

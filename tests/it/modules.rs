@@ -11,7 +11,7 @@ const ALLOWED: [(&str, &[&str]); 14] = [
     ("http", &["access", "duration", "error", "graphql"]),
     ("transfer", &["catalog", "db", "graphql"]),
     ("catalog", &["abstract_output", "access", "dataloader", "db", "error", "fields", "graphql", "relation", "stored"]),
-    ("graphql", &["access", "dataloader", "db", "error", "fields"]),
+    ("graphql", &["access", "dataloader", "db", "duration", "error", "fields"]),
     ("dataloader", &["db", "error"]),
     ("access", &["db", "error"]),
     ("db", &["duration", "error", "stored"]),

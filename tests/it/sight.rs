@@ -94,7 +94,7 @@ fn name(item: &str) -> String {
             return word(&line[skip..]);
         }
     }
-    for start in ["impl List for ", "impl "] {
+    for start in ["impl List for ", "impl Relation for ", "impl "] {
         if let Some(of) = line.strip_prefix(start) {
             return word(of);
         }

@@ -108,8 +108,15 @@ async fn ask(query: &str) -> Value {
     let test = Backend::Sqlite.database().await;
     let settings = Settings { page_size_default: 50, page_size_max: 100, counts: CountStrategy::Live };
     let loading = dataloader::Limits { keys_max: 100, statements_max: None };
-    let engine: Engine<Root> =
-        Engine::new((Root, Absent), test.db.clone(), settings, Limits::default(), loading).expect("a schema");
+    let engine: Engine<Root> = Engine::new(
+        (Root, Absent),
+        test.db.clone(),
+        settings,
+        Limits::default(),
+        loading,
+        gatherum::graphql::kept::Config::default(),
+    )
+    .expect("a schema");
     let body = engine.execute(Request { query: query.to_owned(), ..Request::default() }).await.body;
     serde_json::from_slice(&body).expect("JSON")
 }

@@ -329,9 +329,15 @@ async fn a_field_that_bypasses_the_loaders_is_found() {
         let root = bypassing::Root { db: test.db.clone(), size };
         let settings = Settings { page_size_default: 50, page_size_max: 100, counts: CountStrategy::Live };
         let loading = Limits { keys_max: 100, statements_max: None };
-        let engine: Engine<_> =
-            Engine::new((root, graphql::object::Absent), test.db.clone(), settings, guard::Limits::default(), loading)
-                .expect("a schema");
+        let engine: Engine<_> = Engine::new(
+            (root, graphql::object::Absent),
+            test.db.clone(),
+            settings,
+            guard::Limits::default(),
+            loading,
+            gatherum::graphql::kept::Config::default(),
+        )
+        .expect("a schema");
         let before = test.db.statements_run();
         let request = Request { query: "{ items { count } }".to_owned(), ..Request::default() };
         let response = engine.execute(request).await;

@@ -3,7 +3,10 @@ use async_graphql::{ID, InputObject, MaybeUndefined};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Shareable, Target, end, load_targets};
+use super::{
+    Shareable, Target, end, load_targets,
+    views::{ViewCount, Views},
+};
 use crate::{
     access::LinkToken,
     catalog::{
@@ -11,6 +14,7 @@ use crate::{
         input::{self, DeleteInput},
         sight,
     },
+    dataloader::Relation,
     db::{Arg, HasColumns, Record, Row, SelectList, Sql, Time},
     error::{Code, Error, Result},
     fields,
@@ -140,17 +144,40 @@ relation! {
     }
 }
 
-relation! {
-    /// Links and what they lead to, by the hash of their tokens: as long as they are good. One statement for both.
-    LinkByHash("Query.shared"): String => Option<(ShareLink, Shareable)>, rows of (ShareLink, Shareable);
-    |keys, sql| {
-        sql.push("select l.hash, ").columns::<ShareLink>();
-        sql.push(", ").columns::<Shareable>();
+/// Links and what they lead to, by the hash of their tokens: as long as they are good. One statement for both.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct LinkByHash {
+    /// Counts what is opened.
+    views: Views,
+}
+
+impl Relation for LinkByHash {
+    type Key = String;
+    type Row = Opening;
+    type Value = Option<Opening>;
+    const NAME: &'static str = "Query.shared";
+
+    fn statement(&self, keys: &[String], sql: &mut Sql) {
+        sql.push("select l.hash, ").columns::<ShareLink>().push(", ").columns::<Shareable>();
         sql.push(" from share_links l left join artifacts a on a.id = l.artifact_id ");
         sql.push("left join collections c on c.id = l.collection_id where l.hash").in_texts(keys);
         sql.push(" and l.revoked_at is null and (l.expires_at is null or l.expires_at > ").bind(Arg::Time(Time::now()));
         sql.push(")");
     }
+
+    fn read(&self, row: &mut Row<'_>) -> sqlx::Result<Opening> {
+        let link = ShareLink::read(row)?;
+        let count = self.views.since(link.id, link.view_count);
+        Ok(Opening { link, target: Shareable::read(row)?, count })
+    }
+}
+
+/// A link that is good, and what it leads to.
+#[derive(Clone, Debug)]
+struct Opening {
+    link: ShareLink,
+    target: Shareable,
+    count: ViewCount,
 }
 
 /// Declares the root fields about links.
@@ -159,15 +186,23 @@ pub fn declare_root(fields: &mut Fields<'_, '_, Query>) {
         type;
         /// What a link leads to, for whoever has it; null where the token is not known, has expired or was revoked.
         shared => column::<ByToken, _>(|parents, args, node| {
-            let views = parents.iter().map(|query| query.views.clone()).collect::<Vec<_>>();
+            let views = parents[0].views.clone();
+            let count = parents.len();
             Box::pin(async move {
+                // Many open one link: what the first has loaded serves those after.
+                node.reuse().await;
                 // What cannot be a token takes the same way as one that is not known.
                 let hash = LinkToken::hash_of(&args.token);
-                let links = node.load::<SharedView, _>(LinkByHash, vec![hash; views.len()]).await?;
-                let view = |(found, views): (Option<(ShareLink, Shareable)>, super::Views)| {
-                    found.map(|(link, target)| SharedView { seen: views.count(link.id), link, target })
-                };
-                Ok(links.into_iter().zip(views).map(view).collect())
+                let openings = node.load::<SharedView, _>(LinkByHash { views }, vec![hash; count]).await?;
+                let now = Time::now();
+                let is_good = |opening: &Opening| opening.link.expires_at.is_none_or(|end| end > now);
+                let view = |opening: Opening| SharedView { view_count: opening.count.view(), link: opening.link, target: opening.target };
+                let opened: Vec<_> = openings.into_iter().map(|opening| opening.filter(is_good).map(view)).collect();
+                if opened.iter().any(Option::is_none) {
+                    // Tokens that are tried take no room.
+                    node.context().rounds.forget();
+                }
+                Ok(opened)
             })
         });
     }
@@ -185,8 +220,8 @@ struct ByToken {
 struct SharedView {
     link: ShareLink,
     target: Shareable,
-    /// Views that are not in the database yet, this one among them.
-    seen: i64,
+    /// This view among them.
+    view_count: i64,
 }
 
 impl Object for SharedView {
@@ -200,8 +235,8 @@ impl Object for SharedView {
             type;
             /// The artifact or the collection, with all that can be seen of it.
             target => compute::<NoArguments, _>(|view, _, _| Ok(view.target.clone()));
-            /// How often the link was opened, this time too; other nodes' views of the last second may be missing.
-            viewCount => value(|view: &SharedView| view.link.view_count + view.seen);
+            /// How often the link was opened, this time too; other nodes' views of the last seconds may be missing.
+            viewCount => leaf(|view| &view.view_count);
             /// When the link ends; null is never.
             expiresAt => value(|view: &SharedView| view.link.expires_at);
         }
@@ -259,6 +294,7 @@ async fn create(write: &mut Write<'_>, input: &CreateShareLinkInput) -> Result<S
         return Err(Error::new(Code::LimitExceeded, message).in_field("targetId"));
     }
     write.tell_once();
+    write.outdate();
     Ok(ShareLinkPayload { id, token: Some(token.reveal().to_owned()) })
 }
 
@@ -272,6 +308,7 @@ async fn revoke(write: &mut Write<'_>, input: &DeleteInput) -> Result<ShareLinkP
     if write.execute("share_links.revoke", sql).await? == 0 {
         return Err(input::not_found("link", "id"));
     }
+    write.outdate();
     Ok(ShareLinkPayload { id, token: None })
 }
 

@@ -37,6 +37,7 @@ const DEFAULT_US: i64 = 30 * 24 * 60 * 60 * 1_000_000;
 
 abstract_output! {
     /// What can be shared.
+    #[derive(Debug)]
     pub enum Shareable as "Shareable" by declare_union {
         Artifact(Artifact),
         Collection(Collection),

@@ -17,15 +17,54 @@ use crate::{
 
 /// Views that are not in the database yet. Cheap to clone: all clones count together.
 #[derive(Clone, Debug, Default)]
-pub struct Views(Arc<Mutex<HashMap<Uuid, i64>>>);
+pub struct Views(Arc<Mutex<HashMap<Uuid, Counter>>>);
+
+/// Counts the views of one link; whoever holds rows of it holds the counter.
+type Counter = Arc<Mutex<Counts>>;
+
+#[derive(Debug, Default)]
+struct Counts {
+    /// Not in the database yet.
+    waiting: i64,
+    /// All that this counter has seen.
+    seen: i64,
+}
+
+/// How often a link was opened: what the database had when its row was read, and what this node has seen since.
+#[derive(Clone, Debug)]
+pub struct ViewCount {
+    counter: Counter,
+    read: i64,
+    seen_at_read: i64,
+}
+
+impl ViewCount {
+    /// Counts a view, and returns how many there are with it.
+    pub fn view(&self) -> i64 {
+        let mut counts = lock(&self.counter);
+        counts.waiting += 1;
+        counts.seen += 1;
+        self.read + counts.seen - self.seen_at_read
+    }
+}
+
+/// Views are the same where they are counted together.
+impl PartialEq for Views {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Views {}
 
 impl Views {
-    /// Counts a view of a link, and returns how many of it wait.
-    pub fn count(&self, link: Uuid) -> i64 {
-        let mut waiting = self.waiting();
-        let count = waiting.entry(link).or_default();
-        *count += 1;
-        *count
+    /// The count of a link of which the database has so many views.
+    pub fn since(&self, link: Uuid, in_database: i64) -> ViewCount {
+        let counter = lock(&self.0).entry(link).or_default().clone();
+        let counts = lock(&counter);
+        let (read, seen_at_read) = (in_database + counts.waiting, counts.seen);
+        drop(counts);
+        ViewCount { counter, read, seen_at_read }
     }
 
     /// Adds the views to those in the database, in one statement; none where there are none. Views that could not be
@@ -34,19 +73,31 @@ impl Views {
     /// # Errors
     /// That of the database.
     pub async fn flush(&self, db: &Db) -> Result<()> {
-        let taken = std::mem::take(&mut *self.waiting());
-        if taken.is_empty() {
+        let mut taken = Taken { views: self, counts: self.take() };
+        if taken.counts.is_empty() {
             return Ok(());
         }
-        let mut taken = Taken { views: self, counts: taken.into_iter().collect() };
         write(db, &taken.counts).await?;
         taken.counts.clear();
         Ok(())
     }
 
-    fn waiting(&self) -> MutexGuard<'_, HashMap<Uuid, i64>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// What waits; links of which nobody holds a row are not counted any more.
+    fn take(&self) -> Vec<(Uuid, i64)> {
+        let mut taken = Vec::new();
+        lock(&self.0).retain(|link, counter| {
+            let waiting = std::mem::take(&mut lock(counter).waiting);
+            if waiting > 0 {
+                taken.push((*link, waiting));
+            }
+            Arc::strong_count(counter) > 1
+        });
+        taken
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Counts that are being written; what is left of them waits again.
@@ -57,9 +108,9 @@ struct Taken<'v> {
 
 impl Drop for Taken<'_> {
     fn drop(&mut self) {
-        let mut waiting = self.views.waiting();
+        let mut counters = lock(&self.views.0);
         for (link, count) in self.counts.drain(..) {
-            *waiting.entry(link).or_default() += count;
+            lock(counters.entry(link).or_default()).waiting += count;
         }
     }
 }

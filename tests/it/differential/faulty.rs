@@ -267,8 +267,15 @@ async fn documents_over_faulty_fields_are_answered_as_the_reference_does() {
     let settings = Settings { page_size_default: 50, page_size_max: 100, counts: CountStrategy::Live };
     let loading = Limits { keys_max: 100, statements_max: None };
     let limits = guard::Limits { objects: 10_000_000, ..guard::Limits::default() };
-    let engine: Engine<Root> =
-        Engine::new((Root, Absent), test.db.clone(), settings, limits, loading).expect("a schema");
+    let engine: Engine<Root> = Engine::new(
+        (Root, Absent),
+        test.db.clone(),
+        settings,
+        limits,
+        loading,
+        gatherum::graphql::kept::Config::default(),
+    )
+    .expect("a schema");
     let introspection = introspection_json::<Root, Absent, Absent>().await.expect("an answer");
     let schema = Schema::read(&serde_json::from_str(&introspection).expect("JSON"), values);
 

@@ -1,0 +1,44 @@
+//! What one request loaded, kept for requests that ask the same.
+use std::{any::Any, collections::HashMap, sync::Arc};
+
+use super::Relation;
+use crate::db::Columns;
+
+/// The loads of a request: for each relation its keys and what they lead to.
+#[derive(Debug, Default)]
+pub struct Loads(Vec<Box<dyn Any + Send + Sync>>);
+
+/// What one relation was asked, and what came of it.
+#[derive(Debug)]
+struct Loaded<R: Relation> {
+    relation: R,
+    columns: Columns,
+    values: HashMap<R::Key, R::Value>,
+}
+
+impl Loads {
+    pub(super) fn add<R: Relation>(&mut self, relation: R, columns: Columns, values: HashMap<R::Key, R::Value>) {
+        self.0.push(Box::new(Loaded { relation, columns, values }));
+    }
+
+    /// What the keys lead to, in their order, where all of it was loaded with these columns at least.
+    pub(super) fn find<R: Relation>(&self, relation: &R, columns: Columns, keys: &[R::Key]) -> Option<Vec<R::Value>> {
+        let mut loaded = self.0.iter().filter_map(|loaded| loaded.downcast_ref::<Loaded<R>>());
+        loaded.find_map(|loaded| {
+            let is_same = loaded.relation == *relation && loaded.columns.and(columns) == loaded.columns;
+            if is_same { keys.iter().map(|key| loaded.values.get(key).cloned()).collect() } else { None }
+        })
+    }
+}
+
+/// What becomes of a request's loads.
+#[derive(Debug, Default)]
+pub(super) enum Keeping {
+    /// They are for this request alone.
+    #[default]
+    Nothing,
+    /// They are kept as they come.
+    Keeps(Loads),
+    /// They were kept before; what is not among them is loaded.
+    Has(Arc<Loads>),
+}

@@ -1,0 +1,191 @@
+//! What was loaded for a request, kept for requests that ask the same: where a field asks for it by [`Node::reuse`].
+//!
+//! It is kept until anything is written, by whatever node, and for a limited time. A request notes how many writes were
+//! heard of before it loads; what it loaded is good as long as none was heard of since. So what was read before a write and
+//! is kept after it is never used, and who was told that something is written finds it from then on, on the same node; other
+//! nodes find it once they hear of it. A node that hears nothing keeps nothing.
+//!
+//! [`Node::reuse`]: super::Node::reuse
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use async_graphql::{Name, Value, indexmap::IndexMap};
+use quick_cache::{Weighter, sync::Cache};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use super::document::Document;
+use crate::{
+    access::Viewer,
+    dataloader::{Loads, Rounds},
+};
+
+/// What is kept from one request to the next.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// How long what was loaded for a link is kept at most. Writes end it at once; this is for what nobody tells of, such as
+    /// writes by hand. 0 keeps nothing. Default 10 s.
+    #[serde(with = "crate::duration")]
+    pub ttl: Duration,
+    /// How many requests' loads are kept at most. 0 keeps nothing. Default 1000.
+    pub max_entries: usize,
+    /// Bytes of all that is kept, about. Default 16 MiB.
+    pub bytes: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { ttl: Duration::from_secs(10), max_entries: 1_000, bytes: 16 << 20 }
+    }
+}
+
+/// How many bytes of memory the loads take for each byte of the answer made of them, about.
+const BYTES_PER_BYTE: usize = 4;
+
+/// Bytes of an entry beside its loads, about.
+const ENTRY_BYTES: usize = 1 << 10;
+
+/// Which writes this node has heard of.
+#[derive(Debug, Default)]
+pub(super) struct Hearing {
+    writes: AtomicU64,
+    is_hearing: AtomicBool,
+}
+
+impl Hearing {
+    /// Something was written, or may have been.
+    pub(super) fn heard(&self) {
+        self.writes.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Whether writes of other nodes are heard of from now on.
+    pub(super) fn hears(&self, is_hearing: bool) {
+        self.is_hearing.store(is_hearing, Ordering::Release);
+        self.heard();
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.is_hearing.load(Ordering::Acquire)
+    }
+
+    /// How many writes there were; nothing where those of others are not heard of.
+    fn writes(&self) -> Option<u64> {
+        let writes = self.writes.load(Ordering::Acquire);
+        self.is_open().then_some(writes)
+    }
+}
+
+/// What opens the feed of writes where it is not open yet.
+#[async_trait::async_trait]
+pub(super) trait Ears: Send + Sync {
+    /// Sees to it that writes are heard of, if that can be.
+    async fn open(&self);
+
+    /// Which writes were heard of.
+    fn hearing(&self) -> &Hearing;
+}
+
+/// Loads by what was asked for, bounded by the memory they take.
+pub(super) struct Kept {
+    entries: Cache<Key, Arc<Entry>, Weigh>,
+    ttl: Duration,
+}
+
+/// The hash of a document, its variables and its viewer: what is asked for may be secret.
+type Key = [u8; 32];
+
+struct Entry {
+    loads: Arc<Loads>,
+    writes: u64,
+    since: Instant,
+    bytes: usize,
+}
+
+#[derive(Clone)]
+struct Weigh {
+    least: u64,
+}
+
+impl Weighter<Key, Arc<Entry>> for Weigh {
+    fn weight(&self, _: &Key, entry: &Arc<Entry>) -> u64 {
+        (entry.bytes as u64).max(self.least)
+    }
+}
+
+impl Kept {
+    /// Keeps what the settings say; nothing where they say so.
+    pub(super) fn new(config: &Config) -> Option<Arc<Self>> {
+        if config.ttl.is_zero() || config.max_entries == 0 || config.bytes == 0 {
+            return None;
+        }
+        let bytes = config.bytes as u64;
+        let weigh = Weigh { least: (bytes / config.max_entries as u64).max(1) };
+        let entries = Cache::with_weighter(config.max_entries.min(1 << 16), bytes, weigh);
+        Some(Arc::new(Self { entries, ttl: config.ttl }))
+    }
+
+    fn get(&self, key: &Key, writes: u64) -> Option<Arc<Loads>> {
+        let entry = self.entries.get(key)?;
+        if entry.writes == writes && entry.since.elapsed() < self.ttl {
+            return Some(entry.loads.clone());
+        }
+        self.entries.remove(key);
+        None
+    }
+}
+
+/// What a request needs to have its loads kept.
+pub(super) struct Keeper {
+    pub(super) kept: Arc<Kept>,
+    pub(super) ears: Arc<dyn Ears>,
+    pub(super) document: Arc<Document>,
+    pub(super) begun: Mutex<Option<Begun>>,
+}
+
+/// A request whose loads are to be kept.
+pub(super) struct Begun {
+    key: Key,
+    writes: u64,
+    since: Instant,
+}
+
+impl Keeper {
+    /// Has `rounds` answer from what was kept of a request that asked the same, or keep what it loads.
+    pub(super) async fn begin(&self, viewer: Viewer, variables: &IndexMap<Name, Value>, rounds: &Rounds) {
+        self.ears.open().await;
+        let Some(writes) = self.ears.hearing().writes() else { return };
+        let key = self.key(viewer, variables);
+        match self.kept.get(&key, writes) {
+            Some(loads) => rounds.reuse(loads),
+            None => {
+                let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
+                // Of several fields that ask for it, the first says from when on.
+                begun.get_or_insert(Begun { key, writes, since: Instant::now() });
+                rounds.keep();
+            }
+        }
+    }
+
+    fn key(&self, viewer: Viewer, variables: &IndexMap<Name, Value>) -> Key {
+        let mut digest = Sha256::new_with_prefix(self.document.digest());
+        let asked = serde_json::to_vec(&(viewer.user, viewer.scope.map(crate::access::Scope::as_str), variables));
+        digest.update(asked.unwrap_or_default());
+        digest.finalize().into()
+    }
+
+    /// Keeps what was loaded for an answer of so many bytes.
+    pub(super) fn end(&self, rounds: &Rounds, answer_bytes: usize) {
+        let begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let (Some(begun), Some(loads)) = (begun, rounds.kept()) {
+            let bytes = answer_bytes * BYTES_PER_BYTE + ENTRY_BYTES;
+            let entry = Entry { loads: Arc::new(loads), writes: begun.writes, since: begun.since, bytes };
+            self.kept.entries.insert(begun.key, Arc::new(entry));
+        }
+    }
+}
