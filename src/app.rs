@@ -4,6 +4,7 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use anyhow::{Context, Result};
 use tokio::{
     net::{TcpListener, TcpSocket},
+    sync::Notify,
     time::MissedTickBehavior,
 };
 use tracing::{info, warn};
@@ -77,10 +78,12 @@ impl App {
 
     /// Serves until `shutdown` is done, lets what runs end, and closes the database.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
-        tokio::select! {
-            () = http::run(self.listener, self.site, shutdown) => {}
-            () = flush(&self.views, &self.db) => {}
-        }
+        let has_ended = Notify::new();
+        let serving = async {
+            http::run(self.listener, self.site, shutdown).await;
+            has_ended.notify_one();
+        };
+        tokio::join!(serving, flush(&self.views, &self.db, &has_ended));
         if let Err(error) = self.views.flush(&self.db).await {
             warn!(cause = error.causes(), "the last views of links were not kept");
         }
@@ -91,12 +94,15 @@ impl App {
 /// How often views of links are written down.
 const FLUSH_EVERY: Duration = Duration::from_secs(1);
 
-/// Writes down how often links were opened, for ever.
-async fn flush(views: &Views, db: &Db) {
+/// Writes down how often links were opened, until the server has ended; what is being written is not left halfway.
+async fn flush(views: &Views, db: &Db, has_ended: &Notify) {
     let mut ticks = tokio::time::interval(FLUSH_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        ticks.tick().await;
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = has_ended.notified() => return,
+        }
         if let Err(error) = views.flush(db).await {
             warn!(cause = error.causes(), "views of links wait to be kept");
         }

@@ -3,6 +3,7 @@ use std::{
     any::Any,
     collections::HashMap,
     panic::AssertUnwindSafe,
+    sync::atomic::{AtomicUsize, Ordering},
     time::{Duration, Instant},
 };
 
@@ -50,6 +51,8 @@ pub(super) struct Batch<R: Relation> {
     answers: Result<Vec<R::Value>>,
     /// Whether the answers are those of a request before.
     is_answered: bool,
+    /// Bytes of memory that the answers take, about.
+    bytes: usize,
 }
 
 struct Ask<R: Relation> {
@@ -67,6 +70,7 @@ impl<R: Relation> Batch<R> {
             asks: Vec::new(),
             answers: Ok(Vec::new()),
             is_answered: false,
+            bytes: 0,
         }
     }
 
@@ -121,6 +125,7 @@ impl<R: Relation> Due for Batch<R> {
                     rows: rows.as_ref().map_or(0, Vec::len),
                     time: fetched.time,
                 });
+                self.bytes += fetched.bytes;
                 match (&mut values, rows) {
                     (Ok(values), Ok(rows)) => {
                         for (key, row) in rows {
@@ -148,8 +153,11 @@ impl<R: Relation> Due for Batch<R> {
 
     fn keep(&self, loads: &mut Loads) -> bool {
         let Ok(values) = &self.answers else { return false };
+        if !R::IS_KEPT {
+            return true;
+        }
         let values = self.keys.iter().cloned().zip(values.iter().cloned()).collect();
-        loads.add(self.relation.clone(), self.columns, values);
+        loads.add(self.relation.clone(), self.columns, values, self.bytes);
         true
     }
 
@@ -186,26 +194,44 @@ fn fail<R: Relation>(asks: Vec<Ask<R>>, error: &Error) {
 
 struct Fetched<R: Relation> {
     rows: Result<Vec<(R::Key, R::Row)>>,
+    bytes: usize,
     time: Duration,
 }
 
-async fn fetch<R: Relation>(db: &Db, relation: &R, columns: Columns, keys: &[R::Key]) -> Result<Vec<(R::Key, R::Row)>> {
+/// The rows, and how many bytes of memory they take, about.
+async fn fetch<R: Relation>(
+    db: &Db,
+    relation: &R,
+    columns: Columns,
+    keys: &[R::Key],
+) -> Result<(Vec<(R::Key, R::Row)>, usize)> {
     let mut sql = db.sql();
     sql.ask(columns);
     relation.statement(keys, &mut sql);
+    let bytes = AtomicUsize::new(0);
     let read = |row: &mut Row<'_>| {
         row.ask(columns);
-        Ok((R::Key::read(row)?, relation.read(row)?))
+        let read = (R::Key::read(row)?, relation.read(row)?);
+        bytes.fetch_add(row.bytes() + ROW_BYTES, Ordering::Relaxed);
+        Ok(read)
     };
-    db.fetch_with(R::NAME, sql, read).await
+    let rows = db.fetch_with(R::NAME, sql, read).await?;
+    Ok((rows, bytes.into_inner()))
 }
 
+/// Bytes of memory that a row takes beside its values, about.
+const ROW_BYTES: usize = 256;
+
 /// Times the work, and turns a panic in it into a fault of those who asked.
-async fn guarded<R: Relation>(work: impl Future<Output = Result<Vec<(R::Key, R::Row)>>>) -> Fetched<R> {
+async fn guarded<R: Relation>(work: impl Future<Output = Result<(Vec<(R::Key, R::Row)>, usize)>>) -> Fetched<R> {
     let start = Instant::now();
-    let rows = match AssertUnwindSafe(work).catch_unwind().await {
-        Ok(rows) => rows,
+    let fetched = match AssertUnwindSafe(work).catch_unwind().await {
+        Ok(fetched) => fetched,
         Err(panic) => Err(Error::panicked(R::NAME, &*panic)),
     };
-    Fetched { rows, time: start.elapsed() }
+    let (rows, bytes) = match fetched {
+        Ok((rows, bytes)) => (Ok(rows), bytes),
+        Err(error) => (Err(error), 0),
+    };
+    Fetched { rows, bytes, time: start.elapsed() }
 }

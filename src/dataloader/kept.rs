@@ -6,7 +6,10 @@ use crate::db::Columns;
 
 /// The loads of a request: for each relation its keys and what they lead to.
 #[derive(Debug, Default)]
-pub struct Loads(Vec<Box<dyn Any + Send + Sync>>);
+pub struct Loads {
+    loaded: Vec<Box<dyn Any + Send + Sync>>,
+    bytes: usize,
+}
 
 /// What one relation was asked, and what came of it.
 #[derive(Debug)]
@@ -17,13 +20,25 @@ struct Loaded<R: Relation> {
 }
 
 impl Loads {
-    pub(super) fn add<R: Relation>(&mut self, relation: R, columns: Columns, values: HashMap<R::Key, R::Value>) {
-        self.0.push(Box::new(Loaded { relation, columns, values }));
+    pub(super) fn add<R: Relation>(
+        &mut self,
+        relation: R,
+        columns: Columns,
+        values: HashMap<R::Key, R::Value>,
+        bytes: usize,
+    ) {
+        self.bytes += bytes + values.len() * (size_of::<R::Key>() + size_of::<R::Value>());
+        self.loaded.push(Box::new(Loaded { relation, columns, values }));
+    }
+
+    /// Bytes of memory that they take, about.
+    pub fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// What the keys lead to, in their order, where all of it was loaded with these columns at least.
     pub(super) fn find<R: Relation>(&self, relation: &R, columns: Columns, keys: &[R::Key]) -> Option<Vec<R::Value>> {
-        let mut loaded = self.0.iter().filter_map(|loaded| loaded.downcast_ref::<Loaded<R>>());
+        let mut loaded = self.loaded.iter().filter_map(|loaded| loaded.downcast_ref::<Loaded<R>>());
         loaded.find_map(|loaded| {
             let is_same = loaded.relation == *relation && loaded.columns.and(columns) == loaded.columns;
             if is_same { keys.iter().map(|key| loaded.values.get(key).cloned()).collect() } else { None }

@@ -29,6 +29,8 @@ pub trait Relation: Clone + Debug + Eq + Send + Sync + 'static {
     type Value: FromRows<Self::Row>;
     /// The relationship as `Type.field`, for reports and logs.
     const NAME: &'static str;
+    /// Whether it may be kept for other requests: not what changes without being announced.
+    const IS_KEPT: bool = true;
 
     /// Writes the statement that answers `keys`, which are distinct. Its first column is the key.
     fn statement(&self, keys: &[Self::Key], sql: &mut Sql);
@@ -45,7 +47,7 @@ pub trait Relation: Clone + Debug + Eq + Send + Sync + 'static {
 macro_rules! relation {
     (
         $(#[doc = $doc:literal])*
-        $vis:vis $name:ident($label:literal): $key:ty => $value:ty, rows of $row:ty;
+        $vis:vis $name:ident($label:literal): $key:ty => $value:ty, rows of $row:ty $(, kept: $is_kept:literal)?;
         |$keys:ident, $sql:ident| $statement:block
     ) => {
         $(#[doc = $doc])*
@@ -57,6 +59,7 @@ macro_rules! relation {
             type Row = $row;
             type Value = $value;
             const NAME: &'static str = $label;
+            $(const IS_KEPT: bool = $is_kept;)?
 
             fn statement(&self, $keys: &[$key], $sql: &mut $crate::db::Sql) {
                 $statement

@@ -11,6 +11,7 @@ pub struct Row<'r> {
     row: Inner<'r>,
     column: usize,
     asked: Columns,
+    bytes: usize,
 }
 
 enum Inner<'r> {
@@ -19,9 +20,29 @@ enum Inner<'r> {
 }
 
 /// What a column can hold: a type that both databases know.
-pub trait Column: for<'r> Decode<'r, Sqlite> + Type<Sqlite> + for<'r> Decode<'r, Postgres> + Type<Postgres> {}
+pub trait Column: for<'r> Decode<'r, Sqlite> + Type<Sqlite> + for<'r> Decode<'r, Postgres> + Type<Postgres> {
+    /// Bytes of memory that a value takes, about.
+    fn bytes(&self) -> usize {
+        size_of_val(self)
+    }
+}
 
-impl<T> Column for T where T: for<'r> Decode<'r, Sqlite> + Type<Sqlite> + for<'r> Decode<'r, Postgres> + Type<Postgres> {}
+impl Column for bool {}
+impl Column for i64 {}
+impl Column for uuid::Uuid {}
+impl Column for super::Time {}
+
+impl Column for String {
+    fn bytes(&self) -> usize {
+        size_of_val(self) + self.len()
+    }
+}
+
+impl Column for super::Text {
+    fn bytes(&self) -> usize {
+        size_of_val(self) + self.len()
+    }
+}
 
 /// What a row holds. Columns are read in the order in which the statement lists them.
 pub trait Record: Sized + Send + 'static {
@@ -34,11 +55,11 @@ pub trait Record: Sized + Send + 'static {
 
 impl<'r> Row<'r> {
     pub(super) fn sqlite(row: &'r SqliteRow) -> Self {
-        Self { row: Inner::Sqlite(row), column: 0, asked: Columns::ALL }
+        Self { row: Inner::Sqlite(row), column: 0, asked: Columns::ALL, bytes: 0 }
     }
 
     pub(super) fn postgres(row: &'r PgRow) -> Self {
-        Self { row: Inner::Postgres(row), column: 0, asked: Columns::ALL }
+        Self { row: Inner::Postgres(row), column: 0, asked: Columns::ALL, bytes: 0 }
     }
 
     /// The next column.
@@ -48,10 +69,17 @@ impl<'r> Row<'r> {
     #[expect(clippy::should_implement_trait, reason = "each column may have another type")]
     pub fn next<T: Column>(&mut self) -> sqlx::Result<T> {
         self.column += 1;
-        match self.row {
-            Inner::Sqlite(row) => row.try_get(self.column - 1),
-            Inner::Postgres(row) => row.try_get_unchecked(self.column - 1),
-        }
+        let value: T = match self.row {
+            Inner::Sqlite(row) => row.try_get(self.column - 1)?,
+            Inner::Postgres(row) => row.try_get_unchecked(self.column - 1)?,
+        };
+        self.bytes += value.bytes();
+        Ok(value)
+    }
+
+    /// Bytes of memory that the values take which were read, about.
+    pub fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Says which columns the statement was asked for; all of them unless it is said.
@@ -74,10 +102,12 @@ impl<'r> Row<'r> {
     /// There is none, or it is of another type.
     pub fn next_or_null<T: Column>(&mut self) -> sqlx::Result<Option<T>> {
         self.column += 1;
-        match self.row {
-            Inner::Sqlite(row) => row.try_get(self.column - 1),
-            Inner::Postgres(row) => row.try_get_unchecked(self.column - 1),
-        }
+        let value: Option<T> = match self.row {
+            Inner::Sqlite(row) => row.try_get(self.column - 1)?,
+            Inner::Postgres(row) => row.try_get_unchecked(self.column - 1)?,
+        };
+        self.bytes += value.as_ref().map_or(0, Column::bytes);
+        Ok(value)
     }
 }
 

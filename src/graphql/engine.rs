@@ -219,8 +219,8 @@ impl<Q: Object, M: Object, S: Change> Engine<Q, M, S> {
             errors.truncate(1);
             return Err(Refused { errors, operation: Some(prepared.kind()) });
         }
-        if let (Some(keeper), Some(data), true) = (&context.keeper, &data, errors.is_empty()) {
-            keeper.end(&context.rounds, data.len());
+        if let (Some(keeper), Some(_), true) = (&context.keeper, &data, errors.is_empty()) {
+            keeper.end(&context.rounds);
         }
         let tells_once = context.tells_once.load(Ordering::Relaxed);
         let (operation, report) = (prepared.kind(), report(&context.rounds));

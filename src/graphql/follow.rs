@@ -65,11 +65,13 @@ pub(super) struct Hub<S> {
 #[derive(Default)]
 struct Listening {
     task: Option<JoinHandle<()>>,
-    failed_at: Option<Instant>,
+    /// When somebody tried who can do without.
+    tried_at: Option<Instant>,
 }
 
-/// How long after the feed could not be opened nobody tries who can do without.
-const TRY_AGAIN_AFTER: Duration = Duration::from_secs(1);
+/// How long who can do without the feed waits for it, and then nobody tries again.
+const TRY_FOR: Duration = Duration::from_secs(1);
+const TRY_AGAIN_AFTER: Duration = Duration::from_secs(5);
 
 impl<S: Change> Hub<S> {
     pub(super) fn new(db: Db) -> Self {
@@ -87,7 +89,7 @@ impl<S: Change> Hub<S> {
 
     async fn listen(&self, listening: &mut Listening) -> Result<()> {
         if listening.task.as_ref().is_none_or(JoinHandle::is_finished) {
-            let feed = self.db.feed().await.inspect_err(|_| listening.failed_at = Some(Instant::now()))?;
+            let feed = self.db.feed().await?;
             self.hearing.hears(true);
             listening.task = Some(tokio::spawn(listen(feed, self.hearing.clone(), self.news.clone())));
         }
@@ -115,12 +117,18 @@ impl<S: Change> Ears for Hub<S> {
         if self.hearing.is_open() {
             return;
         }
-        let mut listening = self.listening.lock().await;
-        if listening.failed_at.is_none_or(|at| at.elapsed() >= TRY_AGAIN_AFTER)
-            && let Err(error) = self.listen(&mut listening).await
-        {
-            warn!(cause = error.causes(), "writes of other nodes are not heard of: nothing is kept for links");
+        // Who comes while another tries goes on without.
+        let Ok(mut listening) = self.listening.try_lock() else { return };
+        if listening.tried_at.is_some_and(|at| at.elapsed() < TRY_AGAIN_AFTER) {
+            return;
         }
+        listening.tried_at = Some(Instant::now());
+        let cause = match tokio::time::timeout(TRY_FOR, self.listen(&mut listening)).await {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error.causes(),
+            Err(_) => "no connection in time".to_owned(),
+        };
+        warn!(cause, "writes of other nodes are not heard of: nothing is kept for links");
     }
 
     fn hearing(&self) -> &Hearing {
@@ -136,7 +144,17 @@ impl<S> Drop for Hub<S> {
     }
 }
 
+/// Whatever ends the listening, nothing is heard from then on.
+struct Deaf(Arc<Hearing>);
+
+impl Drop for Deaf {
+    fn drop(&mut self) {
+        self.0.hears(false);
+    }
+}
+
 async fn listen<S: Change>(mut feed: Feed, hearing: Arc<Hearing>, news: broadcast::Sender<News<S>>) {
+    let _deaf = Deaf(hearing.clone());
     loop {
         let heard = feed.next().await;
         match heard {

@@ -15,7 +15,10 @@ use std::{
 };
 
 use async_graphql::{Name, Value, indexmap::IndexMap};
-use quick_cache::{Weighter, sync::Cache};
+use quick_cache::{
+    DefaultHashBuilder, OptionsBuilder, Weighter,
+    sync::{Cache, DefaultLifecycle},
+};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -29,13 +32,14 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// How long what was loaded for a link is kept at most. Writes end it at once; this is for what nobody tells of, such as
-    /// writes by hand. 0 keeps nothing. Default 10 s.
+    /// How long what was loaded for a link is kept at most. Writes end it, on other nodes when they hear of them; this is for
+    /// what is not heard of: writes by hand, and all of them where the network swallows what PostgreSQL tells. 0 keeps
+    /// nothing. Default 10 s.
     #[serde(with = "crate::duration")]
     pub ttl: Duration,
     /// How many requests' loads are kept at most. 0 keeps nothing. Default 1000.
     pub max_entries: usize,
-    /// Bytes of all that is kept, about. Default 16 MiB.
+    /// Bytes of all that is kept, about; what is above nine tenths of it alone is not kept. 0 keeps nothing. Default 16 MiB.
     pub bytes: usize,
 }
 
@@ -44,9 +48,6 @@ impl Default for Config {
         Self { ttl: Duration::from_secs(10), max_entries: 1_000, bytes: 16 << 20 }
     }
 }
-
-/// How many bytes of memory the loads take for each byte of the answer made of them, about.
-const BYTES_PER_BYTE: usize = 4;
 
 /// Bytes of an entry beside its loads, about.
 const ENTRY_BYTES: usize = 1 << 10;
@@ -125,8 +126,12 @@ impl Kept {
             return None;
         }
         let bytes = config.bytes as u64;
-        let weigh = Weigh { least: (bytes / config.max_entries as u64).max(1) };
-        let entries = Cache::with_weighter(config.max_entries.min(1 << 16), bytes, weigh);
+        // An entry alone may fill nine tenths of the whole: what is heavier is not kept, so there is one shard.
+        let weigh = Weigh { least: (bytes / 10 * 9 / config.max_entries as u64).max(1) };
+        let mut options = OptionsBuilder::new();
+        options.shards(1).estimated_items_capacity(config.max_entries.min(1 << 16)).weight_capacity(bytes);
+        let options = options.build().ok()?;
+        let entries = Cache::with_options(options, weigh, DefaultHashBuilder::default(), DefaultLifecycle::default());
         Some(Arc::new(Self { entries, ttl: config.ttl }))
     }
 
@@ -160,7 +165,7 @@ impl Keeper {
     pub(super) async fn begin(&self, viewer: Viewer, variables: &IndexMap<Name, Value>, rounds: &Rounds) {
         self.ears.open().await;
         let Some(writes) = self.ears.hearing().writes() else { return };
-        let key = self.key(viewer, variables);
+        let Some(key) = self.key(viewer, variables) else { return };
         match self.kept.get(&key, writes) {
             Some(loads) => rounds.reuse(loads),
             None => {
@@ -172,18 +177,18 @@ impl Keeper {
         }
     }
 
-    fn key(&self, viewer: Viewer, variables: &IndexMap<Name, Value>) -> Key {
+    fn key(&self, viewer: Viewer, variables: &IndexMap<Name, Value>) -> Option<Key> {
         let mut digest = Sha256::new_with_prefix(self.document.digest());
         let asked = serde_json::to_vec(&(viewer.user, viewer.scope.map(crate::access::Scope::as_str), variables));
-        digest.update(asked.unwrap_or_default());
-        digest.finalize().into()
+        digest.update(asked.ok()?);
+        Some(digest.finalize().into())
     }
 
-    /// Keeps what was loaded for an answer of so many bytes.
-    pub(super) fn end(&self, rounds: &Rounds, answer_bytes: usize) {
+    /// Keeps what was loaded.
+    pub(super) fn end(&self, rounds: &Rounds) {
         let begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let (Some(begun), Some(loads)) = (begun, rounds.kept()) {
-            let bytes = answer_bytes * BYTES_PER_BYTE + ENTRY_BYTES;
+            let bytes = loads.bytes() + ENTRY_BYTES;
             let entry = Entry { loads: Arc::new(loads), writes: begun.writes, since: begun.since, bytes };
             self.kept.entries.insert(begun.key, Arc::new(entry));
         }

@@ -37,6 +37,8 @@ fn ways() -> Vec<(&'static str, String)> {
     let id = |prefix, kind| GlobalId { prefix, id: fixture::id(kind, 0) }.to_string();
     let (artifact, collection) = (id("artifact", Kind::Artifact), id("collection", Kind::Collection));
     let (group, token) = (id("group", Kind::Group), fixture::LINK);
+    // Of the links of the fixture, the third leads to a collection.
+    let to_collection = "link 2";
     let of_artifact = |inner: &str| format!(r#"{{ artifact(id: "{artifact}") {{ {inner} }} }}"#);
     let of_collection = |inner: &str| format!(r#"{{ collection(id: "{collection}") {{ {inner} }} }}"#);
     vec![
@@ -70,7 +72,12 @@ fn ways() -> Vec<(&'static str, String)> {
         ("Collection", "{ collections(first: 5) { nodes { # } } }".to_owned()),
         ("Collection", of_artifact("collections { edges { node { # } } }")),
         ("Collection", of_artifact("groups { nodes { collection { # } } }")),
-        ("Collection", format!(r#"{{ shared(token: "{token}") {{ target {{ ... on Collection {{ # }} }} }} }}"#)),
+        (
+            "Collection",
+            format!(
+                r#"{{ shared(token: "{to_collection}") {{ target {{ ... on Collection {{ # }} ... on Artifact {{ author license }} }} }} }}"#
+            ),
+        ),
         ("Group", of_collection("groups { nodes { # } }")),
         ("Group", format!(r#"{{ node(id: "{group}") {{ ... on Group {{ # }} }} }}"#)),
         ("Tag", "{ tags { nodes { # } } }".to_owned()),
@@ -94,17 +101,28 @@ fn only(value: &Value, leaf: &str, leaves: &[String]) -> Value {
     }
 }
 
+/// Whether any object of the answer has the field.
+fn has(value: &Value, leaf: &str) -> bool {
+    match value {
+        Value::Array(items) => items.iter().any(|item| has(item, leaf)),
+        Value::Object(fields) => fields.contains_key(leaf) || fields.values().any(|value| has(value, leaf)),
+        _ => false,
+    }
+}
+
 #[tokio::test]
 async fn a_field_has_the_same_value_alone_and_beside_all_others() {
     let leaves = leaves().await;
     for backend in Backend::all().await {
         let test = backend.database().await;
         fixture::fill(&test.db, 10).await;
+        fixture::share(&test.db, 10).await;
         let engine = engine(&test.db);
         for (of, way) in ways() {
             let leaves = &leaves[of];
             let all = ask(&engine, &way.replace('#', &leaves.join(" "))).await;
             assert_eq!(all["errors"], Value::Null, "{backend:?} {way}");
+            assert!(leaves.iter().all(|leaf| has(&all["data"], leaf)), "{backend:?} {way} leads to nothing: {all}");
             for leaf in leaves {
                 let alone = ask(&engine, &way.replace('#', leaf)).await;
 
@@ -119,6 +137,7 @@ async fn fields_that_ask_for_other_columns_share_a_statement() {
     for backend in Backend::all().await {
         let test = backend.database().await;
         fixture::fill(&test.db, 10).await;
+        fixture::share(&test.db, 10).await;
         let engine = engine(&test.db);
 
         let answer = ask(

@@ -1,6 +1,9 @@
 //! What is kept for those who open a link: nothing is asked twice, and nothing old is told.
 use std::{
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -11,7 +14,7 @@ use gatherum::{
     graphql::{Execute, Request},
 };
 use serde_json::{Value, json};
-use sqlx::Connection;
+use sqlx::{AssertSqlSafe, Connection};
 
 use crate::{
     app::{ask_json, engine_with},
@@ -181,7 +184,7 @@ async fn a_link_ends_when_it_ends() {
         let test = backend.database().await;
         let node = node(&test.db);
         let Shelf { collection, .. } = shelf(&node).await;
-        let end = Time(Time::now().0 + 400_000);
+        let end = Time(Time::now().0 + 2_000_000);
         let made = format!(
             "createShareLink(input: {{ targetId: \"{collection}\", expiresAt: \"{}\" }}) {{ shareLink {{ token }} }}",
             end.rfc3339()
@@ -201,43 +204,111 @@ async fn a_link_ends_when_it_ends() {
     }
 }
 
+/// The number at the end of the name of the first artifact.
+fn number(answer: &Value) -> u64 {
+    let name = &answer["data"]["shared"]["target"]["artifacts"]["nodes"][0]["name"];
+    let digits = name.as_str().expect("a name").rsplit(' ').next().and_then(|word| word.parse().ok());
+    digits.unwrap_or(0)
+}
+
 /// Whoever asks after a write was acknowledged finds it, while others ask and so keep what they read before it.
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_older_than_an_acknowledged_write_is_told() {
     const WRITES: u64 = 60;
     for backend in Backend::all().await {
         let test = backend.database().await;
-        let node = node(&test.db);
+        let node = Arc::new(node(&test.db));
         let Shelf { artifact, token, .. } = shelf(&node).await;
-        let number = |answer: &Value| -> u64 {
-            let name = &answer["data"]["shared"]["target"]["artifacts"]["nodes"][0]["name"];
-            name.as_str().expect("a name").trim_start_matches("first").trim_start_matches("name ").parse().unwrap_or(0)
-        };
-        let acknowledged = AtomicU64::new(0);
-        let repeated = AtomicU64::new(0);
-        let reader = async || {
-            while acknowledged.load(Ordering::SeqCst) < WRITES {
-                let known = acknowledged.load(Ordering::SeqCst);
-                let answer = open(&node, &token).await;
-                assert!(number(&answer) >= known, "{backend:?}: {known} was acknowledged before {answer}");
-                repeated.fetch_add(u64::from(report(&answer)[0] == 0), Ordering::SeqCst);
-                tokio::task::yield_now().await;
-            }
-        };
-        let writer = async {
-            for count in 1..=WRITES {
-                let rename = format!(
-                    "updateArtifact(input: {{ id: \"{artifact}\", name: \"name {count}\" }}) {{ artifact {{ id }} }}"
-                );
-                write(&node, &rename).await;
-                assert_eq!(number(&open(&node, &token).await), count, "{backend:?}");
-                acknowledged.store(count, Ordering::SeqCst);
-                open(&node, &token).await;
-            }
-        };
-        tokio::join!(writer, reader(), reader(), reader());
-        assert!(repeated.load(Ordering::SeqCst) > 0, "{backend:?}: what was read was used again");
+        let (acknowledged, repeated) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+        let readers: Vec<_> = (0..3)
+            .map(|_| {
+                let (node, token) = (node.clone(), token.clone());
+                let (acknowledged, repeated) = (acknowledged.clone(), repeated.clone());
+                tokio::spawn(async move {
+                    let end = Instant::now() + PATIENCE;
+                    // What is kept is used at last, when nothing is written any more.
+                    while acknowledged.load(Ordering::SeqCst) < WRITES || repeated.load(Ordering::SeqCst) == 0 {
+                        let known = acknowledged.load(Ordering::SeqCst);
+                        let answer = open(&node, &token).await;
+                        assert!(number(&answer) >= known, "{backend:?}: {known} was acknowledged before {answer}");
+                        repeated.fetch_add(u64::from(report(&answer)[0] == 0), Ordering::SeqCst);
+                        assert!(Instant::now() < end, "{backend:?}: what was read is never used again");
+                        // An answer without a statement waits for nothing.
+                        tokio::task::yield_now().await;
+                    }
+                })
+            })
+            .collect();
+        for count in 1..=WRITES {
+            let rename = format!(
+                "updateArtifact(input: {{ id: \"{artifact}\", name: \"name {count}\" }}) {{ artifact {{ id }} }}"
+            );
+            write(&node, &rename).await;
+            assert_eq!(number(&open(&node, &token).await), count, "{backend:?}");
+            acknowledged.store(count, Ordering::SeqCst);
+        }
+        for reader in readers {
+            reader.await.expect("a reader that was told nothing old");
+        }
     }
+}
+
+/// Links are opened as before where no connection is left to hear of writes.
+#[tokio::test]
+async fn links_open_where_writes_cannot_be_heard_of() {
+    let Some(backend) = Backend::all().await.into_iter().find(|backend| *backend == Backend::Postgres) else { return };
+    let test = backend.database().await;
+    let node = node(&test.db);
+    let Shelf { token, .. } = shelf(&node).await;
+    let (server, name) = test.config.url.rsplit_once('/').expect("the name of a database");
+    let mut connection = sqlx::PgConnection::connect(&format!("{server}/postgres")).await.expect("the server");
+    let refuse = AssertSqlSafe(format!("alter database {name} with allow_connections false"));
+    sqlx::raw_sql(refuse).execute(&mut connection).await.expect("no connections any more");
+
+    for _ in 0..2 {
+        assert_eq!(report(&open(&node, &token).await), [3, 3, 0, 0]);
+    }
+}
+
+/// What is kept takes no more memory than it may, however little of it the answers show.
+#[tokio::test]
+async fn what_is_kept_is_weighed_by_what_was_read() {
+    let test = Backend::Sqlite.database().await;
+    let node = engine_with(&test.db, |config| {
+        config.cache.ttl = Duration::from_secs(3_600);
+        config.cache.bytes = 100_000;
+    });
+    let Shelf { artifact, collection, .. } = shelf(&node).await;
+    let made = format!("createShareLink(input: {{ targetId: \"{collection}\" }}) {{ shareLink {{ token }} }}");
+    let token = write(&node, &made).await["shareLink"]["token"].clone();
+    let query = "query($token: String!) { shared(token: $token) {
+        target { ... on Collection { artifacts { nodes { description(maxLength: 0) } } } }
+      } }";
+    let statements = async || {
+        let request = Request {
+            query: query.to_owned(),
+            variables: async_graphql::Variables::from_json(json!({ "token": token })),
+            wants_report: true,
+            ..Request::default()
+        };
+        report(&serde_json::from_slice(&node.execute(request).await.body).expect("JSON"))[0]
+    };
+    let mut found = Vec::new();
+    for length in [10, 150_000] {
+        let update = "mutation($id: ID!, $text: String!) {
+            updateArtifact(input: { id: $id, description: $text }) { artifact { id } }
+          }";
+        let written =
+            ask_json(&node, Viewer::LOCAL, update, &json!({ "id": artifact, "text": "x".repeat(length) })).await;
+        assert_eq!(written["errors"], Value::Null);
+        // The node hears of its own write a moment later.
+        let mut least = u64::MAX;
+        for _ in 0..50 {
+            least = least.min(statements().await);
+        }
+        found.push(least);
+    }
+    assert_eq!(found, [0, 2], "a text of 150,000 bytes is not kept");
 }
 
 #[tokio::test]

@@ -124,7 +124,7 @@ relation! {
 
 relation! {
     /// The links to an artifact, the newest first.
-    pub LinksOfArtifact("Artifact.shareLinks"): Uuid => Vec<ShareLink>, rows of ShareLink;
+    pub LinksOfArtifact("Artifact.shareLinks"): Uuid => Vec<ShareLink>, rows of ShareLink, kept: false;
     |keys, sql| {
         sql.push("select l.artifact_id, ").columns::<ShareLink>();
         sql.push(" from share_links l where l.revoked_at is null and l.artifact_id").in_ids(keys);
@@ -135,7 +135,7 @@ relation! {
 
 relation! {
     /// The links to a collection, the newest first.
-    pub LinksOfCollection("Collection.shareLinks"): Uuid => Vec<ShareLink>, rows of ShareLink;
+    pub LinksOfCollection("Collection.shareLinks"): Uuid => Vec<ShareLink>, rows of ShareLink, kept: false;
     |keys, sql| {
         sql.push("select l.collection_id, ").columns::<ShareLink>();
         sql.push(" from share_links l where l.revoked_at is null and l.collection_id").in_ids(keys);

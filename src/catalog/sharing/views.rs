@@ -28,6 +28,8 @@ struct Counts {
     waiting: i64,
     /// All that this counter has seen.
     seen: i64,
+    /// The highest count that was told.
+    told: i64,
 }
 
 /// How often a link was opened: what the database had when its row was read, and what this node has seen since.
@@ -44,7 +46,9 @@ impl ViewCount {
         let mut counts = lock(&self.counter);
         counts.waiting += 1;
         counts.seen += 1;
-        self.read + counts.seen - self.seen_at_read
+        // A row that was read while views were being written may lack them: what was told before, and this one, is sure.
+        counts.told = (self.read + counts.seen - self.seen_at_read).max(counts.told + 1);
+        counts.told
     }
 }
 
