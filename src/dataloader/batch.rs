@@ -3,7 +3,6 @@ use std::{
     any::Any,
     collections::HashMap,
     panic::AssertUnwindSafe,
-    sync::atomic::{AtomicUsize, Ordering},
     time::{Duration, Instant},
 };
 
@@ -48,9 +47,8 @@ pub(super) struct Batch<R: Relation> {
     keys: Vec<R::Key>,
     places: HashMap<R::Key, usize>,
     asks: Vec<Ask<R>>,
-    answers: Result<Vec<R::Value>>,
-    /// Whether the answers are those of a request before.
-    is_answered: bool,
+    /// Nothing until they are there: before the batch is run where they are those of a request before.
+    answers: Option<Result<Vec<R::Value>>>,
     /// Bytes of memory that the answers take, about.
     bytes: usize,
 }
@@ -68,8 +66,7 @@ impl<R: Relation> Batch<R> {
             keys: Vec::new(),
             places: HashMap::new(),
             asks: Vec::new(),
-            answers: Ok(Vec::new()),
-            is_answered: false,
+            answers: None,
             bytes: 0,
         }
     }
@@ -105,11 +102,11 @@ impl<R: Relation> Due for Batch<R> {
     }
 
     fn statements(&self, keys_max: usize) -> usize {
-        if self.is_answered { 0 } else { self.keys.len().div_ceil(keys_max) }
+        if self.answers.is_some() { 0 } else { self.keys.len().div_ceil(keys_max) }
     }
 
     fn run<'a>(&'a mut self, db: &'a Db, keys_max: usize) -> BoxFuture<'a, Vec<Statement>> {
-        if self.is_answered {
+        if self.answers.is_some() {
             return Box::pin(std::future::ready(Vec::new()));
         }
         Box::pin(async move {
@@ -138,21 +135,18 @@ impl<R: Relation> Due for Batch<R> {
                     (Err(_), _) => {}
                 }
             }
-            self.answers = values;
+            self.answers = Some(values);
             statements
         })
     }
 
     fn take_from(&mut self, kept: &Loads) -> bool {
-        if let Some(values) = kept.find(&self.relation, self.columns, &self.keys) {
-            self.answers = Ok(values);
-            self.is_answered = true;
-        }
-        self.is_answered
+        self.answers = kept.find(&self.relation, self.columns, &self.keys).map(Ok);
+        self.answers.is_some()
     }
 
     fn keep(&self, loads: &mut Loads) -> bool {
-        let Ok(values) = &self.answers else { return false };
+        let Some(Ok(values)) = &self.answers else { return false };
         if !R::IS_KEPT {
             return true;
         }
@@ -164,8 +158,9 @@ impl<R: Relation> Due for Batch<R> {
     fn deliver(self: Box<Self>) {
         let shared = self.is_shared();
         let mut values = match self.answers {
-            Ok(values) => values,
-            Err(error) => return fail(self.asks, &error),
+            Some(Ok(values)) => values,
+            Some(Err(error)) => return fail(self.asks, &error),
+            None => return fail(self.asks, &Error::internal("a batch was not run")),
         };
         for ask in self.asks {
             let answer = ask.places.into_iter().map(|place| match shared {
@@ -208,15 +203,15 @@ async fn fetch<R: Relation>(
     let mut sql = db.sql();
     sql.ask(columns);
     relation.statement(keys, &mut sql);
-    let bytes = AtomicUsize::new(0);
+    let mut bytes = 0;
     let read = |row: &mut Row<'_>| {
         row.ask(columns);
         let read = (R::Key::read(row)?, relation.read(row)?);
-        bytes.fetch_add(row.bytes() + ROW_BYTES, Ordering::Relaxed);
+        bytes += row.bytes() + ROW_BYTES;
         Ok(read)
     };
     let rows = db.fetch_with(R::NAME, sql, read).await?;
-    Ok((rows, bytes.into_inner()))
+    Ok((rows, bytes))
 }
 
 /// Bytes of memory that a row takes beside its values, about.

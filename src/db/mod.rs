@@ -86,8 +86,8 @@ impl Drop for Waiting<'_> {
 }
 
 /// Reads a row.
-pub trait Read<T>: Fn(&mut Row<'_>) -> sqlx::Result<T> + Send {}
-impl<T, F: Fn(&mut Row<'_>) -> sqlx::Result<T> + Send> Read<T> for F {}
+pub trait Read<T>: FnMut(&mut Row<'_>) -> sqlx::Result<T> + Send {}
+impl<T, F: FnMut(&mut Row<'_>) -> sqlx::Result<T> + Send> Read<T> for F {}
 
 /// How much of a pool is in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -334,7 +334,7 @@ impl Db {
     }
 }
 
-async fn fetch_sqlite<T>(mut lent: sqlite::Lent<'_>, sql: Sql, read: impl Read<T>) -> sqlx::Result<Vec<T>> {
+async fn fetch_sqlite<T>(mut lent: sqlite::Lent<'_>, sql: Sql, mut read: impl Read<T>) -> sqlx::Result<Vec<T>> {
     let (text, args) = sql.into_parts();
     let query = sqlx::query_with(AssertSqlSafe(text), sqlite_arguments(args)?);
     let mut rows = Vec::new();
@@ -348,7 +348,7 @@ async fn fetch_sqlite<T>(mut lent: sqlite::Lent<'_>, sql: Sql, read: impl Read<T
     Ok(rows)
 }
 
-async fn fetch_postgres<T>(mut lent: session::Lent, sql: Sql, read: impl Read<T>) -> sqlx::Result<Vec<T>> {
+async fn fetch_postgres<T>(mut lent: session::Lent, sql: Sql, mut read: impl Read<T>) -> sqlx::Result<Vec<T>> {
     let (text, args) = sql.into_parts();
     let query = sqlx::query_with(AssertSqlSafe(text), postgres_arguments(args)?);
     let mut rows = Vec::new();

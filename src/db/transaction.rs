@@ -153,7 +153,7 @@ impl Transaction {
         Ok(())
     }
 
-    async fn rows<T>(&mut self, sql: Sql, read: impl Read<T>) -> sqlx::Result<Vec<T>> {
+    async fn rows<T>(&mut self, sql: Sql, mut read: impl Read<T>) -> sqlx::Result<Vec<T>> {
         let (text, args): (String, Vec<Arg>) = sql.into_parts();
         let mut rows = Vec::new();
         match &mut self.inner {

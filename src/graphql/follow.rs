@@ -111,8 +111,8 @@ impl Drop for Writing<'_> {
     }
 }
 
-#[async_trait::async_trait]
-impl<S: Change> Ears for Hub<S> {
+impl<S: Change> Hub<S> {
+    /// Sees to it that writes are heard of, if that can be.
     async fn open(&self) {
         if self.hearing.is_open() {
             return;
@@ -130,9 +130,13 @@ impl<S: Change> Ears for Hub<S> {
         };
         warn!(cause, "writes of other nodes are not heard of: nothing is kept for links");
     }
+}
 
-    fn hearing(&self) -> &Hearing {
-        &self.hearing
+#[async_trait::async_trait]
+impl<S: Change> Ears for Hub<S> {
+    async fn writes(&self) -> Option<u64> {
+        self.open().await;
+        self.hearing.writes()
     }
 }
 

@@ -76,20 +76,17 @@ impl Hearing {
     }
 
     /// How many writes there were; nothing where those of others are not heard of.
-    fn writes(&self) -> Option<u64> {
+    pub(super) fn writes(&self) -> Option<u64> {
         let writes = self.writes.load(Ordering::Acquire);
         self.is_open().then_some(writes)
     }
 }
 
-/// What opens the feed of writes where it is not open yet.
+/// Who hears of writes.
 #[async_trait::async_trait]
 pub(super) trait Ears: Send + Sync {
-    /// Sees to it that writes are heard of, if that can be.
-    async fn open(&self);
-
-    /// Which writes were heard of.
-    fn hearing(&self) -> &Hearing;
+    /// How many writes there were; nothing where those of others cannot be heard of.
+    async fn writes(&self) -> Option<u64>;
 }
 
 /// Loads by what was asked for, bounded by the memory they take.
@@ -163,8 +160,7 @@ pub(super) struct Begun {
 impl Keeper {
     /// Has `rounds` answer from what was kept of a request that asked the same, or keep what it loads.
     pub(super) async fn begin(&self, viewer: Viewer, variables: &IndexMap<Name, Value>, rounds: &Rounds) {
-        self.ears.open().await;
-        let Some(writes) = self.ears.hearing().writes() else { return };
+        let Some(writes) = self.ears.writes().await else { return };
         let Some(key) = self.key(viewer, variables) else { return };
         match self.kept.get(&key, writes) {
             Some(loads) => rounds.reuse(loads),

@@ -340,12 +340,12 @@ impl<P: Object> Fields<'_, '_, P> {
 
     /// A value that stands in the parent.
     pub fn leaf<L: Leaf + 'static>(&mut self, about: About, get: for<'p> fn(&'p P) -> &'p L) {
-        self.write_leaf::<L>(about, Box::new(move |parent, json| get(parent).write(json)));
+        self.write_leaf::<L>(about, Columns::NONE, Box::new(move |parent, json| get(parent).write(json)));
     }
 
     /// A value made from the parent.
     pub fn value<L: Leaf>(&mut self, about: About, get: impl Fn(&P) -> L + Send + Sync + 'static) {
-        self.write_leaf::<L>(about, Box::new(move |parent, json| get(parent).write(json)));
+        self.write_leaf::<L>(about, Columns::NONE, Box::new(move |parent, json| get(parent).write(json)));
     }
 
     /// A value of the parent's row that is read where it is asked for.
@@ -354,10 +354,7 @@ impl<P: Object> Fields<'_, '_, P> {
         P: AsRef<R>,
     {
         let columns = column.set();
-        let write: WriteLeaf<P> = Box::new(move |parent, json| column.of(parent.as_ref()).write(json));
-        let type_ref = L::type_ref(self.declaring.registry());
-        let field = Field { source: Source::Leaf(write), columns, passes_on: None };
-        self.add::<NoArguments>(about, type_ref, field);
+        self.write_leaf::<L>(about, columns, Box::new(move |parent, json| column.of(parent.as_ref()).write(json)));
     }
 
     /// A value made from one of the parent's row, which is read where it is asked for, and the arguments.
@@ -373,9 +370,9 @@ impl<P: Object> Fields<'_, '_, P> {
         self.computed::<A, V>(about, columns, move |parent, args, _| get(column.of(parent.as_ref()), args));
     }
 
-    fn write_leaf<L: Leaf>(&mut self, about: About, write: WriteLeaf<P>) {
+    fn write_leaf<L: Leaf>(&mut self, about: About, columns: Columns, write: WriteLeaf<P>) {
         let type_ref = L::type_ref(self.declaring.registry());
-        let field = Field { source: Source::Leaf(write), columns: Columns::NONE, passes_on: None };
+        let field = Field { source: Source::Leaf(write), columns, passes_on: None };
         self.add::<NoArguments>(about, type_ref, field);
     }
 

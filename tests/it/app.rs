@@ -33,30 +33,37 @@ pub async fn ask(engine: &Engine, query: &str) -> Value {
 
 /// The answer to a query with variables, with its report.
 pub async fn ask_with(engine: &Engine, query: &str, variables: Value) -> Value {
-    let variables = async_graphql::Variables::from_json(variables);
-    let request = Request { query: query.to_owned(), variables, wants_report: true, ..Request::default() };
-    let body = engine.execute(request).await.body;
-    serde_json::from_slice(&body).unwrap_or_else(|error| panic!("{error} in {}", String::from_utf8_lossy(&body)))
+    ask_reported(engine, Viewer::default(), query, &variables).await
 }
 
 /// The answer to a query, as a viewer has it, with its report.
 pub async fn ask_viewing(engine: &Engine, viewer: Viewer, query: &str) -> Value {
-    let request = Request { query: query.to_owned(), viewer, wants_report: true, ..Request::default() };
-    let body = engine.execute(request).await.body;
-    serde_json::from_slice(&body).unwrap_or_else(|error| panic!("{error} in {}", String::from_utf8_lossy(&body)))
+    ask_reported(engine, viewer, query, &json!({})).await
+}
+
+/// The answer to a query with variables, as a viewer has it, with its report.
+pub async fn ask_reported(engine: &Engine, viewer: Viewer, query: &str, variables: &Value) -> Value {
+    let request = Request { wants_report: true, ..request(viewer, query, variables) };
+    parsed(&engine.execute(request).await.body)
 }
 
 /// The answer to a query with variables, as a viewer has it: the bytes.
 pub async fn ask_as(engine: &Engine, viewer: Viewer, query: &str, variables: &Value) -> Vec<u8> {
-    let variables = async_graphql::Variables::from_json(variables.clone());
-    let request = Request { query: query.to_owned(), variables, viewer, ..Request::default() };
-    engine.execute(request).await.body.to_vec()
+    engine.execute(request(viewer, query, variables)).await.body.to_vec()
 }
 
 /// The answer to a query with variables, as a viewer has it.
 pub async fn ask_json(engine: &Engine, viewer: Viewer, query: &str, variables: &Value) -> Value {
-    let body = ask_as(engine, viewer, query, variables).await;
-    serde_json::from_slice(&body).unwrap_or_else(|error| panic!("{error} in {}", String::from_utf8_lossy(&body)))
+    parsed(&ask_as(engine, viewer, query, variables).await)
+}
+
+fn request(viewer: Viewer, query: &str, variables: &Value) -> Request {
+    let variables = async_graphql::Variables::from_json(variables.clone());
+    Request { query: query.to_owned(), variables, viewer, ..Request::default() }
+}
+
+fn parsed(body: &[u8]) -> Value {
+    serde_json::from_slice(body).unwrap_or_else(|error| panic!("{error} in {}", String::from_utf8_lossy(body)))
 }
 
 /// The number of statements that an answer reports.

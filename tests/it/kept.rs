@@ -11,13 +11,12 @@ use gatherum::{
     access::{Accounts, Scope, Viewer},
     app::Engine,
     db::{Db, Time},
-    graphql::{Execute, Request},
 };
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection};
 
 use crate::{
-    app::{ask_json, engine_with},
+    app::{ask_json, ask_reported, ask_with, engine_with},
     backend::Backend,
 };
 
@@ -45,14 +44,7 @@ async fn write(node: &Engine, field: &str) -> Value {
 }
 
 async fn open_as(node: &Engine, viewer: Viewer, token: &Value) -> Value {
-    let request = Request {
-        query: SHARED.to_owned(),
-        variables: async_graphql::Variables::from_json(json!({ "token": token })),
-        viewer,
-        wants_report: true,
-        ..Request::default()
-    };
-    serde_json::from_slice(&node.execute(request).await.body).expect("JSON")
+    ask_reported(node, viewer, SHARED, &json!({ "token": token })).await
 }
 
 async fn open(node: &Engine, token: &Value) -> Value {
@@ -284,15 +276,7 @@ async fn what_is_kept_is_weighed_by_what_was_read() {
     let query = "query($token: String!) { shared(token: $token) {
         target { ... on Collection { artifacts { nodes { description(maxLength: 0) } } } }
       } }";
-    let statements = async || {
-        let request = Request {
-            query: query.to_owned(),
-            variables: async_graphql::Variables::from_json(json!({ "token": token })),
-            wants_report: true,
-            ..Request::default()
-        };
-        report(&serde_json::from_slice(&node.execute(request).await.body).expect("JSON"))[0]
-    };
+    let statements = async || report(&ask_with(&node, query, json!({ "token": token })).await)[0];
     let mut found = Vec::new();
     for length in [10, 150_000] {
         let update = "mutation($id: ID!, $text: String!) {

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::{
-    app::{TestApp, ask_json, engine},
+    app::{TestApp, ask_json, ask_reported, engine},
     backend::Backend,
 };
 
@@ -628,9 +628,7 @@ async fn every_root_field_has_a_row() {
 
 /// The answer, with what it cost but for the time.
 async fn with_report(engine: &Engine, viewer: Viewer, document: &str, variables: &Value) -> String {
-    let variables = async_graphql::Variables::from_json(variables.clone());
-    let request = Request { query: document.to_owned(), variables, viewer, wants_report: true, ..Request::default() };
-    let mut answer: Value = serde_json::from_slice(&engine.execute(request).await.body).expect("JSON");
+    let mut answer = ask_reported(engine, viewer, document, variables).await;
     let report = &mut answer["extensions"]["gatherum"];
     (report["dbMs"], report["totalMs"]) = (Value::Null, Value::Null);
     for batch in report["batches"].as_array_mut().into_iter().flatten() {

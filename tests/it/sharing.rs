@@ -102,16 +102,7 @@ async fn a_link_opens_what_it_leads_to_until_it_ends() {
         let People { ann, ben } = people(&test.db).await;
         let secret = artifact(&engine, ann, "secret", "PRIVATE").await;
         let shelf = collection(&engine, ann, "shelf", &[&secret]).await;
-        let open = async |token: &Value| {
-            let request = Request {
-                query: SHARED.to_owned(),
-                variables: async_graphql::Variables::from_json(json!({ "token": token })),
-                viewer: Viewer::ANONYMOUS,
-                wants_report: true,
-                ..Request::default()
-            };
-            serde_json::from_slice::<Value>(&engine.execute(request).await.body).expect("JSON")
-        };
+        let open = async |token: &Value| ask_json(&engine, Viewer::ANONYMOUS, SHARED, &json!({ "token": token })).await;
 
         let to_artifact = link(&engine, ann, &secret, "").await;
         let to_shelf = link(&engine, ann, &shelf, "expiresAt: null").await;

@@ -6,13 +6,13 @@ use gatherum::{
     access::{Accounts, Scope, Viewer},
     app::Engine,
     db::{Arg, Db, Time},
-    graphql::{Execute, Request, id::GlobalId},
+    graphql::id::GlobalId,
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::{
-    app::{ask_as, ask_json, engine, statements},
+    app::{ask_as, ask_json, ask_reported, engine, statements},
     backend::Backend,
     random::Random,
 };
@@ -300,15 +300,7 @@ async fn everyone_sees_what_the_model_says_by_the_same_number_of_statements() {
             for viewer in world.viewers() {
                 let mut answers = Vec::new();
                 for (place, document) in DOCUMENTS.into_iter().enumerate() {
-                    let variables = async_graphql::Variables::from_json(json!({ "ids": ids }));
-                    let request = Request {
-                        query: document.to_owned(),
-                        variables,
-                        viewer,
-                        wants_report: true,
-                        ..Request::default()
-                    };
-                    let answer: Value = serde_json::from_slice(&engine.execute(request).await.body).expect("JSON");
+                    let answer = ask_reported(&engine, viewer, document, &json!({ "ids": ids })).await;
                     assert!(answer["errors"].is_null(), "{backend:?} {viewer:?} {answer}");
                     figures.entry(place).or_default().insert(statements(&answer));
                     answers.push(answer);

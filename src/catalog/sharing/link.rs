@@ -115,21 +115,26 @@ fn own(sql: &mut Sql) {
 
 relation! {
     /// Links by their ids.
-    pub LinkById("Query.node(ShareLink)"): Uuid => Option<ShareLink>, rows of ShareLink;
+    pub LinkById("Query.node(ShareLink)"): Uuid => Option<ShareLink>, rows of ShareLink, kept: false;
     |keys, sql| {
         sql.push("select l.id, ").columns::<ShareLink>().push(" from share_links l where l.id").in_ids(keys);
         own(sql);
     }
 }
 
+/// Writes the statement for the links to objects, which `column` has.
+fn links_of(column: &'static str, keys: &[Uuid], sql: &mut Sql) {
+    sql.push("select ").push(column).push(", ").columns::<ShareLink>();
+    sql.push(" from share_links l where l.revoked_at is null and ").push(column).in_ids(keys);
+    own(sql);
+    sql.push(" order by l.created_at desc, l.id desc");
+}
+
 relation! {
     /// The links to an artifact, the newest first.
     pub LinksOfArtifact("Artifact.shareLinks"): Uuid => Vec<ShareLink>, rows of ShareLink, kept: false;
     |keys, sql| {
-        sql.push("select l.artifact_id, ").columns::<ShareLink>();
-        sql.push(" from share_links l where l.revoked_at is null and l.artifact_id").in_ids(keys);
-        own(sql);
-        sql.push(" order by l.created_at desc, l.id desc");
+        links_of("l.artifact_id", keys, sql);
     }
 }
 
@@ -137,10 +142,7 @@ relation! {
     /// The links to a collection, the newest first.
     pub LinksOfCollection("Collection.shareLinks"): Uuid => Vec<ShareLink>, rows of ShareLink, kept: false;
     |keys, sql| {
-        sql.push("select l.collection_id, ").columns::<ShareLink>();
-        sql.push(" from share_links l where l.revoked_at is null and l.collection_id").in_ids(keys);
-        own(sql);
-        sql.push(" order by l.created_at desc, l.id desc");
+        links_of("l.collection_id", keys, sql);
     }
 }
 
