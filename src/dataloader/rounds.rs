@@ -2,10 +2,7 @@
 use std::{
     future::poll_fn,
     pin::{Pin, pin},
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{self, Poll, Wake, Waker},
     time::{Duration, Instant},
 };
@@ -140,12 +137,12 @@ impl Rounds {
     async fn until_idle<F: Future>(&self, mut work: Pin<&mut F>, turn: &Arc<Turn>) -> Option<F::Output> {
         let waker = Waker::from(turn.clone());
         poll_fn(|context| {
-            turn.begin(context.waker());
+            *turn.waking() = Waking::Quiet;
             if let Poll::Ready(output) = work.as_mut().poll(&mut task::Context::from_waker(&waker)) {
                 return Poll::Ready(Some(output));
             }
-            // Work that woke itself can go on, after the runtime had its turn.
-            if !turn.was_woken() && !self.state().due.is_empty() { Poll::Ready(None) } else { Poll::Pending }
+            let is_due = !self.state().due.is_empty();
+            turn.end(is_due, context.waker())
         })
         .await
     }
@@ -262,24 +259,37 @@ impl Rounds {
     }
 }
 
-/// Tells whether the work woke itself, that is, can go on.
+/// The waker of the work. It tells whether the work woke itself, that is, can go on, and wakes the task of the request only
+/// where that waits for the work: a task that is woken while it runs is scheduled once more, and a thread woken to take it.
 #[derive(Default)]
-struct Turn {
-    woken: AtomicBool,
-    outer: Mutex<Option<Waker>>,
+struct Turn(Mutex<Waking>);
+
+#[derive(Default)]
+enum Waking {
+    /// The work has not woken itself since it was polled.
+    #[default]
+    Quiet,
+    /// The work can go on.
+    Woken,
+    /// The task waits for the work.
+    Awaited(Waker),
 }
 
 impl Turn {
-    fn begin(&self, outer: &Waker) {
-        let mut kept = self.outer.lock().unwrap_or_else(PoisonError::into_inner);
-        if !kept.as_ref().is_some_and(|kept| kept.will_wake(outer)) {
-            *kept = Some(outer.clone());
+    /// What to do after the work has been polled in vain: nothing, or a round.
+    fn end<T>(&self, is_due: bool, task: &Waker) -> Poll<Option<T>> {
+        let mut waking = self.waking();
+        match *waking {
+            // Work that woke itself can go on, after the runtime had its turn.
+            Waking::Woken => task.wake_by_ref(),
+            _ if is_due => return Poll::Ready(None),
+            _ => *waking = Waking::Awaited(task.clone()),
         }
-        self.woken.store(false, Ordering::Release);
+        Poll::Pending
     }
 
-    fn was_woken(&self) -> bool {
-        self.woken.load(Ordering::Acquire)
+    fn waking(&self) -> MutexGuard<'_, Waking> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -289,9 +299,8 @@ impl Wake for Turn {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        self.woken.store(true, Ordering::Release);
-        if let Some(outer) = &*self.outer.lock().unwrap_or_else(PoisonError::into_inner) {
-            outer.wake_by_ref();
+        if let Waking::Awaited(task) = std::mem::replace(&mut *self.waking(), Waking::Woken) {
+            task.wake();
         }
     }
 }

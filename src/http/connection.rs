@@ -2,6 +2,7 @@
 use std::{
     io::{self, IoSlice},
     pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -25,7 +26,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
     sync::watch,
-    time::{Sleep, timeout},
+    time::{Instant, Sleep, sleep, sleep_until, timeout},
 };
 use tracing::debug;
 
@@ -51,14 +52,14 @@ pub(super) async fn converse(
     patience: Patience,
     stopping: watch::Receiver<bool>,
 ) {
-    let running = Running::default();
-    let (observed, answers) = (running.observe(), running.clone());
+    let requests = Requests::default();
+    let answered = requests.clone();
     let router = TowerToHyperService::new(router);
     let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
         if let Some(peer) = peer {
             request.extensions_mut().insert(peer);
         }
-        let begun = answers.begin();
+        let begun = answered.begin();
         let answer = router.call(request);
         // A request runs until its answer has been passed on: events may go on for hours.
         async move { answer.await.map(|answer| answer.map(|body| Passing { body, _begun: begun })) }
@@ -67,7 +68,7 @@ pub(super) async fn converse(
     let mut connection = std::pin::pin!(builder.serve_connection_with_upgrades(stream, service));
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
-        idleness = idleness(observed, patience) => match idleness {
+        idleness = idleness(&requests, patience) => match idleness {
             // hyper does not time the first bytes, by which it tells HTTP/1 from HTTP/2.
             Idleness::NeverAsked => return debug!("a connection was closed: it asked for nothing"),
             Idleness::AskedBefore => {
@@ -90,10 +91,6 @@ async fn told_to_stop(mut stopping: watch::Receiver<bool>) {
     // It fails where the server was dropped, which ends its connections too.
     let _ = stopping.wait_for(|stopping| *stopping).await;
 }
-
-/// The requests of a connection that run.
-#[derive(Clone, Default)]
-struct Running(watch::Sender<usize>);
 
 /// The body of an answer, while it is passed on.
 struct Passing {
@@ -122,22 +119,45 @@ impl HttpBody for Passing {
 }
 
 /// A request that runs until this is dropped.
-struct Begun(watch::Sender<usize>);
+struct Begun(Requests);
 
-impl Running {
+/// The requests of a connection. Nobody is told of them: who wants to know looks when it is time to, because being told
+/// would schedule the connection's task, and wake a thread for it, twice for each request.
+#[derive(Clone, Default)]
+struct Requests(Arc<Mutex<Counted>>);
+
+#[derive(Default)]
+struct Counted {
+    running: usize,
+    /// When the last one began or ended.
+    changed: Option<Instant>,
+}
+
+impl Requests {
     fn begin(&self) -> Begun {
-        self.0.send_modify(|count| *count += 1);
-        Begun(self.0.clone())
+        self.count(|running| running + 1);
+        Begun(self.clone())
     }
 
-    fn observe(&self) -> watch::Receiver<usize> {
-        self.0.subscribe()
+    fn count(&self, change: impl FnOnce(usize) -> usize) {
+        let mut counted = self.counted();
+        *counted = Counted { running: change(counted.running), changed: Some(Instant::now()) };
+    }
+
+    /// Since when none runs: now where one does, nothing where there was none.
+    fn idle_since(&self) -> Option<Instant> {
+        let counted = self.counted();
+        if counted.running > 0 { Some(Instant::now()) } else { counted.changed }
+    }
+
+    fn counted(&self) -> MutexGuard<'_, Counted> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Begun {
     fn drop(&mut self) {
-        self.0.send_modify(|count| *count -= 1);
+        self.0.count(|running| running - 1);
     }
 }
 
@@ -149,18 +169,19 @@ enum Idleness {
 }
 
 /// Waits until no request has run for as long as `patience` allows.
-async fn idleness(mut running: watch::Receiver<usize>, patience: Patience) -> Idleness {
-    if timeout(patience.first, running.changed()).await.is_err() {
-        return Idleness::NeverAsked;
-    }
+async fn idleness(requests: &Requests, patience: Patience) -> Idleness {
+    let start = Instant::now();
     loop {
-        // The senders live in the connection, so that neither wait fails before the connection has ended.
-        let _ = running.wait_for(|count| *count == 0).await;
-        match timeout(patience.idle, running.changed()).await {
-            Ok(Ok(())) => {}
-            Ok(Err(_)) => std::future::pending().await,
-            Err(_) => return Idleness::AskedBefore,
+        let (end, idleness) = match requests.idle_since() {
+            None => (start + patience.first, Idleness::NeverAsked),
+            Some(since) => (since + patience.idle, Idleness::AskedBefore),
+        };
+        let now = Instant::now();
+        if now >= end {
+            return idleness;
         }
+        // Whoever has not asked yet may ask at once, and be idle from then on.
+        sleep_until(end.min(now + patience.idle)).await;
     }
 }
 
@@ -182,7 +203,7 @@ impl<S> TimedStream<S> {
             return progress;
         }
         let limit = self.limit;
-        let stalled = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(limit)));
         ready!(stalled.as_mut().poll(cx));
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client does not read")))
     }
@@ -235,31 +256,29 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_connection_without_a_request_is_given_up_first() {
-        let running = Running::default();
-        let start = tokio::time::Instant::now();
+        let start = Instant::now();
 
-        assert_eq!(idleness(running.observe(), PATIENCE).await, Idleness::NeverAsked);
+        assert_eq!(idleness(&Requests::default(), PATIENCE).await, Idleness::NeverAsked);
         assert_eq!(start.elapsed(), PATIENCE.first);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_connection_is_idle_from_the_end_of_its_last_request() {
-        let running = Running::default();
-        let observed = running.observe();
-        let start = tokio::time::Instant::now();
-        let requests = async {
-            let first = running.begin();
-            tokio::time::sleep(Duration::from_secs(100)).await;
-            let second = running.begin();
+        let requests = Requests::default();
+        let start = Instant::now();
+        let ask = async {
+            let first = requests.begin();
+            sleep(Duration::from_secs(100)).await;
+            let second = requests.begin();
             drop(first);
-            tokio::time::sleep(Duration::from_secs(100)).await;
+            sleep(Duration::from_secs(100)).await;
             drop(second);
             std::future::pending::<()>().await;
         };
 
         let idleness = tokio::select! {
-            idleness = idleness(observed, PATIENCE) => idleness,
-            () = requests => unreachable!("it never ends"),
+            idleness = idleness(&requests, PATIENCE) => idleness,
+            () = ask => unreachable!("it never ends"),
         };
 
         assert_eq!(idleness, Idleness::AskedBefore);
@@ -267,10 +286,26 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_connection_that_has_asked_is_idle_sooner_than_patience_with_a_first_request_ends() {
+        let patience = Patience { idle: Duration::from_secs(1), ..PATIENCE };
+        let requests = Requests::default();
+        let start = Instant::now();
+        let ask = async {
+            sleep(Duration::from_millis(2_500)).await;
+            drop(requests.begin());
+        };
+
+        let (idleness, ()) = tokio::join!(idleness(&requests, patience), ask);
+
+        assert_eq!(idleness, Idleness::AskedBefore);
+        assert_eq!(start.elapsed(), Duration::from_millis(3_500));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_write_that_nobody_reads_fails_in_the_end() {
         let (near, mut far) = tokio::io::duplex(4);
         let mut stream = TimedStream::new(near, PATIENCE.write);
-        let start = tokio::time::Instant::now();
+        let start = Instant::now();
 
         stream.write_all(b"1234").await.expect("room in the buffer");
         let error = stream.write_all(b"5").await.expect_err("no room");
