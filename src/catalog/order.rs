@@ -178,7 +178,7 @@ impl Ordered {
         self.follows(&mut sql, list, after);
         sql.push(" and (m.sort_key, m.").push(self.item).push(") < (").int(end_key).push(", ");
         sql.bind(Arg::Id(end_item)).push(") and not m.").push(self.item).in_ids(items);
-        sql.push(") f limit ").int(count).push(") r where o.").push(self.list).push(" = ");
+        sql.push(") f").limit(count).push(") r where o.").push(self.list).push(" = ");
         match sql.dialect() {
             Dialect::Sqlite => sql.push("r.list"),
             Dialect::Postgres => sql.bind(Arg::Id(list)),

@@ -91,6 +91,12 @@ impl Sql {
         self.bind(Arg::Int(value))
     }
 
+    /// Appends the greatest number of rows. It is an expression of a parameter and not one by itself, because SQLite plans a
+    /// statement anew whenever the parameter of its limit is bound, to look at the value.
+    pub fn limit(&mut self, rows: i64) -> &mut Self {
+        self.push(" limit +").int(rows)
+    }
+
     /// Appends a table of ids with the one column `id`; the caller names it.
     pub fn id_table(&mut self, ids: &[Uuid]) -> &mut Self {
         self.either("(select unhex(value) as id from json_each(", "(select unnest(");
@@ -283,12 +289,12 @@ mod tests {
     fn the_text_does_not_depend_on_how_many_values_a_list_has() {
         let text = |count: usize| {
             let mut sql = Sql::new(Dialect::Sqlite, Sight::All);
-            sql.push("select 1 from artifacts a where a.id").in_ids(&vec![Uuid::nil(); count]).push(" limit ").int(3);
+            sql.push("select 1 from artifacts a where a.id").in_ids(&vec![Uuid::nil(); count]).limit(3);
             sql.text().to_owned()
         };
 
         assert_eq!(text(1), text(10_000));
-        assert!(text(1).ends_with("json_each($1)) limit $2"));
+        assert!(text(1).ends_with("json_each($1)) limit +$2"));
     }
 
     #[test]

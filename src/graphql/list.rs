@@ -237,7 +237,7 @@ impl<L: List> Page<L> {
             self.list.write_order_column(column, sql);
             sql.push(self.direction());
         }
-        sql.push(" limit ").int(i64::from(self.slice.size) + 1);
+        sql.limit(i64::from(self.slice.size) + 1);
     }
 
     fn bound(&self, values: Option<&[SortValue]>, comparison: &'static str, sql: &mut Sql) {

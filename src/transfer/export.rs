@@ -72,7 +72,7 @@ impl<W: Write> Export<'_, W> {
     }
 
     async fn page<T: DbRecord>(&self, mut sql: Sql, order: &'static str) -> Result<Vec<T>> {
-        sql.push(" order by ").push(order).push(" limit ").int(PAGE);
+        sql.push(" order by ").push(order).limit(PAGE);
         Ok(self.db.fetch("export", sql).await?)
     }
 

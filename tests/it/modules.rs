@@ -47,6 +47,7 @@ fn what_belongs_in_one_place_is_nowhere_else() {
         ("std::env::", "cli/mod.rs", "the environment is read by the settings alone"),
         ("sqlx::query", "db/", "statements run through the one door"),
         ("unsafe ", "", "no unsafe code"),
+        (" limit \").", "", "the number of rows is written by `Sql::limit`: SQLite plans a statement anew for another"),
         ("println!(", "", "commands write by `cli::output`: the macro panics where nobody reads"),
         (" print!(", "", "commands write by `cli::output`: the macro panics where nobody reads"),
     ];

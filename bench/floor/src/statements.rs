@@ -51,7 +51,7 @@ macro_rules! page {
     ($columns:expr, $from:expr, $parent:expr, $after:expr, $order:expr, $limit:expr) => {
         concat!(
             "select ", $parent, ", ", $columns, " from ", $from, " where ", $parent, " = $1", $after, " order by ", $order,
-            " limit ", $limit
+            " limit +", $limit
         )
     };
 }
@@ -63,11 +63,11 @@ macro_rules! pages {
             concat!(
                 "select keys.id, ", $columns, " from (select unhex(value) as id from json_each($1)) as keys cross join ",
                 $from, " where m.rowid in (select m.rowid from ", $from, " where ", $parent, " = keys.id", $after,
-                " order by ", $order, " limit ", $limit, ") order by keys.id, ", $order
+                " order by ", $order, " limit +", $limit, ") order by keys.id, ", $order
             ),
             concat!(
                 "select keys.id, page.* from (select unnest($1::uuid[]) as id) as keys cross join lateral (select ",
-                $columns, " from ", $from, " where ", $parent, " = keys.id", $after, " order by ", $order, " limit ",
+                $columns, " from ", $from, " where ", $parent, " = keys.id", $after, " order by ", $order, " limit +",
                 $limit, ") page"
             ),
         ]
@@ -87,9 +87,9 @@ macro_rules! counts {
 /// The newest artifacts; with cursors, their sort keys too.
 pub async fn artifacts(db: &Db, first: i64, with_cursors: bool) -> sqlx::Result<Vec<Artifact>> {
     const PLAIN: &str =
-        "select a.id, a.type, a.name from artifacts a where true order by a.created_at desc, a.id desc limit $1";
+        "select a.id, a.type, a.name from artifacts a where true order by a.created_at desc, a.id desc limit +$1";
     const WITH_CURSORS: &str = "select a.id, a.type, a.name, a.created_at, a.id from artifacts a where true \
-                                order by a.created_at desc, a.id desc limit $1";
+                                order by a.created_at desc, a.id desc limit +$1";
     let text = if with_cursors { WITH_CURSORS } else { PLAIN };
     fetch!(db, [text, text], args: [first + 1], |row| Artifact {
         id: row.try_get(0)?,
@@ -101,9 +101,9 @@ pub async fn artifacts(db: &Db, first: i64, with_cursors: bool) -> sqlx::Result<
 
 /// The collections that come first by name.
 pub async fn collections(db: &Db, first: i64, with_description: bool) -> sqlx::Result<Vec<Collection>> {
-    const PLAIN: &str = "select c.id, c.name from collections c where true order by c.name, c.id limit $1";
+    const PLAIN: &str = "select c.id, c.name from collections c where true order by c.name, c.id limit +$1";
     const DESCRIBED: &str =
-        "select c.id, c.name, c.description from collections c where true order by c.name, c.id limit $1";
+        "select c.id, c.name, c.description from collections c where true order by c.name, c.id limit +$1";
     let text = if with_description { DESCRIBED } else { PLAIN };
     fetch!(db, [text, text], args: [first + 1], |row| Collection {
         id: row.try_get(0)?,

@@ -266,7 +266,7 @@ async fn group_before(write: &mut Write<'_>, collection: Uuid, id: Uuid, positio
     let mut sql = write.sql();
     sql.push("select g.id from (select g.id, g.sort_key from groups g where g.collection_id = ")
         .bind(Arg::Id(collection));
-    sql.push(" and g.id <> ").bind(Arg::Id(id)).push(" order by g.sort_key, g.id limit ").int(position);
+    sql.push(" and g.id <> ").bind(Arg::Id(id)).push(" order by g.sort_key, g.id").limit(position);
     sql.push(") g order by g.sort_key desc, g.id desc limit 1");
     Ok(write.fetch::<Uuid>("groups.before", sql).await?.into_iter().next())
 }

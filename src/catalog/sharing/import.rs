@@ -67,7 +67,7 @@ async fn shared(write: &mut Write<'_>, target: Target, collection: Uuid) -> Resu
             .bind(Arg::Id(id))
             .push(" order by m.sort_key, m.artifact_id"),
     };
-    sql.push(" limit ").int(ITEMS_MAX as i64 + 1);
+    sql.limit(ITEMS_MAX as i64 + 1);
     let found = write.fetch::<(Uuid, i64)>("shares.artifacts", sql).await?;
     if found.len() > ITEMS_MAX {
         let message = format!("the collection holds more than {ITEMS_MAX} artifacts: too many to import");
