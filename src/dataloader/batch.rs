@@ -125,10 +125,17 @@ impl<R: Relation> Due for Batch<R> {
                 self.bytes += fetched.bytes;
                 match (&mut values, rows) {
                     (Ok(values), Ok(rows)) => {
+                        // Most often the rows of a key follow each other.
+                        let mut last: Option<(R::Key, Option<usize>)> = None;
                         for (key, row) in rows {
-                            if let Some(place) = self.places.get(&key) {
-                                values[*place].push(row);
+                            let place = match last {
+                                Some((last, place)) if last == key => place,
+                                _ => self.places.get(&key).copied(),
+                            };
+                            if let Some(place) = place {
+                                values[place].push(row);
                             }
+                            last = Some((key, place));
                         }
                     }
                     (Ok(_), Err(error)) => values = Err(error),

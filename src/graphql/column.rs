@@ -81,6 +81,11 @@ impl Column {
         }
     }
 
+    /// Bytes that the value takes in [`Column::json`].
+    pub(super) fn length(&self, index: usize) -> usize {
+        if let Some(Span::At(start, end)) = self.spans.get(index) { end - start } else { 0 }
+    }
+
     /// What failed becomes null.
     fn nullable(mut self) -> Self {
         for span in &mut self.spans {

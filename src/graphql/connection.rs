@@ -5,7 +5,7 @@ use async_graphql::InputObject;
 
 use super::{
     Context,
-    cursor::{self, Scope},
+    cursor::{self, Cursor, Scope},
     list::{List, Page, Slice, Sorted, Total},
     object::{About, Arguments, Fields, NoArguments, Object},
 };
@@ -103,21 +103,27 @@ struct Asked<L> {
 }
 
 /// A page of one parent's list.
-#[derive(Clone)]
-pub struct Connection<L: Connected> {
+pub struct Connection<L: Connected>(Arc<OfParent<L>>);
+
+struct OfParent<L: Connected> {
     asked: Arc<Asked<L>>,
     parent: L::Parent,
-    rows: Arc<Vec<Sorted<L::Row>>>,
+    rows: Vec<Sorted<L::Row>>,
     has_more: bool,
 }
 
 /// A node and where it stands in its list.
 #[derive(Clone)]
 pub struct Edge<L: Connected> {
-    asked: Arc<Asked<L>>,
-    sorted: Sorted<L::Row>,
-    parent: L::Parent,
-    place: Option<usize>,
+    page: Connection<L>,
+    /// Its place on the page.
+    place: usize,
+}
+
+impl<L: Connected> Clone for Connection<L> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
 }
 
 impl<L: Connected> Connection<L> {
@@ -128,43 +134,39 @@ impl<L: Connected> Connection<L> {
         if asked.slice.backward {
             rows.reverse();
         }
-        Self { asked: asked.clone(), parent, rows: Arc::new(rows), has_more }
+        Self(Arc::new(OfParent { asked: asked.clone(), parent, rows, has_more }))
     }
 
     /// The list, with its filter and order.
     pub fn list(&self) -> &L {
-        &self.asked.list
+        &self.0.asked.list
     }
 
     /// Whose list it is.
     pub fn parent(&self) -> L::Parent {
-        self.parent.clone()
+        self.0.parent.clone()
     }
 
     fn edges(&self) -> Vec<Edge<L>> {
-        let slice = &self.asked.slice;
-        let is_from_start = !slice.backward && slice.from.is_none();
-        let edge = |(place, sorted): (usize, &Sorted<L::Row>)| Edge {
-            asked: self.asked.clone(),
-            sorted: sorted.clone(),
-            parent: self.parent.clone(),
-            place: is_from_start.then_some(place),
-        };
-        self.rows.iter().enumerate().map(edge).collect()
+        (0..self.0.rows.len()).map(|place| Edge { page: self.clone(), place }).collect()
     }
 
-    fn cursor(&self, row: Option<&Sorted<L::Row>>) -> Option<String> {
-        Some(cursor::encode(self.asked.scope, row?.sort.as_deref()?))
+    fn nodes(&self) -> Vec<L::Node> {
+        self.0.rows.iter().map(|sorted| L::node(&sorted.row)).collect()
+    }
+
+    fn cursor(&self, row: Option<&Sorted<L::Row>>) -> Option<Cursor> {
+        Some(cursor::encode(self.0.asked.scope, row?.sort.as_deref()?))
     }
 
     fn info(&self) -> PageInfo {
-        let slice = &self.asked.slice;
-        let came_from = slice.from.is_some();
+        let OfParent { asked, rows, has_more, .. } = &*self.0;
+        let came_from = asked.slice.from.is_some();
         PageInfo {
-            has_next: if slice.backward { came_from } else { self.has_more },
-            has_previous: if slice.backward { self.has_more } else { came_from },
-            start: self.cursor(self.rows.first()),
-            end: self.cursor(self.rows.last()),
+            has_next: if asked.slice.backward { came_from } else { *has_more },
+            has_previous: if asked.slice.backward { *has_more } else { came_from },
+            start: self.cursor(rows.first()),
+            end: self.cursor(rows.last()),
         }
     }
 }
@@ -172,26 +174,31 @@ impl<L: Connected> Connection<L> {
 impl<L: Connected> Edge<L> {
     /// Whose list it stands in.
     pub fn parent(&self) -> L::Parent {
-        self.parent.clone()
+        self.page.parent()
     }
 
     /// What the row of the edge holds.
     pub fn row(&self) -> &L::Row {
-        &self.sorted.row
+        &self.sorted().row
     }
 
     /// The list, with its filter and order.
     pub fn list(&self) -> &L {
-        &self.asked.list
+        self.page.list()
     }
 
     /// The zero-based place in the filtered and ordered list, where the page begins at the start of it.
     pub fn place_from_start(&self) -> Option<usize> {
-        self.place
+        let slice = &self.page.0.asked.slice;
+        (!slice.backward && slice.from.is_none()).then_some(self.place)
     }
 
-    fn cursor(&self) -> String {
-        cursor::encode(self.asked.scope, self.sorted.sort.as_deref().unwrap_or_default())
+    fn sorted(&self) -> &Sorted<L::Row> {
+        &self.page.0.rows[self.place]
+    }
+
+    fn cursor(&self) -> Option<Cursor> {
+        self.page.cursor(Some(self.sorted()))
     }
 }
 
@@ -206,9 +213,7 @@ impl<L: Connected> Object for Connection<L> {
             /// The edges of the page, in the order of the list: a node each, and what belongs to its place.
             edges => compute::<NoArguments, _>(|page, _, _| Ok(page.edges()));
             /// The nodes of the page, in the order of the list.
-            nodes => compute::<NoArguments, _>(|page, _, _| {
-                Ok(page.rows.iter().map(|sorted| L::node(&sorted.row)).collect::<Vec<_>>())
-            });
+            nodes => compute::<NoArguments, _>(|page, _, _| Ok(page.nodes()));
             /// Where the page stands in its list.
             pageInfo => compute::<NoArguments, _>(|page, _, _| Ok(page.info()));
             /// How many there are in all, with the filter and without the page; counted only where it is asked for.
@@ -233,7 +238,7 @@ impl<L: Connected> Object for Edge<L> {
             type;
             /// Where the edge stands: give it as `after` or `before` of the same list and order to go on from here. It
             /// stays valid when edges come and go, this one too.
-            cursor => value(|edge: &Edge<L>| edge.cursor());
+            cursor => value(|edge: &Edge<L>| edge.cursor().unwrap_or_default());
             /// What stands there.
             node => compute::<NoArguments, _>(|edge, _, _| Ok(L::node(edge.row())));
         }
@@ -247,8 +252,8 @@ impl<L: Connected> Object for Edge<L> {
 struct PageInfo {
     has_next: bool,
     has_previous: bool,
-    start: Option<String>,
-    end: Option<String>,
+    start: Option<Cursor>,
+    end: Option<Cursor>,
 }
 
 impl Object for PageInfo {

@@ -2,9 +2,11 @@
 //!
 //! A cursor holds the sort keys of its edge and nothing else, so it survives inserts and deletes around it, and of the
 //! edge itself. Its first bytes bind it to the list and the order; a checksum tells typing errors from attempts.
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use async_graphql::registry::Registry;
+use base64::{Engine, encoded_len, engine::general_purpose::URL_SAFE_NO_PAD};
 use uuid::Uuid;
 
+use super::json::Leaf;
 use crate::{
     db::{Arg, Row, Text, Time},
     error::{Error, Result},
@@ -75,8 +77,27 @@ impl Scope {
     }
 }
 
+/// A cursor as it is before it is made a text of.
+#[derive(Clone, Debug, Default)]
+pub struct Cursor(Vec<u8>);
+
+impl Leaf for Cursor {
+    fn type_ref(registry: &mut Registry) -> String {
+        str::type_ref(registry)
+    }
+
+    /// Base 64, which needs no escaping.
+    fn write(&self, json: &mut Vec<u8>) {
+        json.push(b'"');
+        let start = json.len();
+        json.resize(start + encoded_len(self.0.len(), false).unwrap_or_default(), 0);
+        URL_SAFE_NO_PAD.encode_slice(&self.0, &mut json[start..]).expect("there is room for the text");
+        json.push(b'"');
+    }
+}
+
 /// The cursor of an edge with these sort values.
-pub fn encode(scope: Scope, values: &[SortValue]) -> String {
+pub fn encode(scope: Scope, values: &[SortValue]) -> Cursor {
     const USUAL_LENGTH: usize = 64;
     let mut bytes = Vec::with_capacity(USUAL_LENGTH);
     bytes.extend_from_slice(&scope.0);
@@ -92,7 +113,7 @@ pub fn encode(scope: Scope, values: &[SortValue]) -> String {
         }
     }
     bytes.extend_from_slice(&hash(&bytes).to_be_bytes());
-    URL_SAFE_NO_PAD.encode(bytes)
+    Cursor(bytes)
 }
 
 /// The sort values of `cursor`, of the types that the order has.
@@ -161,16 +182,23 @@ mod tests {
         ]
     }
 
+    /// As clients get it.
+    fn text(scope: Scope) -> String {
+        let mut json = Vec::new();
+        encode(scope, &values()).write(&mut json);
+        serde_json::from_slice(&json).expect("a text")
+    }
+
     #[test]
     fn a_cursor_gives_back_its_values() {
-        let cursor = encode(Scope::of("Query.artifacts NAME ASC"), &values());
+        let cursor = text(Scope::of("Query.artifacts NAME ASC"));
 
         assert_eq!(decode(Scope::of("Query.artifacts NAME ASC"), &TYPES, &cursor).expect("a cursor"), values());
     }
 
     #[test]
     fn a_cursor_of_another_list_or_order_is_refused() {
-        let cursor = encode(Scope::of("Query.artifacts NAME ASC"), &values());
+        let cursor = text(Scope::of("Query.artifacts NAME ASC"));
 
         let error = decode(Scope::of("Query.artifacts NAME DESC"), &TYPES, &cursor).expect_err("another order");
 
@@ -179,7 +207,7 @@ mod tests {
 
     #[test]
     fn what_is_not_a_cursor_is_refused() {
-        let good = encode(Scope::of("list"), &values());
+        let good = text(Scope::of("list"));
         let long = "A".repeat(1 << 20);
         let mut forged = vec!["", "x", "====", "AAAA", "AAAAAAAAAAAA", "%00", &long];
         let cut: Vec<String> = (1..good.len()).map(|end| good[..end].to_owned()).collect();

@@ -221,9 +221,16 @@ enum Cell<'a, T> {
 fn write<T>(objects: &[T], name: &str, groups: &[Group<'_>], cells: &[Cell<'_, T>], columns: &[Column]) -> Column {
     let keys: Vec<Vec<u8>> = groups.iter().map(|group| format!("\"{}\":", group.key).into_bytes()).collect();
     let mut out = Column::with_capacity(objects.len());
-    out.json.reserve(columns.iter().map(|column| column.json.len()).sum::<usize>() + objects.len() * 32);
+    let of_columns = columns.iter().map(|column| column.json.len()).sum::<usize>();
+    out.json.reserve(of_columns + 256);
     for (index, object) in objects.iter().enumerate() {
         let start = out.json.len();
+        if index == 1 {
+            // The others are about as long as the first.
+            let of_columns_in_first = columns.iter().map(|column| column.length(0)).sum::<usize>();
+            let of_leaves = start.saturating_sub(of_columns_in_first) * (objects.len() - 1);
+            out.json.reserve(of_columns - of_columns_in_first + of_leaves + of_leaves / 4);
+        }
         out.json.push(b'{');
         let mut has_failed = false;
         for (key, cell) in keys.iter().zip(cells) {

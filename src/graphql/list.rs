@@ -3,7 +3,7 @@
 //! A page is bounded **in SQL, for each parent**: by a lateral join on PostgreSQL, by a correlated subquery with a limit
 //! on SQLite, never by a window over all members and never in memory. A page goes on at the sort keys of a cursor, so
 //! that its cost does not depend on how far in it is.
-use std::{fmt::Debug, sync::Arc};
+use std::fmt::Debug;
 
 use uuid::Uuid;
 
@@ -139,7 +139,7 @@ pub struct Page<L> {
 pub struct Sorted<R> {
     /// What the list's row holds.
     pub row: R,
-    pub(super) sort: Option<Arc<[SortValue]>>,
+    pub(super) sort: Option<Vec<SortValue>>,
 }
 
 impl<L: List> Relation for Page<L> {
@@ -163,9 +163,15 @@ impl<L: List> Relation for Page<L> {
 
     fn read(&self, row: &mut Row<'_>) -> sqlx::Result<Self::Row> {
         let read = L::Row::read(row)?;
-        let values = self.list.order().columns.iter().map(|(_, kind)| SortValue::read(*kind, row));
-        let sort = if self.slice.with_cursors { Some(values.collect::<sqlx::Result<_>>()?) } else { None };
-        Ok(Sorted { row: read, sort })
+        if !self.slice.with_cursors {
+            return Ok(Sorted { row: read, sort: None });
+        }
+        let columns = self.list.order().columns;
+        let mut sort = Vec::with_capacity(columns.len());
+        for (_, kind) in columns {
+            sort.push(SortValue::read(*kind, row)?);
+        }
+        Ok(Sorted { row: read, sort: Some(sort) })
     }
 }
 
