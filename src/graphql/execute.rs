@@ -217,6 +217,9 @@ enum Cell<'a, T> {
     Elsewhere(&'a [u8]),
 }
 
+/// Bytes for which room is made because the first object is long: the others may be short.
+const GUESS_MAX: usize = 256 * 1024;
+
 /// Writes objects, each with its fields in the order asked. An object with a field that failed has failed.
 fn write<T>(objects: &[T], name: &str, groups: &[Group<'_>], cells: &[Cell<'_, T>], columns: &[Column]) -> Column {
     let keys: Vec<Vec<u8>> = groups.iter().map(|group| format!("\"{}\":", group.key).into_bytes()).collect();
@@ -229,7 +232,7 @@ fn write<T>(objects: &[T], name: &str, groups: &[Group<'_>], cells: &[Cell<'_, T
             // The others are about as long as the first.
             let of_columns_in_first = columns.iter().map(|column| column.length(0)).sum::<usize>();
             let of_leaves = start.saturating_sub(of_columns_in_first) * (objects.len() - 1);
-            out.json.reserve(of_columns - of_columns_in_first + of_leaves + of_leaves / 4);
+            out.json.reserve(of_columns - of_columns_in_first + (of_leaves + of_leaves / 4).min(GUESS_MAX));
         }
         out.json.push(b'{');
         let mut has_failed = false;
