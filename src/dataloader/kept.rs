@@ -40,7 +40,7 @@ impl Loads {
     pub(super) fn find<R: Relation>(&self, relation: &R, columns: Columns, keys: &[R::Key]) -> Option<Vec<R::Value>> {
         let mut loaded = self.loaded.iter().filter_map(|loaded| loaded.downcast_ref::<Loaded<R>>());
         loaded.find_map(|loaded| {
-            let is_same = loaded.relation == *relation && loaded.columns.and(columns) == loaded.columns;
+            let is_same = loaded.relation == *relation && loaded.columns.contains(columns);
             if is_same { keys.iter().map(|key| loaded.values.get(key).cloned()).collect() } else { None }
         })
     }

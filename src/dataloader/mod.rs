@@ -8,7 +8,7 @@ mod batch;
 mod kept;
 mod rounds;
 
-use std::{fmt::Debug, hash::Hash};
+use std::{fmt::Debug, hash::Hash, sync::Arc};
 
 use uuid::Uuid;
 
@@ -88,6 +88,13 @@ pub trait FromRows<R>: Default + Clone + Send + Sync + 'static {
 impl<R: Clone + Send + Sync + 'static> FromRows<R> for Vec<R> {
     fn push(&mut self, row: R) {
         Vec::push(self, row);
+    }
+}
+
+/// Many rows for many who ask: fields that ask for the same share them.
+impl<R: Clone + Send + Sync + 'static> FromRows<R> for Arc<Vec<R>> {
+    fn push(&mut self, row: R) {
+        Arc::make_mut(self).push(row);
     }
 }
 

@@ -1,6 +1,9 @@
 //! Which columns of a record a statement reads: those that its request asks for.
 use super::{Record, Row};
 
+/// Places for the columns of a record.
+const PLACES: u32 = 63;
+
 /// A set of columns of one record, each at its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Columns(u64);
@@ -10,11 +13,19 @@ impl Columns {
     pub const NONE: Self = Self(0);
     /// All there are.
     pub const ALL: Self = Self(u64::MAX);
+    /// What a list is sorted by, which its statement reads behind the columns of the record.
+    pub const SORT: Self = Self(1 << PLACES);
 
     /// The columns of both sets.
     #[must_use]
     pub const fn and(self, other: Self) -> Self {
         Self(self.0 | other.0)
+    }
+
+    /// Whether all columns of `other` are in it.
+    #[must_use]
+    pub const fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
     }
 
     pub(super) const fn has(self, place: u32) -> bool {
@@ -45,8 +56,12 @@ pub struct ColumnOf<R, T> {
 }
 
 impl<R, T> ColumnOf<R, T> {
-    /// The column at a place. [`crate::stored!`] calls it.
+    /// The column at a place. [`crate::stored!`] calls it, at compile time.
+    ///
+    /// # Panics
+    /// There is no such place.
     pub const fn new(place: u32, get: fn(&R) -> &Asked<T>) -> Self {
+        assert!(place < PLACES, "a record has too many columns");
         Self { place, get }
     }
 

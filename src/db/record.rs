@@ -87,6 +87,11 @@ impl<'r> Row<'r> {
         self.asked = asked;
     }
 
+    /// Whether the statement was asked for all of these.
+    pub fn asks(&self, columns: Columns) -> bool {
+        self.asked.contains(columns)
+    }
+
     pub(super) fn columns(&self) -> Columns {
         self.asked
     }

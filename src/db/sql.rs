@@ -183,6 +183,11 @@ impl Sql {
         self.asked = asked;
     }
 
+    /// Whether it was asked for all of these.
+    pub fn asks(&self, columns: Columns) -> bool {
+        self.asked.contains(columns)
+    }
+
     /// Appends the columns of a record, those of them that are asked for.
     pub fn columns<R: HasColumns>(&mut self) -> &mut Self {
         for (place, column) in SelectList::of::<R>(self.asked).into_iter().enumerate() {

@@ -2,14 +2,18 @@
 use std::sync::Arc;
 
 use async_graphql::InputObject;
+use futures_util::future::BoxFuture;
 
 use super::{
     Context,
+    column::Output,
     cursor::{self, Cursor, Scope},
+    execute::Node,
     list::{List, Page, Slice, Sorted, Total},
     object::{About, Arguments, Fields, NoArguments, Object},
 };
 use crate::{
+    db::Columns,
     error::{Error, Result},
     fields,
 };
@@ -60,7 +64,7 @@ impl PageArguments {
     ///
     /// # Errors
     /// `BAD_USER_INPUT` where they do not fit together, are out of range, or a cursor is not of this list and order.
-    pub fn slice<L: List>(&self, list: &L, with_cursors: bool, context: &Context) -> Result<Slice> {
+    pub fn slice<L: List>(&self, list: &L, context: &Context) -> Result<Slice> {
         if self.first.is_some() && self.last.is_some() {
             return Err(Error::bad_user_input("give `first` or `last`, not both"));
         }
@@ -73,7 +77,7 @@ impl PageArguments {
         };
         let (after, before) = (decode(&self.after)?, decode(&self.before)?);
         let (from, to) = if backward { (before, after) } else { (after, before) };
-        Ok(Slice { size: size.unwrap_or(context.settings.page_size_default), from, to, backward, with_cursors })
+        Ok(Slice { size: size.unwrap_or(context.settings.page_size_default), from, to, backward })
     }
 }
 
@@ -97,108 +101,117 @@ fn scope<L: List>(list: &L) -> Scope {
 
 /// What was asked for: the same for all parents.
 struct Asked<L> {
-    list: L,
-    slice: Slice,
+    page: Page<L>,
     scope: Scope,
 }
 
-/// A page of one parent's list.
-pub struct Connection<L: Connected>(Arc<OfParent<L>>);
-
-struct OfParent<L: Connected> {
+/// A list of one parent, and which page of it was asked for. Nothing of it is read yet: each of its fields asks for what
+/// it needs, all of them in one round.
+pub struct Connection<L: Connected> {
     asked: Arc<Asked<L>>,
     parent: L::Parent,
-    rows: Vec<Sorted<L::Row>>,
-    has_more: bool,
+}
+
+/// A page of one parent's list, as it was read.
+struct Read<L: Connected> {
+    of: Connection<L>,
+    /// In the direction of reading, and one more than asked for where there are more.
+    rows: Arc<Vec<Sorted<L::Row>>>,
 }
 
 /// A node and where it stands in its list.
-#[derive(Clone)]
 pub struct Edge<L: Connected> {
-    page: Connection<L>,
+    page: Arc<Read<L>>,
     /// Its place on the page.
     place: usize,
 }
 
 impl<L: Connected> Clone for Connection<L> {
     fn clone(&self) -> Self {
-        Self(self.0.clone())
+        Self { asked: self.asked.clone(), parent: self.parent.clone() }
     }
 }
 
 impl<L: Connected> Connection<L> {
-    fn new(asked: &Arc<Asked<L>>, parent: L::Parent, mut rows: Vec<Sorted<L::Row>>) -> Self {
-        let size = asked.slice.size as usize;
-        let has_more = rows.len() > size;
-        rows.truncate(size);
-        if asked.slice.backward {
-            rows.reverse();
-        }
-        Self(Arc::new(OfParent { asked: asked.clone(), parent, rows, has_more }))
-    }
-
     /// The list, with its filter and order.
     pub fn list(&self) -> &L {
-        &self.0.asked.list
+        &self.asked.page.list
     }
 
     /// Whose list it is.
     pub fn parent(&self) -> L::Parent {
-        self.0.parent.clone()
+        self.parent.clone()
     }
 
-    fn edges(&self) -> Vec<Edge<L>> {
-        (0..self.0.rows.len()).map(|place| Edge { page: self.clone(), place }).collect()
+    /// What `of` makes of the pages of all connections. Those who need the page of the same connections share it.
+    fn read<'a, V: Output>(
+        connections: &'a [Self],
+        node: Node<'a>,
+        of: fn(Arc<Read<L>>) -> V,
+    ) -> BoxFuture<'a, Result<Vec<V>>> {
+        Box::pin(async move {
+            let page = connections[0].asked.page.clone();
+            let rows = node.load::<V, _>(page, connections.iter().map(Self::parent).collect()).await?;
+            let pages = connections.iter().zip(rows).map(|(of, rows)| Arc::new(Read { of: of.clone(), rows }));
+            Ok(pages.map(of).collect())
+        })
+    }
+}
+
+impl<L: Connected> Read<L> {
+    /// How many rows the page has.
+    fn len(&self) -> usize {
+        self.rows.len().min(self.slice().size as usize)
     }
 
-    fn nodes(&self) -> Vec<L::Node> {
-        self.0.rows.iter().map(|sorted| L::node(&sorted.row)).collect()
+    /// The row at a place, in the order of the list.
+    fn row(&self, place: usize) -> &Sorted<L::Row> {
+        &self.rows[if self.slice().backward { self.len() - 1 - place } else { place }]
     }
 
-    fn cursor(&self, row: Option<&Sorted<L::Row>>) -> Option<Cursor> {
-        Some(cursor::encode(self.0.asked.scope, row?.sort.as_deref()?))
+    fn slice(&self) -> &Slice {
+        &self.of.asked.page.slice
     }
 
-    fn info(&self) -> PageInfo {
-        let OfParent { asked, rows, has_more, .. } = &*self.0;
-        let came_from = asked.slice.from.is_some();
-        PageInfo {
-            has_next: if asked.slice.backward { came_from } else { *has_more },
-            has_previous: if asked.slice.backward { *has_more } else { came_from },
-            start: self.cursor(rows.first()),
-            end: self.cursor(rows.last()),
-        }
+    fn cursor(&self, place: usize) -> Cursor {
+        cursor::encode(self.of.asked.scope, self.row(place).sort())
+    }
+
+    fn nodes(self: Arc<Self>) -> Vec<L::Node> {
+        (0..self.len()).map(|place| L::node(&self.row(place).row)).collect()
+    }
+
+    fn edges(self: Arc<Self>) -> Vec<Edge<L>> {
+        (0..self.len()).map(|place| Edge { page: self.clone(), place }).collect()
+    }
+}
+
+impl<L: Connected> Clone for Edge<L> {
+    fn clone(&self) -> Self {
+        Self { page: self.page.clone(), place: self.place }
     }
 }
 
 impl<L: Connected> Edge<L> {
     /// Whose list it stands in.
     pub fn parent(&self) -> L::Parent {
-        self.page.parent()
+        self.page.of.parent()
     }
 
     /// What the row of the edge holds.
     pub fn row(&self) -> &L::Row {
-        &self.sorted().row
+        &self.page.row(self.place).row
     }
 
     /// The list, with its filter and order.
     pub fn list(&self) -> &L {
-        self.page.list()
+        self.page.of.list()
     }
 
     /// The zero-based place in the filtered and ordered list, where the page begins at the start of it.
     pub fn place_from_start(&self) -> Option<usize> {
-        let slice = &self.page.0.asked.slice;
+        let slice = self.page.slice();
         (!slice.backward && slice.from.is_none()).then_some(self.place)
-    }
-
-    fn sorted(&self) -> &Sorted<L::Row> {
-        &self.page.0.rows[self.place]
-    }
-
-    fn cursor(&self) -> Option<Cursor> {
-        self.page.cursor(Some(self.sorted()))
     }
 }
 
@@ -211,15 +224,15 @@ impl<L: Connected> Object for Connection<L> {
         fields! { fields;
             type;
             /// The edges of the page, in the order of the list: a node each, and what belongs to its place.
-            edges => compute::<NoArguments, _>(|page, _, _| Ok(page.edges()));
+            edges => column::<NoArguments, _>(|lists, _, node| Connection::read(lists, node, Read::edges));
             /// The nodes of the page, in the order of the list.
-            nodes => compute::<NoArguments, _>(|page, _, _| Ok(page.nodes()));
+            nodes => column::<NoArguments, _>(|lists, _, node| Connection::read(lists, node, Read::nodes));
             /// Where the page stands in its list.
-            pageInfo => compute::<NoArguments, _>(|page, _, _| Ok(page.info()));
+            pageInfo => column::<NoArguments, _>(|lists, _, node| Connection::read(lists, node, PageInfo));
             /// How many there are in all, with the filter and without the page; counted only where it is asked for.
             totalCount => load::<NoArguments, _, _>(
-                |page| page.parent(),
-                |page, _, _| Ok(Total(page.list().clone())),
+                Connection::parent,
+                |list, _, _| Ok(Total(list.list().clone())),
                 |total| total,
             );
         }
@@ -238,7 +251,7 @@ impl<L: Connected> Object for Edge<L> {
             type;
             /// Where the edge stands: give it as `after` or `before` of the same list and order to go on from here. It
             /// stays valid when edges come and go, this one too.
-            cursor => value(|edge: &Edge<L>| edge.cursor().unwrap_or_default());
+            cursor => value_from(Columns::SORT, |edge: &Edge<L>| edge.page.cursor(edge.place));
             /// What stands there.
             node => compute::<NoArguments, _>(|edge, _, _| Ok(L::node(edge.row())));
         }
@@ -248,15 +261,41 @@ impl<L: Connected> Object for Edge<L> {
 }
 
 /// Where a page stands in its list.
-#[derive(Clone, Debug)]
-struct PageInfo {
-    has_next: bool,
-    has_previous: bool,
-    start: Option<Cursor>,
-    end: Option<Cursor>,
+struct PageInfo<L: Connected>(Arc<Read<L>>);
+
+impl<L: Connected> Clone for PageInfo<L> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
 }
 
-impl Object for PageInfo {
+impl<L: Connected> PageInfo<L> {
+    /// Whether rows follow in the direction of reading.
+    fn has_more(&self) -> bool {
+        self.0.rows.len() > self.0.len()
+    }
+
+    fn has_next(&self) -> bool {
+        let Slice { from, backward, .. } = self.0.slice();
+        if *backward { from.is_some() } else { self.has_more() }
+    }
+
+    fn has_previous(&self) -> bool {
+        let Slice { from, backward, .. } = self.0.slice();
+        if *backward { self.has_more() } else { from.is_some() }
+    }
+
+    fn start(&self) -> Option<Cursor> {
+        (self.0.len() > 0).then(|| self.0.cursor(0))
+    }
+
+    fn end(&self) -> Option<Cursor> {
+        let last = self.0.len().checked_sub(1)?;
+        Some(self.0.cursor(last))
+    }
+}
+
+impl<L: Connected> Object for PageInfo<L> {
     fn name() -> String {
         "PageInfo".to_owned()
     }
@@ -266,19 +305,19 @@ impl Object for PageInfo {
             /// Where a page stands in its list.
             type;
             /// Whether edges follow. Reading backwards it is true where `before` was given: that cursor's edge followed.
-            hasNextPage => leaf(|info| &info.has_next);
+            hasNextPage => value(Self::has_next);
             /// Whether edges precede. Reading forwards it is true where `after` was given: that cursor's edge preceded.
-            hasPreviousPage => leaf(|info| &info.has_previous);
+            hasPreviousPage => value(Self::has_previous);
             /// The cursor of the first edge; null where there is none.
-            startCursor => leaf(|info| &info.start);
+            startCursor => value_from(Columns::SORT, Self::start);
             /// The cursor of the last edge; null where there is none.
-            endCursor => leaf(|info| &info.end);
+            endCursor => value_from(Columns::SORT, Self::end);
         }
     }
 }
 
 impl<P: Object> Fields<'_, '_, P> {
-    /// A list that can be paged: the parents' pages are read by one statement.
+    /// A list that can be paged: of all parents, pages are read by one statement, and totals by another.
     pub fn connection<A: Arguments + AsRef<PageArguments>, L: Connected>(
         &mut self,
         about: About,
@@ -286,30 +325,18 @@ impl<P: Object> Fields<'_, '_, P> {
         list: impl Fn(&A, &Context) -> Result<L> + Send + Sync + 'static,
     ) {
         self.column::<A, Connection<L>>(about, move |parents, args, node| {
-            let keys: Vec<L::Parent> = parents.iter().map(&parent).collect();
-            let list = list(&args, node.context());
-            Box::pin(async move {
-                let list = list?;
-                let with_cursors = CURSORS.iter().any(|path| node.selects(path));
-                let slice = args.as_ref().slice(&list, with_cursors, node.context())?;
-                let pages = if PAGE.iter().any(|path| node.selects(path)) {
-                    let page = Page { list: list.clone(), slice: slice.clone() };
-                    node.load::<Connection<L>, _>(page, keys.clone()).await?
-                } else {
-                    vec![Vec::new(); keys.len()]
-                };
-                let asked = Arc::new(Asked { scope: scope(&list), list, slice });
-                Ok(keys.into_iter().zip(pages).map(|(key, rows)| Connection::new(&asked, key, rows)).collect())
-            })
+            let context = node.context();
+            let asked = list(&args, context).and_then(|list| {
+                let slice = args.as_ref().slice(&list, context)?;
+                Ok(Arc::new(Asked { scope: scope(&list), page: Page { list, slice } }))
+            });
+            let of = |asked: Arc<Asked<L>>| {
+                parents.iter().map(|of| Connection { asked: asked.clone(), parent: parent(of) }).collect()
+            };
+            Box::pin(std::future::ready(asked.map(of)))
         });
     }
 }
-
-/// Selections that need the page; without them, where a count alone is asked for, it is not read.
-const PAGE: [&[&str]; 3] = [&["edges"], &["nodes"], &["pageInfo"]];
-
-/// Selections that need cursors; without them a page does not read what they are made of.
-const CURSORS: [&[&str]; 3] = [&["edges", "cursor"], &["pageInfo", "startCursor"], &["pageInfo", "endCursor"]];
 
 impl AsRef<PageArguments> for PageArguments {
     fn as_ref(&self) -> &PageArguments {

@@ -415,12 +415,6 @@ impl<'a> Node<'a> {
         (0..count).map(|parent| Origin { parent, ..Origin::default() }).collect()
     }
 
-    /// Whether the selection below asks for a field at `path`, such as `["pageInfo", "endCursor"]`.
-    pub fn selects(self, path: &[&str]) -> bool {
-        let sets = self.group.fields.iter().map(|field| &field.node.selection_set.node);
-        sets.into_iter().any(|set| selects(self.execution.fragments, set, path))
-    }
-
     /// The columns of their rows that objects of `V` need to be written as the selection below asks. Conditions and types
     /// are not looked at: what may be needed is read.
     pub fn columns<V: Output>(self) -> Columns {
@@ -502,20 +496,6 @@ impl Below<'_> {
         });
         needed.fold(Columns::NONE, Columns::and)
     }
-}
-
-/// Whether `set` asks for a field at `path`. Conditions and types are not looked at: a field that may be asked for is.
-fn selects(fragments: &HashMap<Name, Positioned<FragmentDefinition>>, set: &SelectionSet, path: &[&str]) -> bool {
-    let Some((first, rest)) = path.split_first() else { return true };
-    set.items.iter().any(|item| match &item.node {
-        Selection::Field(field) => {
-            field.node.name.node == *first && selects(fragments, &field.node.selection_set.node, rest)
-        }
-        Selection::InlineFragment(fragment) => selects(fragments, &fragment.node.selection_set.node, path),
-        Selection::FragmentSpread(spread) => fragments
-            .get(&spread.node.fragment_name.node)
-            .is_some_and(|fragment| selects(fragments, &fragment.node.selection_set.node, path)),
-    })
 }
 
 /// The values of an operation's variables, defaults put in (section 6.1.2).

@@ -3,14 +3,14 @@
 //! A page is bounded **in SQL, for each parent**: by a lateral join on PostgreSQL, by a correlated subquery with a limit
 //! on SQLite, never by a window over all members and never in memory. A page goes on at the sort keys of a cursor, so
 //! that its cost does not depend on how far in it is.
-use std::fmt::Debug;
+use std::{fmt::Debug, sync::Arc};
 
 use uuid::Uuid;
 
 use super::cursor::{SortType, SortValue};
 use crate::{
     dataloader::{Key, Relation, Root},
-    db::{Arg, Dialect, HasColumns, Record, Row, Sql},
+    db::{Arg, Columns, Dialect, HasColumns, Record, Row, Sql},
 };
 
 /// A list that can be paged: the value itself carries the filter and the order.
@@ -121,8 +121,6 @@ pub struct Slice {
     pub to: Option<Vec<SortValue>>,
     /// Reads from the end.
     pub backward: bool,
-    /// Whether rows bring their sort values, for cursors.
-    pub with_cursors: bool,
 }
 
 /// A page of a list, for each parent: one row more than asked for, in the direction of reading.
@@ -134,18 +132,28 @@ pub struct Page<L> {
     pub slice: Slice,
 }
 
-/// A row and its sort values, where they were asked for.
+/// A row and its sort values, where they were asked for by [`Columns::SORT`].
 #[derive(Clone, Debug)]
 pub struct Sorted<R> {
     /// What the list's row holds.
     pub row: R,
-    pub(super) sort: Option<Vec<SortValue>>,
+    sort: Option<Vec<SortValue>>,
+}
+
+impl<R> Sorted<R> {
+    /// The values of the columns of the order.
+    ///
+    /// # Panics
+    /// The row was read without them.
+    pub fn sort(&self) -> &[SortValue] {
+        self.sort.as_deref().expect("sort values are read with the field that needs them")
+    }
 }
 
 impl<L: List> Relation for Page<L> {
     type Key = L::Parent;
     type Row = Sorted<L::Row>;
-    type Value = Vec<Sorted<L::Row>>;
+    type Value = Arc<Vec<Sorted<L::Row>>>;
     const NAME: &'static str = L::NAME;
 
     fn statement(&self, keys: &[Self::Key], sql: &mut Sql) {
@@ -163,7 +171,7 @@ impl<L: List> Relation for Page<L> {
 
     fn read(&self, row: &mut Row<'_>) -> sqlx::Result<Self::Row> {
         let read = L::Row::read(row)?;
-        if !self.slice.with_cursors {
+        if !row.asks(Columns::SORT) {
             return Ok(Sorted { row: read, sort: None });
         }
         let columns = self.list.order().columns;
@@ -223,7 +231,7 @@ impl<L: List> Page<L> {
 
     fn columns(&self, sql: &mut Sql) {
         sql.columns::<L::Row>();
-        if self.slice.with_cursors {
+        if sql.asks(Columns::SORT) {
             for (column, _) in self.list.order().columns {
                 sql.push(", ");
                 self.list.write_order_column(column, sql);

@@ -345,7 +345,17 @@ impl<P: Object> Fields<'_, '_, P> {
 
     /// A value made from the parent.
     pub fn value<L: Leaf>(&mut self, about: About, get: impl Fn(&P) -> L + Send + Sync + 'static) {
-        self.write_leaf::<L>(about, Columns::NONE, Box::new(move |parent, json| get(parent).write(json)));
+        self.value_from(about, Columns::NONE, get);
+    }
+
+    /// A value made from the parent, whose row is read with these columns where the field is asked for.
+    pub fn value_from<L: Leaf>(
+        &mut self,
+        about: About,
+        columns: Columns,
+        get: impl Fn(&P) -> L + Send + Sync + 'static,
+    ) {
+        self.write_leaf::<L>(about, columns, Box::new(move |parent, json| get(parent).write(json)));
     }
 
     /// A value of the parent's row that is read where it is asked for.

@@ -28,7 +28,7 @@ fn parse<T: InputType>(value: Value) -> T {
 
 /// The page after some row, as text.
 fn page<L: List>(list: L, keys: &[L::Parent], after: Option<Vec<SortValue>>, db: &Db) -> String {
-    let slice = Slice { size: 20, from: after, to: None, backward: false, with_cursors: true };
+    let slice = Slice { size: 20, from: after, to: None, backward: false };
     let mut sql = db.sql();
     Page { list, slice }.statement(keys, &mut sql);
     sql.text().to_owned()
