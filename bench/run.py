@@ -2,7 +2,7 @@
 """Builds, loads, checks, measures and reports: the whole benchmark as one command.
 
     python3 bench/run.py --quick    # within 5 minutes: dataset M, 16 connections, kept counts
-    python3 bench/run.py            # within 40 minutes: everything in bench/RESULTS.md
+    python3 bench/run.py            # within 45 minutes on a quiet machine: everything in bench/RESULTS.md
     python3 bench/run.py --report   # RESULTS.md and plots anew from bench/results.json
 
 Times are without building and loading, which happen once. Needed: Linux, Rust, Python 3.11 or newer, npm, wrk,

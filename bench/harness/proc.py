@@ -65,3 +65,15 @@ def hardware():
     memory = next(int(line.split()[1]) for line in Path("/proc/meminfo").read_text().splitlines()
                   if line.startswith("MemTotal"))
     return f"{os.cpu_count()} cores ({model}), {memory / 1024 ** 2:.0f} GiB, Linux {os.uname().release}"
+
+
+def machine_times():
+    """Of all processors since the start of the machine: time that its host gave to others, and all time, in ticks."""
+    with open("/proc/stat") as stat:
+        times = [int(ticks) for ticks in stat.readline().split()[1:9]]
+    return times[7], sum(times)
+
+
+def stolen_share(before, after):
+    """Of the processors' time, what others had."""
+    return (after[0] - before[0]) / max(after[1] - before[1], 1)
