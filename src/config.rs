@@ -9,6 +9,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
+use documented::DocumentedFields;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
@@ -19,7 +20,7 @@ use crate::{
 };
 
 /// All settings.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, DocumentedFields, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// The database.
@@ -39,7 +40,7 @@ pub struct Config {
 }
 
 /// How relationships are loaded.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, DocumentedFields, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Loading {
     /// How the artifacts of a collection are counted: `maintained` reads counts that triggers keep, `live` counts the
@@ -183,7 +184,8 @@ pub fn example() -> Result<String> {
     let mut text =
         "# Settings of gatherum and their defaults. Flags and the environment go before this file.\n".to_owned();
     for (section, table) in sections(&Config::default())? {
-        text.push_str(&format!("\n[{section}]\n"));
+        let about = Config::get_field_docs(&section).unwrap_or_default();
+        text.push_str(&format!("\n{}[{section}]\n", comment(about)));
         for (name, value) in table {
             text.push_str(&described(&section, &name));
             text.push_str(&format!("#{name} = {value}\n"));
@@ -198,9 +200,25 @@ pub fn example() -> Result<String> {
     Ok(text)
 }
 
-/// What a setting is called in the environment, as a comment.
+/// What a setting means and what it is called in the environment, as a comment.
 fn described(section: &str, name: &str) -> String {
-    format!("# environment: {}\n", variable_of(&format!("{section}.{name}")))
+    let about = match section {
+        "access" => access::Config::get_field_docs(name),
+        "cache" => graphql::kept::Config::get_field_docs(name),
+        "database" => db::Config::get_field_docs(name),
+        "http" => http::Config::get_field_docs(name),
+        "limits" => graphql::guard::Limits::get_field_docs(name),
+        "loading" => Loading::get_field_docs(name),
+        "log" => telemetry::Config::get_field_docs(name),
+        _ => Ok(""),
+    };
+    let variable = variable_of(&format!("{section}.{name}"));
+    format!("\n{}# Environment: {variable}\n", comment(about.unwrap_or_default()))
+}
+
+/// The lines of a text as lines of a comment.
+fn comment(text: &str) -> String {
+    text.lines().map(|line| format!("# {line}\n")).collect()
 }
 
 /// The variable of the environment that sets a key.
@@ -486,11 +504,14 @@ mod tests {
         let committed = include_str!("../gatherum.example.toml");
 
         assert_eq!(committed, example().expect("a text"), "run `gatherum config example > gatherum.example.toml`");
+        for setting in committed.split("\n\n").filter(|part| part.contains("# Environment: ")) {
+            assert!(setting.lines().count() > 2, "{setting} does not say what it means");
+        }
         let uncommented = committed.replace("\n#", "\n");
         // What has no default has no value.
         let uncommented: String = uncommented
             .lines()
-            .filter(|line| !line.starts_with(" environment") && !line.starts_with('#') && !line.ends_with('='))
+            .filter(|line| !line.starts_with([' ', '#']) && !line.ends_with('='))
             .map(|line| format!("{line}\n"))
             .collect();
         let parsed = load(&[], &[], Some(&uncommented)).expect("settings");

@@ -1,8 +1,9 @@
 //! Settings of who may ask.
+use documented::DocumentedFields;
 use serde::{Deserialize, Serialize};
 
 /// Tokens of an identity provider, such as an OpenID Connect one. They are taken once issuer, audience and keys are set.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, DocumentedFields, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// The `iss` that tokens must have, such as `https://login.example`. Default none: no such tokens are taken.

@@ -1,12 +1,13 @@
 //! Settings of the database.
 use std::{path::PathBuf, time::Duration};
 
+use documented::DocumentedFields;
 use serde::{Deserialize, Serialize};
 
 use crate::duration;
 
 /// Where the database is and how it is used.
-#[derive(Clone, Deserialize, Serialize)]
+#[derive(Clone, DocumentedFields, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// `sqlite://path` or `postgres://user:password@host/database`. Default `sqlite://gatherum.db`.

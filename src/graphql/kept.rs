@@ -15,6 +15,7 @@ use std::{
 };
 
 use async_graphql::{Name, Value, indexmap::IndexMap};
+use documented::DocumentedFields;
 use quick_cache::{
     DefaultHashBuilder, OptionsBuilder, Weighter,
     sync::{Cache, DefaultLifecycle},
@@ -29,7 +30,7 @@ use crate::{
 };
 
 /// What is kept from one request to the next.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, DocumentedFields, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// How long what was loaded for a link is kept at most. Writes end it, on other nodes when they hear of them; this is for

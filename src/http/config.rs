@@ -4,13 +4,14 @@ use std::{
     time::Duration,
 };
 
+use documented::DocumentedFields;
 use serde::{Deserialize, Serialize};
 
 use super::cors::Origin;
 use crate::duration;
 
 /// Where the server listens and what it accepts.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, DocumentedFields, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Address and port. Default 127.0.0.1:8080.

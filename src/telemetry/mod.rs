@@ -2,11 +2,12 @@
 use std::io;
 
 use anyhow::Context;
+use documented::DocumentedFields;
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::{EnvFilter, fmt, prelude::*};
 
 /// What is logged, and how. The log goes to standard error.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, DocumentedFields, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// A level, or directives such as `info,gatherum::http=debug`. Default info.

@@ -168,9 +168,11 @@ fn settings() -> BTreeMap<String, (String, String)> {
     for line in example.lines() {
         if let Some(name) = line.strip_prefix('[') {
             section = name.trim_end_matches(']');
-        } else if let Some(name) = line.strip_prefix("# environment: ") {
+        } else if let Some(name) = line.strip_prefix("# Environment: ") {
             variable = name;
-        } else if let Some((name, default)) = line.strip_prefix('#').and_then(|line| line.split_once(" =")) {
+        } else if let Some((name, default)) = line.strip_prefix('#').and_then(|line| line.split_once(" ="))
+            && !name.starts_with(' ')
+        {
             found.insert(format!("{section}.{name}"), (variable.to_owned(), default.trim().replace('"', "")));
         }
     }

@@ -15,6 +15,7 @@ use async_graphql::{
         SelectionSet,
     },
 };
+use documented::DocumentedFields;
 use serde::{Deserialize, Serialize};
 
 use self::{
@@ -33,7 +34,7 @@ const INTROSPECTION_LISTS_MAX: u64 = 2;
 const ECHO_MAX: usize = 40;
 
 /// What one document may cost.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, DocumentedFields, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
     /// Bytes of the document. Default 65536.
