@@ -78,7 +78,7 @@ impl Scope {
 }
 
 /// A cursor as it is before it is made a text of.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Cursor(Vec<u8>);
 
 impl Leaf for Cursor {
