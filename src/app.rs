@@ -85,7 +85,7 @@ impl App {
         };
         tokio::join!(serving, flush(&self.views, &self.db, &has_ended));
         if let Err(error) = self.views.flush(&self.db).await {
-            warn!(cause = error.causes(), "the last views of links were not kept");
+            warn!(cause = error.source_chain(), "the last views of links were not kept");
         }
         self.db.close().await;
     }
@@ -104,7 +104,7 @@ async fn flush(views: &Views, db: &Db, has_ended: &Notify) {
             () = has_ended.notified() => return,
         }
         if let Err(error) = views.flush(db).await {
-            warn!(cause = error.causes(), "views of links wait to be kept");
+            warn!(cause = error.source_chain(), "views of links wait to be kept");
         }
     }
 }
@@ -139,8 +139,10 @@ pub fn engine(config: &Config, db: Db, views: Views) -> Result<Engine> {
         page_size_max: config.limits.page_size_max,
         counts: config.loading.count_strategy,
     };
-    let loading =
-        dataloader::Limits { keys_max: config.loading.batch_keys, statements_max: config.loading.max_sql_per_request };
+    let loading = dataloader::LoadLimits {
+        keys_max: config.loading.batch_keys,
+        statements_max: config.loading.max_sql_per_request,
+    };
     Ok(Engine::new((Query { views }, Mutation), db, settings, config.limits.clone(), loading, config.cache.clone())?)
 }
 

@@ -34,7 +34,7 @@ pub struct Config {
     /// How relationships are loaded.
     pub loading: Loading,
     /// What is kept from one request to the next.
-    pub cache: graphql::kept::Config,
+    pub cache: graphql::load_cache::CacheConfig,
     /// The log.
     pub log: telemetry::Config,
 }
@@ -204,7 +204,7 @@ pub fn example() -> Result<String> {
 fn described(section: &str, name: &str) -> String {
     let about = match section {
         "access" => access::Config::get_field_docs(name),
-        "cache" => graphql::kept::Config::get_field_docs(name),
+        "cache" => graphql::load_cache::CacheConfig::get_field_docs(name),
         "database" => db::Config::get_field_docs(name),
         "http" => http::Config::get_field_docs(name),
         "limits" => graphql::guard::Limits::get_field_docs(name),

@@ -73,7 +73,7 @@ pub struct Error {
     /// What clients read; never an internal detail.
     pub message: Cow<'static, str>,
     /// What a client that writes needs besides.
-    pub about: Option<Box<About>>,
+    pub details: Option<Box<ErrorDetails>>,
     /// The cause, for the log alone.
     #[source]
     #[serde(skip)]
@@ -82,20 +82,20 @@ pub struct Error {
 
 /// What a refused write was about.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
-pub struct About {
+pub struct ErrorDetails {
     /// The field of the input, such as `name` or `artifacts.3.name`.
     pub field: Option<String>,
     /// The revision that the object has now, where another was expected.
     pub revision: Option<i64>,
     /// Whether the write came upon another one, so that it is worth to look again.
     #[serde(skip)]
-    is_to_be_tried_again: bool,
+    is_retryable_conflict: bool,
 }
 
 impl Error {
     /// A fault with a message for clients.
     pub fn new(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, message: message.into(), about: None, source: None }
+        Self { code, message: message.into(), details: None, source: None }
     }
 
     /// A value that the caller has to change.
@@ -106,46 +106,49 @@ impl Error {
     /// A fault of the server, with the cause for the log.
     pub fn internal(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         let source: Box<dyn std::error::Error + Send + Sync> = source.into();
-        Self { code: Code::Internal, message: "internal error".into(), about: None, source: Some(Arc::from(source)) }
+        Self { code: Code::Internal, message: "internal error".into(), details: None, source: Some(Arc::from(source)) }
     }
 
     /// The fault, which the value of this field of the input has.
     #[must_use]
     pub fn in_field(mut self, field: impl Into<String>) -> Self {
-        let about = self.about.take().map(|about| *about).unwrap_or_default();
-        self.about = Some(Box::new(About { field: Some(field.into()), ..about }));
+        let details = self.details.take().map(|details| *details).unwrap_or_default();
+        self.details = Some(Box::new(ErrorDetails { field: Some(field.into()), ..details }));
         self
     }
 
     /// The fault, its field as one of the input's `place`-th item of `list`.
     #[must_use]
-    pub fn in_item(self, list: &str, place: usize) -> Self {
-        let field = self.about.as_ref().and_then(|about| about.field.as_deref());
+    pub fn at_index(self, list: &str, place: usize) -> Self {
+        let field = self.details.as_ref().and_then(|details| details.field.as_deref());
         let path = field.map_or_else(|| format!("{list}.{place}"), |field| format!("{list}.{place}.{field}"));
         self.in_field(path)
     }
 
     /// A conflict that shows only what came between looking and writing: looking again tells more.
     #[must_use]
-    pub fn to_be_tried_again(mut self) -> Self {
+    pub fn retryable(mut self) -> Self {
         if self.code == Code::Conflict {
-            let about = self.about.take().map(|about| *about).unwrap_or_default();
-            self.about = Some(Box::new(About { is_to_be_tried_again: true, ..about }));
+            let details = self.details.take().map(|details| *details).unwrap_or_default();
+            self.details = Some(Box::new(ErrorDetails { is_retryable_conflict: true, ..details }));
         }
         self
     }
 
     /// Whether it is such a conflict.
-    pub fn is_to_be_tried_again(&self) -> bool {
-        self.about.as_ref().is_some_and(|about| about.is_to_be_tried_again)
+    pub fn is_retryable_conflict(&self) -> bool {
+        self.details.as_ref().is_some_and(|details| details.is_retryable_conflict)
     }
 
     /// A write that expected another revision than the one there is.
     pub fn stale(current: i64) -> Self {
         let message = format!("it was changed: its revision is {current}; read it again");
-        let about =
-            About { field: Some("expectedRevision".to_owned()), revision: Some(current), is_to_be_tried_again: false };
-        Self { about: Some(Box::new(about)), ..Self::new(Code::Conflict, message) }
+        let details = ErrorDetails {
+            field: Some("expectedRevision".to_owned()),
+            revision: Some(current),
+            is_retryable_conflict: false,
+        };
+        Self { details: Some(Box::new(details)), ..Self::new(Code::Conflict, message) }
     }
 
     /// A panic in `place`, with what it said for the log.
@@ -159,7 +162,7 @@ impl Error {
     }
 
     /// The chain of causes, for the log.
-    pub fn causes(&self) -> String {
+    pub fn source_chain(&self) -> String {
         let mut text = String::new();
         let mut cause = std::error::Error::source(self);
         while let Some(error) = cause {

@@ -12,7 +12,7 @@ use tracing::warn;
 use uuid::Uuid;
 
 use super::{
-    Scope, Token, Viewer,
+    Token, TokenScope, Viewer,
     jwt::{Claims, Issuer},
     token,
 };
@@ -49,7 +49,7 @@ pub struct TokenRow {
     /// The name of its account.
     pub user: String,
     /// What it is good for.
-    pub scope: Scope,
+    pub scope: TokenScope,
     /// When it was made.
     pub created_at: Time,
     /// When it ends; none is never.
@@ -252,7 +252,7 @@ impl Accounts {
                 tx.commit().await
             };
             if let Err(error) = write.await {
-                warn!(cause = error.causes(), "the last use of a token was not kept");
+                warn!(cause = error.source_chain(), "the last use of a token was not kept");
             }
         });
     }
@@ -331,7 +331,12 @@ impl Accounts {
     ///
     /// # Errors
     /// `NOT_FOUND` where there is no account of this name, `BAD_USER_INPUT` for an end that has passed.
-    pub async fn create_token(&self, user: &str, scope: Scope, expires_at: Option<Time>) -> Result<(TokenRow, Token)> {
+    pub async fn create_token(
+        &self,
+        user: &str,
+        scope: TokenScope,
+        expires_at: Option<Time>,
+    ) -> Result<(TokenRow, Token)> {
         let token = Token::generate().map_err(Error::internal)?;
         let now = Time::now();
         if expires_at.is_some_and(|end| end <= now) {
@@ -369,7 +374,7 @@ impl Accounts {
         sql.push("join users u on u.id = t.user_id order by t.id");
         let read = |row: &mut Row<'_>| {
             let (id, user): (Uuid, String) = (row.next()?, row.next()?);
-            let scope: Scope =
+            let scope: TokenScope =
                 row.next::<String>()?.parse().map_err(|wrong: String| sqlx::Error::Decode(wrong.into()))?;
             let created_at = row.next()?;
             let (expires_at, last_used_at, revoked_at) =

@@ -29,7 +29,7 @@ use ureq::{
 };
 
 use super::{
-    Scope,
+    TokenScope,
     config::{Algorithm, Config},
 };
 use crate::db::Time;
@@ -66,7 +66,7 @@ pub struct Claims {
     /// What to call the account.
     pub name: String,
     /// What it is good for.
-    pub scope: Scope,
+    pub scope: TokenScope,
     /// When it ends, as far as clocks agree.
     pub expires_at: Time,
 }
@@ -148,11 +148,11 @@ impl Issuer {
     }
 
     /// The widest scope that is named; reading where none is.
-    fn scope(&self, claim: &Value) -> Scope {
+    fn scope(&self, claim: &Value) -> TokenScope {
         let listed = claim.as_array().into_iter().flatten().filter_map(Value::as_str);
         let words = claim.as_str().into_iter().flat_map(str::split_whitespace).chain(listed);
         let scopes = words.filter_map(|word| word.strip_prefix(&self.config.jwt_scope_prefix)?.parse().ok());
-        scopes.max().unwrap_or(Scope::Read)
+        scopes.max().unwrap_or(TokenScope::Read)
     }
 
     /// The key that a token names, where it may be used with the algorithm.

@@ -10,7 +10,7 @@ use std::{fmt, str::FromStr};
 
 use uuid::Uuid;
 
-use crate::db::Sight;
+use crate::db::AccessScope;
 
 pub use accounts::{Accounts, TokenRow, User};
 pub use config::{Algorithm, Config};
@@ -19,7 +19,7 @@ pub use token::{LinkToken, Token};
 
 /// What a token is good for; each scope has all that the ones before it have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Scope {
+pub enum TokenScope {
     /// Queries and subscriptions.
     Read,
     /// Mutations too.
@@ -28,9 +28,9 @@ pub enum Scope {
     Admin,
 }
 
-impl Scope {
+impl TokenScope {
     /// All of them.
-    pub const ALL: [Scope; 3] = [Scope::Read, Scope::Write, Scope::Admin];
+    pub const ALL: [TokenScope; 3] = [TokenScope::Read, TokenScope::Write, TokenScope::Admin];
 
     /// The word for it in commands and in the database.
     pub fn as_str(self) -> &'static str {
@@ -42,13 +42,13 @@ impl Scope {
     }
 }
 
-impl fmt::Display for Scope {
+impl fmt::Display for TokenScope {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.pad(self.as_str())
     }
 }
 
-impl FromStr for Scope {
+impl FromStr for TokenScope {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
@@ -63,7 +63,7 @@ pub struct Viewer {
     /// The account; none is the local user of a server without accounts, or who has no token.
     pub user: Option<Uuid>,
     /// What may be done; nothing but reading what is public where it is none.
-    pub scope: Option<Scope>,
+    pub scope: Option<TokenScope>,
 }
 
 /// Who is not told apart is the local user: what reads requests from clients sets it.
@@ -75,32 +75,32 @@ impl Default for Viewer {
 
 impl Viewer {
     /// The user of a server without accounts, whose everything is.
-    pub const LOCAL: Self = Self { user: None, scope: Some(Scope::Admin) };
+    pub const LOCAL: Self = Self { user: None, scope: Some(TokenScope::Admin) };
 
     /// Who has no token on a server with accounts.
     pub const ANONYMOUS: Self = Self { user: None, scope: None };
 
     /// The account with what one of its tokens is good for.
-    pub fn of(user: Uuid, scope: Scope) -> Self {
+    pub fn of(user: Uuid, scope: TokenScope) -> Self {
         Self { user: Some(user), scope: Some(scope) }
     }
 
     /// Whether mutations may be executed.
     pub fn may_write(self) -> bool {
-        self.scope >= Some(Scope::Write)
+        self.scope >= Some(TokenScope::Write)
     }
 
     /// Whether everyone's may be seen and changed.
     pub fn is_admin(self) -> bool {
-        self.scope == Some(Scope::Admin)
+        self.scope == Some(TokenScope::Admin)
     }
 
     /// Whose eyes the statements of the request read with.
-    pub fn sight(self) -> Sight {
+    pub fn access_scope(self) -> AccessScope {
         match self.user {
-            _ if self.is_admin() => Sight::All,
-            Some(user) => Sight::User(user),
-            None => Sight::Public,
+            _ if self.is_admin() => AccessScope::Unrestricted,
+            Some(user) => AccessScope::User(user),
+            None => AccessScope::Anonymous,
         }
     }
 }
@@ -112,14 +112,14 @@ mod tests {
     #[test]
     fn a_scope_has_what_those_before_it_have() {
         let viewer = |scope| Viewer::of(Uuid::nil(), scope);
-        assert_eq!(Scope::ALL.map(|scope| viewer(scope).may_write()), [false, true, true]);
-        let own = Sight::User(Uuid::nil());
-        assert_eq!(Scope::ALL.map(|scope| viewer(scope).sight()), [own, own, Sight::All]);
-        assert_eq!((Viewer::ANONYMOUS.may_write(), Viewer::ANONYMOUS.sight()), (false, Sight::Public));
-        assert_eq!((Viewer::LOCAL.may_write(), Viewer::LOCAL.sight()), (true, Sight::All));
-        for scope in Scope::ALL {
+        assert_eq!(TokenScope::ALL.map(|scope| viewer(scope).may_write()), [false, true, true]);
+        let own = AccessScope::User(Uuid::nil());
+        assert_eq!(TokenScope::ALL.map(|scope| viewer(scope).access_scope()), [own, own, AccessScope::Unrestricted]);
+        assert_eq!((Viewer::ANONYMOUS.may_write(), Viewer::ANONYMOUS.access_scope()), (false, AccessScope::Anonymous));
+        assert_eq!((Viewer::LOCAL.may_write(), Viewer::LOCAL.access_scope()), (true, AccessScope::Unrestricted));
+        for scope in TokenScope::ALL {
             assert_eq!(scope.to_string().parse(), Ok(scope));
         }
-        assert!("owner".parse::<Scope>().is_err());
+        assert!("owner".parse::<TokenScope>().is_err());
     }
 }

@@ -8,12 +8,12 @@ use super::{
     collection::{self, Collection, CollectionById},
     group,
     node::{self, AnyNode},
-    sight::{self, Reach},
+    policy::{self, Access},
 };
 use crate::{
     access::Viewer,
     dataloader::Relation,
-    db::{Columns, Record, Row, Sql},
+    db::{Projection, Record, Row, Sql},
     error::Result,
     fields,
     graphql::{
@@ -126,9 +126,9 @@ impl graphql::Change for Subscription {
         if let Some(audience) = change.audience {
             return Ok(audience.has(viewer));
         }
-        let reach = if field == COLLECTION_CHANGED { Reach::Known } else { Reach::Listed };
+        let reach = if field == COLLECTION_CHANGED { Access::ById } else { Access::InLists };
         let relation = Seen { prefix: change.prefix.clone(), reach };
-        let seen = context.rounds.drive(context.rounds.load(relation, Columns::NONE, vec![change.id])).await?;
+        let seen = context.rounds.drive(context.rounds.load(relation, Projection::NONE, vec![change.id])).await?;
         Ok(seen.first() == Some(&1))
     }
 }
@@ -139,7 +139,7 @@ const COLLECTION_CHANGED: &str = "collectionChanged";
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Seen {
     prefix: String,
-    reach: Reach,
+    reach: Access,
 }
 
 impl Relation for Seen {
@@ -153,20 +153,20 @@ impl Relation for Seen {
         match self.prefix.as_str() {
             artifact::PREFIX => {
                 sql.push("select a.id").push(ONE).push("artifacts a where a.id").in_ids(keys);
-                sight::artifacts(self.reach, sql);
+                policy::artifacts(self.reach, sql);
             }
             collection::PREFIX => {
                 sql.push("select c.id").push(ONE).push("collections c where c.id").in_ids(keys);
-                sight::collections(self.reach, sql);
+                policy::collections(self.reach, sql);
             }
             group::PREFIX => {
                 sql.push("select g.id").push(ONE).push("groups g where g.id").in_ids(keys);
-                sight::groups(self.reach, sql);
+                policy::groups(self.reach, sql);
             }
             // Nothing else is announced.
             _ => {
                 sql.push("select t.id").push(ONE).push("tags t where t.id").in_ids(keys);
-                sight::tags(self.reach, sql);
+                policy::tags(self.reach, sql);
             }
         }
     }
@@ -274,7 +274,7 @@ impl Object for CatalogEvent {
             /// The id of the object.
             nodeId => value(CatalogEvent::node_id);
             /// The object as it is now; null where it is no more.
-            node => column::<NoArguments, crate::error::Result<Option<AnyNode>>>(|events, _, node| Box::pin(async move {
+            node => batch::<NoArguments, crate::error::Result<Option<AnyNode>>>(|events, _, node| Box::pin(async move {
                 let ids = events.iter().map(|event| Ok(event.node_id())).collect();
                 Ok(node::load(node, ids).await)
             }));

@@ -77,12 +77,12 @@ impl Ids {
     pub fn write(&self, column: &'static str, links: Links, sql: &mut Sql) {
         if let Some(ids) = &self.any_of {
             sql.push(" and ").push(column).push(" in (").push(links.select).in_ids(ids);
-            (links.sight)(sql);
+            (links.policy)(sql);
             sql.push(")");
         }
         if let Some(ids) = self.all_of.as_ref().filter(|ids| !ids.is_empty()) {
             sql.push(" and ").push(column).push(" in (").push(links.select).in_ids(ids);
-            (links.sight)(sql);
+            (links.policy)(sql);
             sql.push(links.having).int(ids.len() as i64).push(")");
         }
     }
@@ -103,12 +103,12 @@ impl Names {
     pub fn write(&self, column: &'static str, links: Links, sql: &mut Sql) {
         if let Some(names) = &self.any_of {
             sql.push(" and ").push(column).push(" in (").push(links.select).in_texts(names);
-            (links.sight)(sql);
+            (links.policy)(sql);
             sql.push(")");
         }
         if let Some(names) = self.all_of.as_ref().filter(|names| !names.is_empty()) {
             sql.push(" and ").push(column).push(" in (").push(links.select).in_texts(names);
-            (links.sight)(sql);
+            (links.policy)(sql);
             sql.push(links.having).int(names.len() as i64).push(")");
         }
     }
@@ -120,7 +120,7 @@ pub struct Links {
     /// Selects the one side where the other side …
     pub select: &'static str,
     /// Writes the condition for those links that whoever asks may see.
-    pub sight: fn(&mut Sql),
+    pub policy: fn(&mut Sql),
     /// Groups by the one side and compares the count of the other.
     pub having: &'static str,
 }

@@ -91,7 +91,7 @@ impl Object for BatchError {
             /// What is wrong, as a sentence.
             message => value(|error: &Self| error.0.message.to_string());
             /// The field of the item that is to be changed.
-            field => value(|error: &Self| error.0.about.as_ref().and_then(|about| about.field.clone()));
+            field => value(|error: &Self| error.0.details.as_ref().and_then(|about| about.field.clone()));
         }
     }
 }
@@ -158,7 +158,7 @@ pub fn ids(prefix: &'static str, field: &'static str, given: &[ID]) -> Result<Ve
     let mut seen = HashSet::with_capacity(given.len());
     let mut ids = Vec::with_capacity(given.len());
     for (place, text) in given.iter().enumerate() {
-        let id = id::parse(prefix, text).map_err(|error| error.in_item(field, place))?;
+        let id = id::parse(prefix, text).map_err(|error| error.at_index(field, place))?;
         if seen.insert(id) {
             ids.push(id);
         }

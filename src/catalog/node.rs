@@ -18,9 +18,9 @@ use crate::{
     error::{Error, Result},
     fields,
     graphql::{
-        Node,
+        ExecutionField,
         id::{self, GlobalId},
-        object::{About, Declaring, Fields},
+        object::{FieldMeta, Fields, SchemaBuilder},
     },
 };
 
@@ -56,9 +56,9 @@ pub fn global_id(prefix: &str, id: Uuid) -> GlobalId {
     GlobalId { prefix: known.unwrap_or("unknown"), id }
 }
 
-fn declare_interface(declaring: &mut Declaring<'_>) {
-    let id = About { name: "id", docs: &["Opaque, the same for ever, unique among all objects."] };
-    declaring.interface("Node", &["An object that has an id and can be read by it."], &[(id, "ID!")]);
+fn declare_interface(schema: &mut SchemaBuilder<'_>) {
+    let id = FieldMeta { name: "id", docs: &["Opaque, the same for ever, unique among all objects."] };
+    schema.interface("Node", &["An object that has an id and can be read by it."], &[(id, "ID!")]);
 }
 
 /// Declares the root fields that lead to any object.
@@ -66,7 +66,7 @@ pub fn declare_root(fields: &mut Fields<'_, '_, Query>) {
     fields! { fields;
         type;
         /// The object with this id; null where there is none.
-        node => column::<NodeArguments, _>(|parents, args, node| {
+        node => batch::<NodeArguments, _>(|parents, args, node| {
             let count = parents.len();
             Box::pin(async move {
                 let id = id::parse_any(&PREFIXES, &args.id)?;
@@ -76,7 +76,7 @@ pub fn declare_root(fields: &mut Fields<'_, '_, Query>) {
         });
         /// The objects with these ids, in their order; null where there is none. An id that is none is an error of its
         /// own place.
-        nodes => column::<NodesArguments, _>(|parents, args, node| {
+        nodes => batch::<NodesArguments, _>(|parents, args, node| {
             let count = parents.len();
             Box::pin(async move {
                 let max = node.context().settings.page_size_max as usize;
@@ -108,7 +108,7 @@ struct NodesArguments {
 }
 
 /// The objects of these ids, in their order: one statement for each type, all in one round.
-pub async fn load(node: Node<'_>, ids: Vec<Result<GlobalId>>) -> Vec<Result<Option<AnyNode>>> {
+pub async fn load(node: ExecutionField<'_>, ids: Vec<Result<GlobalId>>) -> Vec<Result<Option<AnyNode>>> {
     let mut nodes: Vec<Result<Option<AnyNode>>> = Vec::new();
     nodes.extend(ids.iter().map(|id| id.clone().map(|_| None)));
     let of = |prefix: &str| -> Vec<(usize, Uuid)> {
@@ -134,7 +134,7 @@ pub async fn load(node: Node<'_>, ids: Vec<Result<GlobalId>>) -> Vec<Result<Opti
 }
 
 async fn load_type<T, R: Relation<Key = Uuid, Value = Option<T>>>(
-    node: Node<'_>,
+    node: ExecutionField<'_>,
     relation: R,
     places: Vec<(usize, Uuid)>,
     any: fn(T) -> AnyNode,

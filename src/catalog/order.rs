@@ -81,13 +81,13 @@ impl Ordered {
     /// `NOT_FOUND` for what is not in the list, `BAD_USER_INPUT` where an item is to stand after itself.
     pub async fn put(self, write: &mut Write<'_>, list: Uuid, items: &[Uuid], anchor: Option<Uuid>) -> Result<()> {
         if let Some(place) = anchor.and_then(|anchor| items.iter().position(|item| *item == anchor)) {
-            return Err(Error::bad_user_input("nothing can stand after itself").in_item("artifactIds", place));
+            return Err(Error::bad_user_input("nothing can stand after itself").at_index("artifactIds", place));
         }
         let found = self.keys(write, list, items, anchor).await?;
         let key_of = |id: &Uuid| found.iter().find(|(found, _)| found == id).map(|(_, key)| *key);
         let known: std::collections::HashSet<Uuid> = found.iter().map(|(id, _)| *id).collect();
         if let Some(place) = items.iter().position(|item| !known.contains(item)) {
-            return Err(self.missing().in_item("artifactIds", place));
+            return Err(self.missing().at_index("artifactIds", place));
         }
         let after = match anchor {
             Some(anchor) => (key_of(&anchor).ok_or_else(|| self.missing().in_field("afterArtifactId"))?, anchor),

@@ -5,7 +5,7 @@ use anyhow::Result;
 
 use super::{Outcome, migrate::open, output};
 use crate::{
-    access::{Accounts, Scope},
+    access::{Accounts, TokenScope},
     config::Config,
     db::Time,
     graphql::id::{self, GlobalId},
@@ -39,7 +39,7 @@ pub(super) enum TokenCommand {
         user: String,
         /// What it is good for: read, write or admin
         #[arg(long)]
-        scope: Scope,
+        scope: TokenScope,
         /// How long it is good, such as 30d or 12h; for ever where it is absent
         #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
         expires: Option<Duration>,

@@ -12,28 +12,28 @@ use futures_util::{
 };
 use tokio::sync::oneshot;
 
-use super::{FromRows, Loads, Relation, rounds::Statement};
+use super::{FromRows, RecordedLoads, Relation, rounds::ExecutedStatement};
 use crate::{
-    db::{Columns, Db, Record, Row},
+    db::{Db, Projection, Record, Row},
     error::{Error, Result},
 };
 
 /// What an ask is answered with: a value for each of its keys, in their order.
-pub(super) type Answer<R> = Result<Vec<<R as Relation>::Value>>;
+pub(super) type BatchResult<R> = Result<Vec<<R as Relation>::Value>>;
 
 /// A batch whose relation is not known to the round that runs it.
-pub(super) trait Due: Send {
+pub(super) trait PendingBatch: Send {
     fn relation(&self) -> &'static str;
     /// How many statements it will take: one, unless there are more keys than one may have.
     fn statements(&self, keys_max: usize) -> usize;
-    /// Runs the statements. What was answered is kept until [`Due::deliver`].
-    fn run<'a>(&'a mut self, db: &'a Db, keys_max: usize) -> BoxFuture<'a, Vec<Statement>>;
+    /// Runs the statements. What was answered is kept until [`PendingBatch::fulfill`].
+    fn run<'a>(&'a mut self, db: &'a Db, keys_max: usize) -> BoxFuture<'a, Vec<ExecutedStatement>>;
     /// Takes the answers from what was kept, where all of them are there; then no statement is run.
-    fn take_from(&mut self, kept: &Loads) -> bool;
+    fn take_from(&mut self, kept: &RecordedLoads) -> bool;
     /// Has what was answered kept. False where it failed.
-    fn keep(&self, loads: &mut Loads) -> bool;
+    fn keep(&self, loads: &mut RecordedLoads) -> bool;
     /// Answers everyone.
-    fn deliver(self: Box<Self>);
+    fn fulfill(self: Box<Self>);
     /// Answers everyone with `error`.
     fn fail(self: Box<Self>, error: Error);
     fn as_any(&mut self) -> &mut dyn Any;
@@ -43,40 +43,40 @@ pub(super) trait Due: Send {
 pub(super) struct Batch<R: Relation> {
     pub(super) relation: R,
     /// What those who ask want of a row.
-    columns: Columns,
+    columns: Projection,
     keys: Vec<R::Key>,
     places: HashMap<R::Key, usize>,
-    asks: Vec<Ask<R>>,
+    waiters: Vec<Waiter<R>>,
     /// Nothing until they are there: before the batch is run where they are those of a request before.
     answers: Option<Result<Vec<R::Value>>>,
     /// Bytes of memory that the answers take, about.
     bytes: usize,
 }
 
-struct Ask<R: Relation> {
+struct Waiter<R: Relation> {
     places: Vec<usize>,
-    sender: oneshot::Sender<Answer<R>>,
+    sender: oneshot::Sender<BatchResult<R>>,
 }
 
 impl<R: Relation> Batch<R> {
     pub(super) fn new(relation: R) -> Self {
         Self {
             relation,
-            columns: Columns::NONE,
+            columns: Projection::NONE,
             keys: Vec::new(),
             places: HashMap::new(),
-            asks: Vec::new(),
+            waiters: Vec::new(),
             answers: None,
             bytes: 0,
         }
     }
 
     /// Adds keys, and columns to read; the receiver is answered at the end of the round.
-    pub(super) fn ask(&mut self, columns: Columns, keys: Vec<R::Key>) -> oneshot::Receiver<Answer<R>> {
-        self.columns = self.columns.and(columns);
+    pub(super) fn ask(&mut self, columns: Projection, keys: Vec<R::Key>) -> oneshot::Receiver<BatchResult<R>> {
+        self.columns = self.columns.union(columns);
         let places = keys.into_iter().map(|key| self.place(key)).collect();
         let (sender, receiver) = oneshot::channel();
-        self.asks.push(Ask { places, sender });
+        self.waiters.push(Waiter { places, sender });
         receiver
     }
 
@@ -92,11 +92,11 @@ impl<R: Relation> Batch<R> {
 
     /// Whether any value is asked for more than once, so that it must be cloned.
     fn is_shared(&self) -> bool {
-        self.asks.iter().map(|ask| ask.places.len()).sum::<usize>() > self.keys.len()
+        self.waiters.iter().map(|ask| ask.places.len()).sum::<usize>() > self.keys.len()
     }
 }
 
-impl<R: Relation> Due for Batch<R> {
+impl<R: Relation> PendingBatch for Batch<R> {
     fn relation(&self) -> &'static str {
         R::NAME
     }
@@ -105,7 +105,7 @@ impl<R: Relation> Due for Batch<R> {
         if self.answers.is_some() { 0 } else { self.keys.len().div_ceil(keys_max) }
     }
 
-    fn run<'a>(&'a mut self, db: &'a Db, keys_max: usize) -> BoxFuture<'a, Vec<Statement>> {
+    fn run<'a>(&'a mut self, db: &'a Db, keys_max: usize) -> BoxFuture<'a, Vec<ExecutedStatement>> {
         if self.answers.is_some() {
             return Box::pin(std::future::ready(Vec::new()));
         }
@@ -116,7 +116,7 @@ impl<R: Relation> Due for Batch<R> {
             let mut values: Result<Vec<R::Value>> = Ok(vec![R::Value::default(); self.keys.len()]);
             for (keys, fetched) in self.keys.chunks(keys_max).zip(join_all(chunks).await) {
                 let rows = fetched.rows;
-                statements.push(Statement {
+                statements.push(ExecutedStatement {
                     relation: R::NAME,
                     keys: keys.len(),
                     rows: rows.as_ref().map_or(0, Vec::len),
@@ -147,14 +147,14 @@ impl<R: Relation> Due for Batch<R> {
         })
     }
 
-    fn take_from(&mut self, kept: &Loads) -> bool {
+    fn take_from(&mut self, kept: &RecordedLoads) -> bool {
         self.answers = kept.find(&self.relation, self.columns, &self.keys).map(Ok);
         self.answers.is_some()
     }
 
-    fn keep(&self, loads: &mut Loads) -> bool {
+    fn keep(&self, loads: &mut RecordedLoads) -> bool {
         let Some(Ok(values)) = &self.answers else { return false };
-        if !R::IS_KEPT {
+        if !R::IS_CACHEABLE {
             return true;
         }
         let values = self.keys.iter().cloned().zip(values.iter().cloned()).collect();
@@ -162,14 +162,14 @@ impl<R: Relation> Due for Batch<R> {
         true
     }
 
-    fn deliver(self: Box<Self>) {
+    fn fulfill(self: Box<Self>) {
         let shared = self.is_shared();
         let mut values = match self.answers {
             Some(Ok(values)) => values,
-            Some(Err(error)) => return fail(self.asks, &error),
-            None => return fail(self.asks, &Error::internal("a batch was not run")),
+            Some(Err(error)) => return fail(self.waiters, &error),
+            None => return fail(self.waiters, &Error::internal("a batch was not run")),
         };
-        for ask in self.asks {
+        for ask in self.waiters {
             let answer = ask.places.into_iter().map(|place| match shared {
                 true => values[place].clone(),
                 false => std::mem::take(&mut values[place]),
@@ -180,7 +180,7 @@ impl<R: Relation> Due for Batch<R> {
     }
 
     fn fail(self: Box<Self>, error: Error) {
-        fail(self.asks, &error);
+        fail(self.waiters, &error);
     }
 
     fn as_any(&mut self) -> &mut dyn Any {
@@ -188,8 +188,8 @@ impl<R: Relation> Due for Batch<R> {
     }
 }
 
-fn fail<R: Relation>(asks: Vec<Ask<R>>, error: &Error) {
-    for ask in asks {
+fn fail<R: Relation>(waiters: Vec<Waiter<R>>, error: &Error) {
+    for ask in waiters {
         let _ = ask.sender.send(Err(error.clone()));
     }
 }
@@ -204,7 +204,7 @@ struct Fetched<R: Relation> {
 async fn fetch<R: Relation>(
     db: &Db,
     relation: &R,
-    columns: Columns,
+    columns: Projection,
     keys: &[R::Key],
 ) -> Result<(Vec<(R::Key, R::Row)>, usize)> {
     let mut sql = db.sql();

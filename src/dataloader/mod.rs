@@ -5,7 +5,7 @@
 //! leaves as one statement per relation and arguments. No timer and no count of yields decides when, so neither does
 //! the load of the machine.
 mod batch;
-mod kept;
+mod recorded;
 mod rounds;
 
 use std::{fmt::Debug, hash::Hash, sync::Arc};
@@ -14,8 +14,8 @@ use uuid::Uuid;
 
 use crate::db::{Record, Row, Sql};
 
-pub use kept::Loads;
-pub use rounds::{Limits, Report, Rounds, Statement};
+pub use recorded::RecordedLoads;
+pub use rounds::{ExecutedStatement, LoadLimits, LoadReport, Rounds};
 
 /// One relationship of the schema, and the statement that answers a round of its keys.
 ///
@@ -30,7 +30,7 @@ pub trait Relation: Clone + Debug + Eq + Send + Sync + 'static {
     /// The relationship as `Type.field`, for reports and logs.
     const NAME: &'static str;
     /// Whether it may be kept for other requests: not what changes without being announced.
-    const IS_KEPT: bool = true;
+    const IS_CACHEABLE: bool = true;
 
     /// Writes the statement that answers `keys`, which are distinct. Its first column is the key.
     fn statement(&self, keys: &[Self::Key], sql: &mut Sql);
@@ -59,7 +59,7 @@ macro_rules! relation {
             type Row = $row;
             type Value = $value;
             const NAME: &'static str = $label;
-            $(const IS_KEPT: bool = $is_kept;)?
+            $(const IS_CACHEABLE: bool = $is_kept;)?
 
             fn statement(&self, $keys: &[$key], $sql: &mut $crate::db::Sql) {
                 $statement
@@ -113,13 +113,13 @@ impl FromRows<i64> for i64 {
 
 /// The key of a relation that has no parent, such as the list of all artifacts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Root;
+pub struct RootKey;
 
-impl Record for Root {
+impl Record for RootKey {
     /// A statement without a parent selects no key.
     fn read(_row: &mut Row<'_>) -> sqlx::Result<Self> {
-        Ok(Root)
+        Ok(RootKey)
     }
 }
 
-impl Key for Root {}
+impl Key for RootKey {}

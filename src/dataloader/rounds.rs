@@ -11,17 +11,17 @@ use futures_util::future::join_all;
 
 use super::{
     Relation,
-    batch::{Batch, Due},
-    kept::{Keeping, Loads},
+    batch::{Batch, PendingBatch},
+    recorded::{RecordedLoads, Recording},
 };
 use crate::{
-    db::{Columns, Db},
+    db::{Db, Projection},
     error::{Code, Error, Result},
 };
 
 /// What one request may load.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub struct LoadLimits {
     /// Distinct keys in one statement. Above it a batch takes several, which the report shows.
     pub keys_max: usize,
     /// SQL statements in one request; `None` does not limit them.
@@ -30,13 +30,13 @@ pub struct Limits {
 
 /// What was loaded so far.
 #[derive(Clone, Debug, Default)]
-pub struct Report {
+pub struct LoadReport {
     /// Times that the execution waited for the database.
     pub rounds: u32,
     /// Time during which it did.
     pub time: Duration,
     /// The statements, in the order of their rounds and, within one, by relation.
-    pub statements: Vec<Statement>,
+    pub statements: Vec<ExecutedStatement>,
     /// Batches that were answered from what was kept, without a statement.
     pub hits: u64,
     /// Batches that were not, of a request whose loads are kept.
@@ -45,7 +45,7 @@ pub struct Report {
 
 /// One statement that was run.
 #[derive(Clone, Debug)]
-pub struct Statement {
+pub struct ExecutedStatement {
     /// The relationship that was loaded.
     pub relation: &'static str,
     /// Distinct keys it answered.
@@ -59,32 +59,32 @@ pub struct Statement {
 /// The loads of one request.
 pub struct Rounds {
     db: Db,
-    limits: Limits,
+    limits: LoadLimits,
     state: Mutex<State>,
 }
 
 #[derive(Default)]
 struct State {
-    due: Vec<Box<dyn Due>>,
-    report: Report,
+    due: Vec<Box<dyn PendingBatch>>,
+    report: LoadReport,
     exceeded: bool,
-    keeping: Keeping,
+    keeping: Recording,
 }
 
 impl State {
     /// Keeps what a round has loaded, where that is asked for.
-    fn keep(&mut self, due: &[Box<dyn Due>]) {
-        let Keeping::Keeps(loads) = &mut self.keeping else { return };
+    fn keep(&mut self, due: &[Box<dyn PendingBatch>]) {
+        let Recording::Keeps(loads) = &mut self.keeping else { return };
         self.report.misses += due.len() as u64;
         if !due.iter().all(|batch| batch.keep(loads)) {
-            self.keeping = Keeping::Nothing;
+            self.keeping = Recording::Nothing;
         }
     }
 }
 
 impl Rounds {
     /// Loads from `db`.
-    pub fn new(db: Db, limits: Limits) -> Self {
+    pub fn new(db: Db, limits: LoadLimits) -> Self {
         Self { db, limits, state: Mutex::default() }
     }
 
@@ -93,7 +93,12 @@ impl Rounds {
     ///
     /// # Errors
     /// That of the statement; everyone who asked it has the same.
-    pub async fn load<R: Relation>(&self, relation: R, columns: Columns, keys: Vec<R::Key>) -> Result<Vec<R::Value>> {
+    pub async fn load<R: Relation>(
+        &self,
+        relation: R,
+        columns: Projection,
+        keys: Vec<R::Key>,
+    ) -> Result<Vec<R::Value>> {
         if keys.is_empty() {
             return Ok(Vec::new());
         }
@@ -104,7 +109,7 @@ impl Rounds {
     fn batch<R: Relation>(
         &self,
         relation: R,
-        columns: Columns,
+        columns: Projection,
         keys: Vec<R::Key>,
     ) -> tokio::sync::oneshot::Receiver<Result<Vec<R::Value>>> {
         let mut state = self.state();
@@ -124,9 +129,9 @@ impl Rounds {
     /// Runs `work`, and a round each time it waits for what it asked.
     pub async fn drive<F: Future>(&self, work: F) -> F::Output {
         let mut work = pin!(work);
-        let turn = Arc::new(Turn::default());
+        let turn = Arc::new(IdleWaker::default());
         loop {
-            match self.until_idle(work.as_mut(), &turn).await {
+            match self.poll_until_idle(work.as_mut(), &turn).await {
                 Some(output) => return output,
                 None => self.round().await,
             }
@@ -134,10 +139,10 @@ impl Rounds {
     }
 
     /// The output of `work`, or nothing once it waits and batches are due.
-    async fn until_idle<F: Future>(&self, mut work: Pin<&mut F>, turn: &Arc<Turn>) -> Option<F::Output> {
+    async fn poll_until_idle<F: Future>(&self, mut work: Pin<&mut F>, turn: &Arc<IdleWaker>) -> Option<F::Output> {
         let waker = Waker::from(turn.clone());
         poll_fn(|context| {
-            *turn.waking() = Waking::Quiet;
+            *turn.waking() = WakeState::Quiet;
             if let Poll::Ready(output) = work.as_mut().poll(&mut task::Context::from_waker(&waker)) {
                 return Poll::Ready(Some(output));
             }
@@ -167,14 +172,14 @@ impl Rounds {
             state.report.statements.extend(statements.into_iter().flatten());
             state.keep(&due);
         }
-        due.into_iter().for_each(Due::deliver);
+        due.into_iter().for_each(PendingBatch::fulfill);
     }
 
     /// Answers what was kept.
-    fn take_kept(&self, due: &mut [Box<dyn Due>]) {
+    fn take_kept(&self, due: &mut [Box<dyn PendingBatch>]) {
         let mut state = self.state();
         let state = &mut *state;
-        let Keeping::Has(loads) = &state.keeping else { return };
+        let Recording::Has(loads) = &state.keeping else { return };
         for batch in due {
             let counter = if batch.take_from(loads) { &mut state.report.hits } else { &mut state.report.misses };
             *counter += 1;
@@ -184,33 +189,33 @@ impl Rounds {
     /// Has what is loaded from now on kept for requests that ask the same, for [`Rounds::kept`] to take.
     pub fn keep(&self) {
         let mut state = self.state();
-        if matches!(state.keeping, Keeping::Nothing) {
-            state.keeping = Keeping::Keeps(Loads::default());
+        if matches!(state.keeping, Recording::Nothing) {
+            state.keeping = Recording::Keeps(RecordedLoads::default());
         }
     }
 
     /// Answers from the loads of a request that asked the same.
-    pub fn reuse(&self, loads: Arc<Loads>) {
-        self.state().keeping = Keeping::Has(loads);
+    pub fn reuse(&self, loads: Arc<RecordedLoads>) {
+        self.state().keeping = Recording::Has(loads);
     }
 
     /// Has nothing kept.
     pub fn forget(&self) {
         let mut state = self.state();
-        if matches!(state.keeping, Keeping::Keeps(_)) {
-            state.keeping = Keeping::Nothing;
+        if matches!(state.keeping, Recording::Keeps(_)) {
+            state.keeping = Recording::Nothing;
         }
     }
 
     /// What was kept of this request; nothing where a load has failed.
-    pub fn kept(&self) -> Option<Loads> {
+    pub fn kept(&self) -> Option<RecordedLoads> {
         match std::mem::take(&mut self.state().keeping) {
-            Keeping::Keeps(loads) => Some(loads),
-            Keeping::Nothing | Keeping::Has(_) => None,
+            Recording::Keeps(loads) => Some(loads),
+            Recording::Nothing | Recording::Has(_) => None,
         }
     }
 
-    fn allow(&self, due: &[Box<dyn Due>]) -> Result<()> {
+    fn allow(&self, due: &[Box<dyn PendingBatch>]) -> Result<()> {
         let next = due.iter().map(|batch| batch.statements(self.limits.keys_max)).sum();
         self.within(&mut self.state(), next)
     }
@@ -238,7 +243,7 @@ impl Rounds {
     }
 
     /// Reports a statement that a transaction has run.
-    pub fn ran(&self, statement: Statement) {
+    pub fn ran(&self, statement: ExecutedStatement) {
         let mut state = self.state();
         state.report.time += statement.time;
         state.report.statements.push(statement);
@@ -250,7 +255,7 @@ impl Rounds {
     }
 
     /// What was loaded so far.
-    pub fn report(&self) -> Report {
+    pub fn report(&self) -> LoadReport {
         self.state().report.clone()
     }
 
@@ -262,10 +267,10 @@ impl Rounds {
 /// The waker of the work. It tells whether the work woke itself, that is, can go on, and wakes the task of the request only
 /// where that waits for the work: a task that is woken while it runs is scheduled once more, and a thread woken to take it.
 #[derive(Default)]
-struct Turn(Mutex<Waking>);
+struct IdleWaker(Mutex<WakeState>);
 
 #[derive(Default)]
-enum Waking {
+enum WakeState {
     /// The work has not woken itself since it was polled.
     #[default]
     Quiet,
@@ -275,31 +280,31 @@ enum Waking {
     Awaited(Waker),
 }
 
-impl Turn {
+impl IdleWaker {
     /// What to do after the work has been polled in vain: nothing, or a round.
     fn end<T>(&self, is_due: bool, task: &Waker) -> Poll<Option<T>> {
         let mut waking = self.waking();
         match *waking {
             // Work that woke itself can go on, after the runtime had its turn.
-            Waking::Woken => task.wake_by_ref(),
+            WakeState::Woken => task.wake_by_ref(),
             _ if is_due => return Poll::Ready(None),
-            _ => *waking = Waking::Awaited(task.clone()),
+            _ => *waking = WakeState::Awaited(task.clone()),
         }
         Poll::Pending
     }
 
-    fn waking(&self) -> MutexGuard<'_, Waking> {
+    fn waking(&self) -> MutexGuard<'_, WakeState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Wake for Turn {
+impl Wake for IdleWaker {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        if let Waking::Awaited(task) = std::mem::replace(&mut *self.waking(), Waking::Woken) {
+        if let WakeState::Awaited(task) = std::mem::replace(&mut *self.waking(), WakeState::Woken) {
             task.wake();
         }
     }

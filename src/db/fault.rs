@@ -40,7 +40,7 @@ pub(super) fn timed_out(statement: &'static str) -> Error {
 
 /// Whether `error` came of meeting another transaction, so that trying again is likely to succeed: PostgreSQL's
 /// serialization failure and deadlock.
-pub fn met_another(error: &Error) -> bool {
+pub fn is_serialization_conflict(error: &Error) -> bool {
     let failed = error.source.as_ref().and_then(|source| source.downcast_ref::<Failed>());
     let Some(sqlx::Error::Database(database)) = failed.map(|failed| &failed.source) else { return false };
     matches!(database.code().as_deref(), Some("40001" | "40P01"))

@@ -34,12 +34,12 @@ use sqlx::{
 };
 use tracing::{info, warn};
 
-pub use columns::{Asked, ColumnOf, Columns, HasColumns, SelectList};
+pub use columns::{ColumnRef, Projection, SelectColumns, SelectList, Selected};
 pub use config::{Config, Synchronous, redacted};
-pub use fault::met_another;
+pub use fault::is_serialization_conflict;
 pub use feed::{Feed, Heard};
-pub use record::{Column, Record, Row};
-pub use sql::{Arg, Cell, CellType, Dialect, Sight, Sql};
+pub use record::{ColumnType, Record, Row};
+pub use sql::{AccessScope, Arg, Cell, CellType, Dialect, Sql};
 pub use text::Text;
 pub use time::Time;
 pub use transaction::Transaction;
@@ -61,7 +61,7 @@ pub struct Db {
     /// What a request keeps from one statement to the next.
     session: Option<Arc<Session>>,
     /// Whose eyes its statements read with.
-    sight: Sight,
+    scope: AccessScope,
 }
 
 enum Pools {
@@ -134,7 +134,7 @@ impl Db {
             ran: Arc::default(),
             from_primary: false,
             session: None,
-            sight: Sight::All,
+            scope: AccessScope::Unrestricted,
         })
     }
 
@@ -157,16 +157,16 @@ impl Db {
         Self { from_primary: true, session: None, ..self.clone() }
     }
 
-    /// The same database for one request, whose statements read with the eyes of `sight`. On PostgreSQL they use one
+    /// The same database for one request, whose statements read with the eyes of `scope`. On PostgreSQL they use one
     /// connection, one after the other, and further ones beside each other where there are any; the connection goes back
     /// when the last clone is dropped.
     #[must_use]
-    pub fn session(&self, sight: Sight) -> Self {
+    pub fn session(&self, scope: AccessScope) -> Self {
         let session = match &*self.pools {
             Pools::Sqlite(_) => None,
             Pools::Postgres { primary, replica, .. } => Some(self.postgres_session(primary, replica.as_ref())),
         };
-        Self { session, sight, ..self.clone() }
+        Self { session, scope, ..self.clone() }
     }
 
     fn postgres_session(&self, primary: &Arc<Pool>, replica: Option<&Arc<Pool>>) -> Arc<Session> {
@@ -176,7 +176,7 @@ impl Db {
 
     /// An empty statement for this database.
     pub fn sql(&self) -> Sql {
-        Sql::new(self.dialect(), self.sight)
+        Sql::new(self.dialect(), self.scope)
     }
 
     /// Runs a statement that reads, and returns its rows. `name` says which one it is in errors and logs.
@@ -246,14 +246,14 @@ impl Db {
     pub async fn begin(&self) -> Result<Transaction> {
         match &*self.pools {
             Pools::Sqlite(pool) => {
-                Transaction::sqlite(pool.writer().await, pool.announced(), self.ran.clone(), self.sight).await
+                Transaction::sqlite(pool.writer().await, pool.announced(), self.ran.clone(), self.scope).await
             }
             Pools::Postgres { primary, .. } => {
                 // Who waits for a connection keeps none.
                 if let Some(session) = &self.session {
                     session.end();
                 }
-                Transaction::postgres(primary.lease().await, self.ran.clone(), self.sight).await
+                Transaction::postgres(primary.lease().await, self.ran.clone(), self.scope).await
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Rows, read alike from both databases.
 use sqlx::{Decode, Postgres, Row as _, Sqlite, Type, postgres::PgRow, sqlite::SqliteRow};
 
-use super::{Columns, HasColumns, SelectList};
+use super::{Projection, SelectColumns, SelectList};
 
 /// A row of either database, read column by column from the left.
 ///
@@ -10,7 +10,7 @@ use super::{Columns, HasColumns, SelectList};
 pub struct Row<'r> {
     row: Inner<'r>,
     column: usize,
-    asked: Columns,
+    asked: Projection,
     bytes: usize,
 }
 
@@ -20,25 +20,27 @@ enum Inner<'r> {
 }
 
 /// What a column can hold: a type that both databases know.
-pub trait Column: for<'r> Decode<'r, Sqlite> + Type<Sqlite> + for<'r> Decode<'r, Postgres> + Type<Postgres> {
+pub trait ColumnType:
+    for<'r> Decode<'r, Sqlite> + Type<Sqlite> + for<'r> Decode<'r, Postgres> + Type<Postgres>
+{
     /// Bytes of memory that a value takes, about.
     fn bytes(&self) -> usize {
         size_of_val(self)
     }
 }
 
-impl Column for bool {}
-impl Column for i64 {}
-impl Column for uuid::Uuid {}
-impl Column for super::Time {}
+impl ColumnType for bool {}
+impl ColumnType for i64 {}
+impl ColumnType for uuid::Uuid {}
+impl ColumnType for super::Time {}
 
-impl Column for String {
+impl ColumnType for String {
     fn bytes(&self) -> usize {
         size_of_val(self) + self.len()
     }
 }
 
-impl Column for super::Text {
+impl ColumnType for super::Text {
     fn bytes(&self) -> usize {
         size_of_val(self) + self.len()
     }
@@ -55,11 +57,11 @@ pub trait Record: Sized + Send + 'static {
 
 impl<'r> Row<'r> {
     pub(super) fn sqlite(row: &'r SqliteRow) -> Self {
-        Self { row: Inner::Sqlite(row), column: 0, asked: Columns::ALL, bytes: 0 }
+        Self { row: Inner::Sqlite(row), column: 0, asked: Projection::ALL, bytes: 0 }
     }
 
     pub(super) fn postgres(row: &'r PgRow) -> Self {
-        Self { row: Inner::Postgres(row), column: 0, asked: Columns::ALL, bytes: 0 }
+        Self { row: Inner::Postgres(row), column: 0, asked: Projection::ALL, bytes: 0 }
     }
 
     /// The next column.
@@ -67,7 +69,7 @@ impl<'r> Row<'r> {
     /// # Errors
     /// There is none, or it is of another type.
     #[expect(clippy::should_implement_trait, reason = "each column may have another type")]
-    pub fn next<T: Column>(&mut self) -> sqlx::Result<T> {
+    pub fn next<T: ColumnType>(&mut self) -> sqlx::Result<T> {
         self.column += 1;
         let value: T = match self.row {
             Inner::Sqlite(row) => row.try_get(self.column - 1)?,
@@ -83,21 +85,21 @@ impl<'r> Row<'r> {
     }
 
     /// Says which columns the statement was asked for; all of them unless it is said.
-    pub fn ask(&mut self, asked: Columns) {
+    pub fn ask(&mut self, asked: Projection) {
         self.asked = asked;
     }
 
     /// Whether the statement was asked for all of these.
-    pub fn asks(&self, columns: Columns) -> bool {
+    pub fn asks(&self, columns: Projection) -> bool {
         self.asked.contains(columns)
     }
 
-    pub(super) fn columns(&self) -> Columns {
+    pub(super) fn columns(&self) -> Projection {
         self.asked
     }
 
     /// Passes over the columns of a record.
-    pub fn skip<R: HasColumns>(&mut self) {
+    pub fn skip<R: SelectColumns>(&mut self) {
         self.column += SelectList::of::<R>(self.asked).len();
     }
 
@@ -105,13 +107,13 @@ impl<'r> Row<'r> {
     ///
     /// # Errors
     /// There is none, or it is of another type.
-    pub fn next_or_null<T: Column>(&mut self) -> sqlx::Result<Option<T>> {
+    pub fn next_or_null<T: ColumnType>(&mut self) -> sqlx::Result<Option<T>> {
         self.column += 1;
         let value: Option<T> = match self.row {
             Inner::Sqlite(row) => row.try_get(self.column - 1)?,
             Inner::Postgres(row) => row.try_get_unchecked(self.column - 1)?,
         };
-        self.bytes += value.as_ref().map_or(0, Column::bytes);
+        self.bytes += value.as_ref().map_or(0, ColumnType::bytes);
         Ok(value)
     }
 }

@@ -1,7 +1,7 @@
 //! SQL text and its parameters, put together for one of the two databases.
 use uuid::Uuid;
 
-use super::{Columns, HasColumns, SelectList, Time};
+use super::{Projection, SelectColumns, SelectList, Time};
 
 /// Which database a text is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,14 +14,14 @@ pub enum Dialect {
 
 /// Whose eyes a statement reads with. The conditions for what they see are written by the catalogue.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Sight {
+pub enum AccessScope {
     /// Everything: the server's own work, the user of a server without accounts, and who administers it.
     #[default]
-    All,
+    Unrestricted,
     /// What this account may see.
     User(Uuid),
     /// What everyone may see.
-    Public,
+    Anonymous,
 }
 
 /// A value bound to a statement.
@@ -52,16 +52,16 @@ pub enum Arg {
 #[derive(Clone, Debug)]
 pub struct Sql {
     dialect: Dialect,
-    sight: Sight,
-    asked: Columns,
+    scope: AccessScope,
+    asked: Projection,
     text: String,
     args: Vec<Arg>,
 }
 
 impl Sql {
-    /// An empty statement for `dialect`, which reads with the eyes of `sight`.
-    pub fn new(dialect: Dialect, sight: Sight) -> Self {
-        Self { dialect, sight, asked: Columns::ALL, text: String::with_capacity(512), args: Vec::new() }
+    /// An empty statement for `dialect`, which reads with the eyes of `scope`.
+    pub fn new(dialect: Dialect, scope: AccessScope) -> Self {
+        Self { dialect, scope, asked: Projection::ALL, text: String::with_capacity(512), args: Vec::new() }
     }
 
     /// Appends text.
@@ -174,22 +174,22 @@ impl Sql {
     }
 
     /// Whose eyes it reads with.
-    pub fn sight(&self) -> Sight {
-        self.sight
+    pub fn access_scope(&self) -> AccessScope {
+        self.scope
     }
 
     /// Says which columns it reads; all of them unless it is said.
-    pub fn ask(&mut self, asked: Columns) {
+    pub fn ask(&mut self, asked: Projection) {
         self.asked = asked;
     }
 
     /// Whether it was asked for all of these.
-    pub fn asks(&self, columns: Columns) -> bool {
+    pub fn asks(&self, columns: Projection) -> bool {
         self.asked.contains(columns)
     }
 
     /// Appends the columns of a record, those of them that are asked for.
-    pub fn columns<R: HasColumns>(&mut self) -> &mut Self {
+    pub fn columns<R: SelectColumns>(&mut self) -> &mut Self {
         for (place, column) in SelectList::of::<R>(self.asked).into_iter().enumerate() {
             self.push(if place > 0 { ", " } else { "" }).push(column);
         }
@@ -293,7 +293,7 @@ mod tests {
     #[test]
     fn the_text_does_not_depend_on_how_many_values_a_list_has() {
         let text = |count: usize| {
-            let mut sql = Sql::new(Dialect::Sqlite, Sight::All);
+            let mut sql = Sql::new(Dialect::Sqlite, AccessScope::Unrestricted);
             sql.push("select 1 from artifacts a where a.id").in_ids(&vec![Uuid::nil(); count]).limit(3);
             sql.text().to_owned()
         };

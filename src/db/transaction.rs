@@ -9,7 +9,7 @@ use sqlx::{AssertSqlSafe, Postgres, SqliteConnection};
 use tokio::sync::Notify;
 
 use super::{
-    Arg, Dialect, Read, Record, Row, Sight, Sql,
+    AccessScope, Arg, Dialect, Read, Record, Row, Sql,
     fault::fault,
     feed::{CHANNEL, parts},
     pool::{Leased, Turn},
@@ -21,7 +21,7 @@ use crate::error::Result;
 pub struct Transaction {
     inner: Inner,
     ran: Arc<AtomicU64>,
-    sight: Sight,
+    scope: AccessScope,
 }
 
 enum Inner {
@@ -56,18 +56,22 @@ impl Transaction {
         writer: sqlx::Result<Writer>,
         announced: Arc<Notify>,
         ran: Arc<AtomicU64>,
-        sight: Sight,
+        scope: AccessScope,
     ) -> Result<Self> {
         let writer = writer.map_err(|source| fault("begin", source))?;
         let mut writing = Writing { writer, ended: false, announced, has_announced: false };
         sqlx::query("begin immediate").execute(writing.connection()).await.map_err(|source| fault("begin", source))?;
-        Ok(Self { inner: Inner::Sqlite(writing), ran, sight })
+        Ok(Self { inner: Inner::Sqlite(writing), ran, scope })
     }
 
-    pub(super) async fn postgres(leased: sqlx::Result<Leased>, ran: Arc<AtomicU64>, sight: Sight) -> Result<Self> {
+    pub(super) async fn postgres(
+        leased: sqlx::Result<Leased>,
+        ran: Arc<AtomicU64>,
+        scope: AccessScope,
+    ) -> Result<Self> {
         let begin = async { leased?.begin().await };
         let (transaction, turn) = begin.await.map_err(|source| fault("begin", source))?;
-        Ok(Self { inner: Inner::Postgres(transaction, turn), ran, sight })
+        Ok(Self { inner: Inner::Postgres(transaction, turn), ran, scope })
     }
 
     /// Which database it writes to.
@@ -80,7 +84,7 @@ impl Transaction {
 
     /// An empty statement for this database.
     pub fn sql(&self) -> Sql {
-        Sql::new(self.dialect(), self.sight)
+        Sql::new(self.dialect(), self.scope)
     }
 
     /// Runs a statement and returns its rows.

@@ -4,26 +4,26 @@ use futures_util::future::BoxFuture;
 use serde_json::value::RawValue;
 
 use super::{
-    execute::{Below, Node, Origin},
+    execute::{ExecutionField, ResultIndex, SelectionView},
     id::GlobalId,
     json::Leaf,
-    object::{Declaring, Object},
+    object::{Object, SchemaBuilder},
 };
 use crate::{
-    db::{Columns, Text, Time},
+    db::{Projection, Text, Time},
     error::Result,
 };
 
 /// JSON of many values, one after the other.
 #[derive(Debug, Default)]
-pub struct Column {
+pub struct FieldResults {
     pub(super) json: Vec<u8>,
-    pub(super) spans: Vec<Span>,
+    pub(super) spans: Vec<Slot>,
 }
 
 /// Where one value of a column is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Span {
+pub(super) enum Slot {
     /// From here to there.
     At(usize, usize),
     /// It is null.
@@ -41,18 +41,22 @@ pub trait Output: Sized + Send + 'static {
     const LISTS: usize = 0;
 
     /// The type in the schema, declared with all that it leads to.
-    fn type_ref(declaring: &mut Declaring<'_>) -> String;
+    fn type_ref(schema: &mut SchemaBuilder<'_>) -> String;
 
     /// The columns that the selection needs of the rows that objects are made from; none for leaves.
-    fn columns(_below: Below<'_>, _selection: &SelectionSet) -> Columns {
-        Columns::NONE
+    fn columns(_below: SelectionView<'_>, _selection: &SelectionSet) -> Projection {
+        Projection::NONE
     }
 
     /// The values as JSON. `origins` says to which parent, and which place in a list, each belongs.
-    fn complete<'a>(values: Vec<Self>, origins: Vec<Origin>, node: Node<'a>) -> BoxFuture<'a, Column>;
+    fn complete<'a>(
+        values: Vec<Self>,
+        origins: Vec<ResultIndex>,
+        node: ExecutionField<'a>,
+    ) -> BoxFuture<'a, FieldResults>;
 }
 
-impl Column {
+impl FieldResults {
     pub(super) fn with_capacity(values: usize) -> Self {
         Self { json: Vec::new(), spans: Vec::with_capacity(values) }
     }
@@ -70,27 +74,27 @@ impl Column {
     pub(super) fn write(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         let start = self.json.len();
         write(&mut self.json);
-        self.spans.push(Span::At(start, self.json.len()));
+        self.spans.push(Slot::At(start, self.json.len()));
     }
 
-    pub(super) fn get(&self, index: usize) -> Value<'_> {
+    pub(super) fn get(&self, index: usize) -> SlotValue<'_> {
         match self.spans.get(index) {
-            Some(Span::At(start, end)) => Value::Json(&self.json[*start..*end]),
-            Some(Span::Null) => Value::Json(b"null"),
-            Some(Span::Failed) | None => Value::Failed,
+            Some(Slot::At(start, end)) => SlotValue::Json(&self.json[*start..*end]),
+            Some(Slot::Null) => SlotValue::Json(b"null"),
+            Some(Slot::Failed) | None => SlotValue::Failed,
         }
     }
 
-    /// Bytes that the value takes in [`Column::json`].
+    /// Bytes that the value takes in [`FieldResults::json`].
     pub(super) fn length(&self, index: usize) -> usize {
-        if let Some(Span::At(start, end)) = self.spans.get(index) { end - start } else { 0 }
+        if let Some(Slot::At(start, end)) = self.spans.get(index) { end - start } else { 0 }
     }
 
     /// What failed becomes null.
     fn nullable(mut self) -> Self {
         for span in &mut self.spans {
-            if *span == Span::Failed {
-                *span = Span::Null;
+            if *span == Slot::Failed {
+                *span = Slot::Null;
             }
         }
         self
@@ -98,7 +102,7 @@ impl Column {
 }
 
 /// One value of a column.
-pub(super) enum Value<'a> {
+pub(super) enum SlotValue<'a> {
     Json(&'a [u8]),
     Failed,
 }
@@ -107,11 +111,11 @@ macro_rules! leaf_outputs {
     ($($type:ty),*) => {$(
         impl Output for $type {
             const NULLABLE: bool = false;
-            fn type_ref(declaring: &mut Declaring<'_>) -> String {
-                <Self as Leaf>::type_ref(declaring.registry())
+            fn type_ref(schema: &mut SchemaBuilder<'_>) -> String {
+                <Self as Leaf>::type_ref(schema.registry())
             }
-            fn complete<'a>(values: Vec<Self>, _origins: Vec<Origin>, _node: Node<'a>) -> BoxFuture<'a, Column> {
-                Box::pin(std::future::ready(Column::of_leaves(&values)))
+            fn complete<'a>(values: Vec<Self>, _origins: Vec<ResultIndex>, _node: ExecutionField<'a>) -> BoxFuture<'a, FieldResults> {
+                Box::pin(std::future::ready(FieldResults::of_leaves(&values)))
             }
         }
     )*};
@@ -121,15 +125,19 @@ leaf_outputs!(bool, i64, String, GlobalId, Text, Time, Box<RawValue>);
 impl<T: Object> Output for T {
     const NULLABLE: bool = false;
 
-    fn type_ref(declaring: &mut Declaring<'_>) -> String {
-        declaring.object::<T>()
+    fn type_ref(schema: &mut SchemaBuilder<'_>) -> String {
+        schema.object::<T>()
     }
 
-    fn columns(below: Below<'_>, selection: &SelectionSet) -> Columns {
+    fn columns(below: SelectionView<'_>, selection: &SelectionSet) -> Projection {
         below.columns::<T>(selection)
     }
 
-    fn complete<'a>(values: Vec<Self>, origins: Vec<Origin>, node: Node<'a>) -> BoxFuture<'a, Column> {
+    fn complete<'a>(
+        values: Vec<Self>,
+        origins: Vec<ResultIndex>,
+        node: ExecutionField<'a>,
+    ) -> BoxFuture<'a, FieldResults> {
         Box::pin(async move { node.objects(&values, origins).await })
     }
 }
@@ -138,15 +146,19 @@ impl<T: Output> Output for Option<T> {
     const NULLABLE: bool = true;
     const LISTS: usize = T::LISTS;
 
-    fn type_ref(declaring: &mut Declaring<'_>) -> String {
-        T::type_ref(declaring).trim_end_matches('!').to_owned()
+    fn type_ref(schema: &mut SchemaBuilder<'_>) -> String {
+        T::type_ref(schema).trim_end_matches('!').to_owned()
     }
 
-    fn columns(below: Below<'_>, selection: &SelectionSet) -> Columns {
+    fn columns(below: SelectionView<'_>, selection: &SelectionSet) -> Projection {
         T::columns(below, selection)
     }
 
-    fn complete<'a>(values: Vec<Self>, origins: Vec<Origin>, node: Node<'a>) -> BoxFuture<'a, Column> {
+    fn complete<'a>(
+        values: Vec<Self>,
+        origins: Vec<ResultIndex>,
+        node: ExecutionField<'a>,
+    ) -> BoxFuture<'a, FieldResults> {
         let is_there: Vec<bool> = values.iter().map(Option::is_some).collect();
         let origins =
             origins.into_iter().zip(&is_there).filter_map(|(origin, there)| there.then_some(origin)).collect();
@@ -155,9 +167,9 @@ impl<T: Output> Output for Option<T> {
             let mut spans = column.spans.into_iter();
             let spans = is_there
                 .into_iter()
-                .map(|there| if there { spans.next().unwrap_or(Span::Null) } else { Span::Null })
+                .map(|there| if there { spans.next().unwrap_or(Slot::Null) } else { Slot::Null })
                 .collect();
-            Column { json: column.json, spans }
+            FieldResults { json: column.json, spans }
         })
     }
 }
@@ -166,15 +178,19 @@ impl<T: Output> Output for Vec<T> {
     const NULLABLE: bool = false;
     const LISTS: usize = T::LISTS + 1;
 
-    fn type_ref(declaring: &mut Declaring<'_>) -> String {
-        format!("[{}]!", T::type_ref(declaring))
+    fn type_ref(schema: &mut SchemaBuilder<'_>) -> String {
+        format!("[{}]!", T::type_ref(schema))
     }
 
-    fn columns(below: Below<'_>, selection: &SelectionSet) -> Columns {
+    fn columns(below: SelectionView<'_>, selection: &SelectionSet) -> Projection {
         T::columns(below, selection)
     }
 
-    fn complete<'a>(values: Vec<Self>, origins: Vec<Origin>, node: Node<'a>) -> BoxFuture<'a, Column> {
+    fn complete<'a>(
+        values: Vec<Self>,
+        origins: Vec<ResultIndex>,
+        node: ExecutionField<'a>,
+    ) -> BoxFuture<'a, FieldResults> {
         let lengths: Vec<usize> = values.iter().map(Vec::len).collect();
         let items: Vec<T> = values.into_iter().flatten().collect();
         let item_origins = origins
@@ -194,15 +210,19 @@ impl<T: Output> Output for Result<T> {
     const NULLABLE: bool = T::NULLABLE;
     const LISTS: usize = T::LISTS;
 
-    fn type_ref(declaring: &mut Declaring<'_>) -> String {
-        T::type_ref(declaring)
+    fn type_ref(schema: &mut SchemaBuilder<'_>) -> String {
+        T::type_ref(schema)
     }
 
-    fn columns(below: Below<'_>, selection: &SelectionSet) -> Columns {
+    fn columns(below: SelectionView<'_>, selection: &SelectionSet) -> Projection {
         T::columns(below, selection)
     }
 
-    fn complete<'a>(values: Vec<Self>, origins: Vec<Origin>, node: Node<'a>) -> BoxFuture<'a, Column> {
+    fn complete<'a>(
+        values: Vec<Self>,
+        origins: Vec<ResultIndex>,
+        node: ExecutionField<'a>,
+    ) -> BoxFuture<'a, FieldResults> {
         let mut good = Vec::with_capacity(values.len());
         let mut good_origins = Vec::with_capacity(values.len());
         let mut is_good = Vec::with_capacity(values.len());
@@ -218,25 +238,25 @@ impl<T: Output> Output for Result<T> {
         }
         Box::pin(async move {
             let column = T::complete(good, good_origins, node).await;
-            let failed = if T::NULLABLE { Span::Null } else { Span::Failed };
+            let failed = if T::NULLABLE { Slot::Null } else { Slot::Failed };
             let mut spans = column.spans.into_iter();
             let spans =
                 is_good.into_iter().map(|good| if good { spans.next().unwrap_or(failed) } else { failed }).collect();
-            Column { json: column.json, spans }
+            FieldResults { json: column.json, spans }
         })
     }
 }
 
 /// Lists of consecutive items. A list with an item that failed has failed.
-fn lists(items: &Column, lengths: &[usize]) -> Column {
-    let mut column = Column::with_capacity(lengths.len());
+fn lists(items: &FieldResults, lengths: &[usize]) -> FieldResults {
+    let mut column = FieldResults::with_capacity(lengths.len());
     column.json.reserve(items.json.len() + items.spans.len() + 2 * lengths.len());
     let mut next = 0;
     for length in lengths {
         let range = next..next + length;
         next = range.end;
-        if items.spans[range.clone()].contains(&Span::Failed) {
-            column.spans.push(Span::Failed);
+        if items.spans[range.clone()].contains(&Slot::Failed) {
+            column.spans.push(Slot::Failed);
             continue;
         }
         column.write(|json| {
@@ -245,7 +265,7 @@ fn lists(items: &Column, lengths: &[usize]) -> Column {
                 if place > 0 {
                     json.push(b',');
                 }
-                if let Value::Json(bytes) = items.get(item) {
+                if let SlotValue::Json(bytes) = items.get(item) {
                     json.extend_from_slice(bytes);
                 }
             }
@@ -257,30 +277,30 @@ fn lists(items: &Column, lengths: &[usize]) -> Column {
 
 /// Objects of several types as one column, each at its place.
 #[derive(Debug)]
-pub struct Mixed {
-    column: Column,
+pub struct MixedResults {
+    column: FieldResults,
 }
 
-impl Mixed {
+impl MixedResults {
     /// A column of `count` places.
     pub fn new(count: usize) -> Self {
-        Self { column: Column { json: Vec::new(), spans: vec![Span::Failed; count] } }
+        Self { column: FieldResults { json: Vec::new(), spans: vec![Slot::Failed; count] } }
     }
 
     /// Puts the values of one type at their places.
-    pub fn put(&mut self, places: &[usize], values: Column) {
+    pub fn put(&mut self, places: &[usize], values: FieldResults) {
         let offset = self.column.json.len();
         self.column.json.extend_from_slice(&values.json);
         for (place, span) in places.iter().zip(values.spans) {
             self.column.spans[*place] = match span {
-                Span::At(start, end) => Span::At(start + offset, end + offset),
+                Slot::At(start, end) => Slot::At(start + offset, end + offset),
                 other => other,
             };
         }
     }
 
     /// The column.
-    pub fn finish(self) -> Column {
+    pub fn finish(self) -> FieldResults {
         self.column
     }
 }
@@ -301,29 +321,29 @@ macro_rules! abstract_output {
         impl $crate::graphql::Output for $name {
             const NULLABLE: bool = false;
 
-            fn type_ref(declaring: &mut $crate::graphql::object::Declaring<'_>) -> String {
-                if declaring.begin_abstract($schema_name) {
-                    $declare(declaring);
-                    $(declaring.object::<$object>();)*
+            fn type_ref(schema: &mut $crate::graphql::object::SchemaBuilder<'_>) -> String {
+                if schema.begin_abstract($schema_name) {
+                    $declare(schema);
+                    $(schema.object::<$object>();)*
                 }
                 concat!($schema_name, "!").to_owned()
             }
 
             fn columns(
-                below: $crate::graphql::Below<'_>,
+                below: $crate::graphql::SelectionView<'_>,
                 selection: &async_graphql::parser::types::SelectionSet,
-            ) -> $crate::db::Columns {
+            ) -> $crate::db::Projection {
                 let of_types = [$(<$object as $crate::graphql::Output>::columns(below, selection)),*];
-                of_types.into_iter().fold($crate::db::Columns::NONE, $crate::db::Columns::and)
+                of_types.into_iter().fold($crate::db::Projection::NONE, $crate::db::Projection::union)
             }
 
             #[allow(non_snake_case)]
             fn complete<'a>(
                 values: Vec<Self>,
-                origins: Vec<$crate::graphql::Origin>,
-                node: $crate::graphql::Node<'a>,
-            ) -> futures_util::future::BoxFuture<'a, $crate::graphql::Column> {
-                $(let mut $variant: (Vec<usize>, Vec<$object>, Vec<$crate::graphql::Origin>) = Default::default();)*
+                origins: Vec<$crate::graphql::ResultIndex>,
+                node: $crate::graphql::ExecutionField<'a>,
+            ) -> futures_util::future::BoxFuture<'a, $crate::graphql::FieldResults> {
+                $(let mut $variant: (Vec<usize>, Vec<$object>, Vec<$crate::graphql::ResultIndex>) = Default::default();)*
                 let count = values.len();
                 for (place, (value, origin)) in values.into_iter().zip(origins).enumerate() {
                     match value {
@@ -337,7 +357,7 @@ macro_rules! abstract_output {
                 Box::pin(async move {
                     $(let $variant = ($variant.0, <$object as $crate::graphql::Output>::complete($variant.1, $variant.2, node));)*
                     let columns = futures_util::future::join_all([$($variant.1),*]).await;
-                    let mut mixed = $crate::graphql::Mixed::new(count);
+                    let mut mixed = $crate::graphql::MixedResults::new(count);
                     for (places, column) in [$($variant.0),*].iter().zip(columns) {
                         mixed.put(places, column);
                     }

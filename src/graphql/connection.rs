@@ -7,13 +7,13 @@ use futures_util::future::BoxFuture;
 use super::{
     Context,
     column::Output,
-    cursor::{self, Cursor, Scope},
-    execute::Node,
-    list::{List, Page, Slice, Sorted, Total},
-    object::{About, Arguments, Fields, NoArguments, Object},
+    cursor::{self, Cursor, CursorScope},
+    execute::ExecutionField,
+    list::{List, Page, Slice, SortedRow, Total},
+    object::{Arguments, FieldMeta, Fields, NoArguments, Object},
 };
 use crate::{
-    db::Columns,
+    db::Projection,
     error::{Error, Result},
     fields,
 };
@@ -23,7 +23,7 @@ pub trait Connected: List {
     /// The type of its nodes.
     type Node: Object;
     /// The names of connection and edge in the schema.
-    const TYPES: Names;
+    const TYPES: ConnectionNames;
 
     /// The node of a row.
     fn node(row: &Self::Row) -> Self::Node;
@@ -37,7 +37,7 @@ pub trait Connected: List {
 
 /// Names of a connection's types and what they are about.
 #[derive(Clone, Copy, Debug)]
-pub struct Names {
+pub struct ConnectionNames {
     /// Such as `ArtifactConnection`.
     pub connection: &'static str,
     /// Such as `ArtifactEdge`.
@@ -94,34 +94,34 @@ fn size(name: &str, given: Option<i64>, context: &Context) -> Result<Option<u32>
 }
 
 /// What a cursor of the list is bound to.
-fn scope<L: List>(list: &L) -> Scope {
+fn scope<L: List>(list: &L) -> CursorScope {
     let order = list.order();
-    Scope::of(&format!("{} {} {}", L::NAME, order.name, if order.descending { "DESC" } else { "ASC" }))
+    CursorScope::of(&format!("{} {} {}", L::NAME, order.name, if order.descending { "DESC" } else { "ASC" }))
 }
 
 /// What was asked for: the same for all parents.
-struct Asked<L> {
+struct PageRequest<L> {
     page: Page<L>,
-    scope: Scope,
+    scope: CursorScope,
 }
 
 /// A list of one parent, and which page of it was asked for. Nothing of it is read yet: each of its fields asks for what
 /// it needs, all of them in one round.
 pub struct Connection<L: Connected> {
-    asked: Arc<Asked<L>>,
+    asked: Arc<PageRequest<L>>,
     parent: L::Parent,
 }
 
 /// A page of one parent's list, as it was read.
-struct Read<L: Connected> {
+struct LoadedPage<L: Connected> {
     of: Connection<L>,
     /// In the direction of reading, and one more than asked for where there are more.
-    rows: Arc<Vec<Sorted<L::Row>>>,
+    rows: Arc<Vec<SortedRow<L::Row>>>,
 }
 
 /// A node and where it stands in its list.
 pub struct Edge<L: Connected> {
-    page: Arc<Read<L>>,
+    page: Arc<LoadedPage<L>>,
     /// Its place on the page.
     place: usize,
 }
@@ -146,26 +146,26 @@ impl<L: Connected> Connection<L> {
     /// What `of` makes of the pages of all connections. Those who need the page of the same connections share it.
     fn read<'a, V: Output>(
         connections: &'a [Self],
-        node: Node<'a>,
-        of: fn(Arc<Read<L>>) -> V,
+        node: ExecutionField<'a>,
+        of: fn(Arc<LoadedPage<L>>) -> V,
     ) -> BoxFuture<'a, Result<Vec<V>>> {
         Box::pin(async move {
             let page = connections[0].asked.page.clone();
             let rows = node.load::<V, _>(page, connections.iter().map(Self::parent).collect()).await?;
-            let pages = connections.iter().zip(rows).map(|(of, rows)| Arc::new(Read { of: of.clone(), rows }));
+            let pages = connections.iter().zip(rows).map(|(of, rows)| Arc::new(LoadedPage { of: of.clone(), rows }));
             Ok(pages.map(of).collect())
         })
     }
 }
 
-impl<L: Connected> Read<L> {
+impl<L: Connected> LoadedPage<L> {
     /// How many rows the page has.
     fn len(&self) -> usize {
         self.rows.len().min(self.slice().size as usize)
     }
 
     /// The row at a place, in the order of the list.
-    fn row(&self, place: usize) -> &Sorted<L::Row> {
+    fn row(&self, place: usize) -> &SortedRow<L::Row> {
         &self.rows[if self.slice().backward { self.len() - 1 - place } else { place }]
     }
 
@@ -224,11 +224,11 @@ impl<L: Connected> Object for Connection<L> {
         fields! { fields;
             type;
             /// The edges of the page, in the order of the list: a node each, and what belongs to its place.
-            edges => column::<NoArguments, _>(|lists, _, node| Connection::read(lists, node, Read::edges));
+            edges => batch::<NoArguments, _>(|lists, _, node| Connection::read(lists, node, LoadedPage::edges));
             /// The nodes of the page, in the order of the list.
-            nodes => column::<NoArguments, _>(|lists, _, node| Connection::read(lists, node, Read::nodes));
+            nodes => batch::<NoArguments, _>(|lists, _, node| Connection::read(lists, node, LoadedPage::nodes));
             /// Where the page stands in its list.
-            pageInfo => column::<NoArguments, _>(|lists, _, node| Connection::read(lists, node, PageInfo));
+            pageInfo => batch::<NoArguments, _>(|lists, _, node| Connection::read(lists, node, PageInfo));
             /// How many there are in all, with the filter and without the page; counted only where it is asked for.
             totalCount => load::<NoArguments, _, _>(
                 Connection::parent,
@@ -251,7 +251,7 @@ impl<L: Connected> Object for Edge<L> {
             type;
             /// Where the edge stands: give it as `after` or `before` of the same list and order to go on from here. It
             /// stays valid when edges come and go, this one too.
-            cursor => value_from(Columns::SORT, |edge: &Edge<L>| edge.page.cursor(edge.place));
+            cursor => value_from(Projection::SORT_KEYS, |edge: &Edge<L>| edge.page.cursor(edge.place));
             /// What stands there.
             node => compute::<NoArguments, _>(|edge, _, _| Ok(L::node(edge.row())));
         }
@@ -261,7 +261,7 @@ impl<L: Connected> Object for Edge<L> {
 }
 
 /// Where a page stands in its list.
-struct PageInfo<L: Connected>(Arc<Read<L>>);
+struct PageInfo<L: Connected>(Arc<LoadedPage<L>>);
 
 impl<L: Connected> Clone for PageInfo<L> {
     fn clone(&self) -> Self {
@@ -309,9 +309,9 @@ impl<L: Connected> Object for PageInfo<L> {
             /// Whether edges precede. Reading forwards it is true where `after` was given: that cursor's edge preceded.
             hasPreviousPage => value(Self::has_previous);
             /// The cursor of the first edge; null where there is none.
-            startCursor => value_from(Columns::SORT, Self::start);
+            startCursor => value_from(Projection::SORT_KEYS, Self::start);
             /// The cursor of the last edge; null where there is none.
-            endCursor => value_from(Columns::SORT, Self::end);
+            endCursor => value_from(Projection::SORT_KEYS, Self::end);
         }
     }
 }
@@ -320,17 +320,17 @@ impl<P: Object> Fields<'_, '_, P> {
     /// A list that can be paged: of all parents, pages are read by one statement, and totals by another.
     pub fn connection<A: Arguments + AsRef<PageArguments>, L: Connected>(
         &mut self,
-        about: About,
+        about: FieldMeta,
         parent: impl Fn(&P) -> L::Parent + Send + Sync + 'static,
         list: impl Fn(&A, &Context) -> Result<L> + Send + Sync + 'static,
     ) {
-        self.column::<A, Connection<L>>(about, move |parents, args, node| {
+        self.batch::<A, Connection<L>>(about, move |parents, args, node| {
             let context = node.context();
             let asked = list(&args, context).and_then(|list| {
                 let slice = args.as_ref().slice(&list, context)?;
-                Ok(Arc::new(Asked { scope: scope(&list), page: Page { list, slice } }))
+                Ok(Arc::new(PageRequest { scope: scope(&list), page: Page { list, slice } }))
             });
-            let of = |asked: Arc<Asked<L>>| {
+            let of = |asked: Arc<PageRequest<L>>| {
                 parents.iter().map(|of| Connection { asked: asked.clone(), parent: parent(of) }).collect()
             };
             Box::pin(std::future::ready(asked.map(of)))

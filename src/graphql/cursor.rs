@@ -68,9 +68,9 @@ impl SortValue {
 
 /// What cursors are bound to: a list and its order.
 #[derive(Clone, Copy, Debug)]
-pub struct Scope([u8; 4]);
+pub struct CursorScope([u8; 4]);
 
-impl Scope {
+impl CursorScope {
     /// Of the list and order with this name.
     pub fn of(name: &str) -> Self {
         Self(hash(name.as_bytes()).to_be_bytes())
@@ -97,7 +97,7 @@ impl Leaf for Cursor {
 }
 
 /// The cursor of an edge with these sort values.
-pub fn encode(scope: Scope, values: &[SortValue]) -> Cursor {
+pub fn encode(scope: CursorScope, values: &[SortValue]) -> Cursor {
     const USUAL_LENGTH: usize = 64;
     let mut bytes = Vec::with_capacity(USUAL_LENGTH);
     bytes.extend_from_slice(&scope.0);
@@ -120,7 +120,7 @@ pub fn encode(scope: Scope, values: &[SortValue]) -> Cursor {
 ///
 /// # Errors
 /// `BAD_USER_INPUT` for what is no cursor, or that of another list or order.
-pub fn decode(scope: Scope, types: &[SortType], cursor: &str) -> Result<Vec<SortValue>> {
+pub fn decode(scope: CursorScope, types: &[SortType], cursor: &str) -> Result<Vec<SortValue>> {
     let bytes = Some(cursor)
         .filter(|cursor| cursor.len() <= LENGTH_MAX)
         .and_then(|cursor| URL_SAFE_NO_PAD.decode(cursor).ok())
@@ -183,7 +183,7 @@ mod tests {
     }
 
     /// As clients get it.
-    fn text(scope: Scope) -> String {
+    fn text(scope: CursorScope) -> String {
         let mut json = Vec::new();
         encode(scope, &values()).write(&mut json);
         serde_json::from_slice(&json).expect("a text")
@@ -191,30 +191,30 @@ mod tests {
 
     #[test]
     fn a_cursor_gives_back_its_values() {
-        let cursor = text(Scope::of("Query.artifacts NAME ASC"));
+        let cursor = text(CursorScope::of("Query.artifacts NAME ASC"));
 
-        assert_eq!(decode(Scope::of("Query.artifacts NAME ASC"), &TYPES, &cursor).expect("a cursor"), values());
+        assert_eq!(decode(CursorScope::of("Query.artifacts NAME ASC"), &TYPES, &cursor).expect("a cursor"), values());
     }
 
     #[test]
     fn a_cursor_of_another_list_or_order_is_refused() {
-        let cursor = text(Scope::of("Query.artifacts NAME ASC"));
+        let cursor = text(CursorScope::of("Query.artifacts NAME ASC"));
 
-        let error = decode(Scope::of("Query.artifacts NAME DESC"), &TYPES, &cursor).expect_err("another order");
+        let error = decode(CursorScope::of("Query.artifacts NAME DESC"), &TYPES, &cursor).expect_err("another order");
 
         assert!(error.to_string().contains("another list or order"));
     }
 
     #[test]
     fn what_is_not_a_cursor_is_refused() {
-        let good = text(Scope::of("list"));
+        let good = text(CursorScope::of("list"));
         let long = "A".repeat(1 << 20);
         let mut forged = vec!["", "x", "====", "AAAA", "AAAAAAAAAAAA", "%00", &long];
         let cut: Vec<String> = (1..good.len()).map(|end| good[..end].to_owned()).collect();
         forged.extend(cut.iter().map(String::as_str));
 
         for cursor in forged {
-            assert!(decode(Scope::of("list"), &TYPES, cursor).is_err(), "{cursor}");
+            assert!(decode(CursorScope::of("list"), &TYPES, cursor).is_err(), "{cursor}");
         }
     }
 }

@@ -25,7 +25,7 @@ const USUAL_BYTES: u64 = 16 << 10;
 
 /// A document, and the operation of it that is executed.
 #[derive(Debug)]
-pub(super) struct Document {
+pub(super) struct PreparedOperation {
     pub(super) document: ExecutableDocument,
     pub(super) operation: Positioned<OperationDefinition>,
     /// With which it was found valid, if they are few and small.
@@ -35,18 +35,18 @@ pub(super) struct Document {
 
 /// What was found of a document holds for a request as far as its variables are alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Alike {
+pub(super) enum CacheMatch {
     /// The same values: everything holds.
-    Same,
+    Exact,
     /// Values that are valid wherever the document uses them: it is valid, but may weigh more.
-    Valid,
+    ShapeEqual,
     /// It must be validated again.
-    No,
+    Miss,
 }
 
 /// Documents by text and operation name, bounded by the memory they take.
-pub(super) struct Documents {
-    cache: Cache<Key, Arc<Document>, Weigh>,
+pub(super) struct OperationCache {
+    cache: Cache<Key, Arc<PreparedOperation>, Weigh>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -70,13 +70,13 @@ impl Equivalent<Key> for Asked<'_> {
 #[derive(Clone)]
 struct Weigh;
 
-impl Weighter<Key, Arc<Document>> for Weigh {
-    fn weight(&self, key: &Key, _: &Arc<Document>) -> u64 {
+impl Weighter<Key, Arc<PreparedOperation>> for Weigh {
+    fn weight(&self, key: &Key, _: &Arc<PreparedOperation>) -> u64 {
         (key.text.len() + key.operation.len()) as u64 * BYTES_PER_BYTE + VARIABLES_BYTES_MAX
     }
 }
 
-impl Documents {
+impl OperationCache {
     /// Keeps documents in at most about so many bytes.
     pub(super) fn new(bytes: usize) -> Self {
         let bytes = bytes as u64;
@@ -84,17 +84,17 @@ impl Documents {
         Self { cache: Cache::with_weighter(documents, bytes, Weigh) }
     }
 
-    pub(super) fn get(&self, text: &str, operation: &str) -> Option<Arc<Document>> {
+    pub(super) fn get(&self, text: &str, operation: &str) -> Option<Arc<PreparedOperation>> {
         self.cache.get(&Asked { text, operation })
     }
 
     /// Keeps a document that is valid.
-    pub(super) fn keep(&self, text: &str, operation: &str, document: Arc<Document>) {
+    pub(super) fn keep(&self, text: &str, operation: &str, document: Arc<PreparedOperation>) {
         self.cache.insert(Key { text: text.into(), operation: operation.into() }, document);
     }
 }
 
-impl Document {
+impl PreparedOperation {
     /// A document, one of its operations, and the variables with which it is about to be looked at.
     pub(super) fn new(
         text: &str,
@@ -122,16 +122,20 @@ impl Document {
     }
 
     /// How far what was found with other variables holds for these.
-    pub(super) fn alike(&self, variables: &Variables) -> Alike {
+    pub(super) fn cache_match(&self, variables: &Variables) -> CacheMatch {
         if self.variables.as_ref() == Some(variables) {
-            return Alike::Same;
+            return CacheMatch::Exact;
         }
         let definitions = &self.operation.node.variable_definitions;
         let is_valid = |name: &str, value: &Value| {
             let definition = definitions.iter().find(|definition| definition.node.name.node == name);
             definition.is_some_and(|definition| is_plain(&definition.node.var_type.node.base, value))
         };
-        if variables.iter().all(|(name, value)| is_valid(name, value)) { Alike::Valid } else { Alike::No }
+        if variables.iter().all(|(name, value)| is_valid(name, value)) {
+            CacheMatch::ShapeEqual
+        } else {
+            CacheMatch::Miss
+        }
     }
 }
 
@@ -166,47 +170,47 @@ fn is_plain(base: &BaseType, value: &Value) -> bool {
 mod tests {
     use super::*;
 
-    fn document(variables: serde_json::Value) -> Document {
+    fn document(variables: serde_json::Value) -> PreparedOperation {
         let text = "query Q($n: Int, $s: String!, $l: [Int!], $k: Kind) { f(n: $n, s: $s, l: $l, k: $k) }";
         let document = async_graphql::parser::parse_query(text).expect("a document");
         let (_, operation) = document.operations.iter().next().expect("an operation");
-        Document::new("", "", document.clone(), operation.clone(), &Variables::from_json(variables))
+        PreparedOperation::new("", "", document.clone(), operation.clone(), &Variables::from_json(variables))
     }
 
     #[test]
     fn what_was_found_holds_for_values_that_cannot_matter() {
         let known = document(serde_json::json!({ "s": "a", "n": 1 }));
-        for (variables, alike) in [
-            (serde_json::json!({ "s": "a", "n": 1 }), Alike::Same),
-            (serde_json::json!({ "s": "b", "n": -7 }), Alike::Valid),
-            (serde_json::json!({ "s": "b" }), Alike::Valid),
-            (serde_json::json!({ "s": "b", "n": null }), Alike::No),
-            (serde_json::json!({ "s": "b", "n": 2_147_483_648_i64 }), Alike::No),
-            (serde_json::json!({ "s": "b", "n": 1.5 }), Alike::No),
-            (serde_json::json!({ "s": 1 }), Alike::No),
-            (serde_json::json!({ "s": "b", "l": [1] }), Alike::No),
-            (serde_json::json!({ "s": "b", "k": "SKILL" }), Alike::No),
-            (serde_json::json!({ "s": "b", "unknown": 1 }), Alike::No),
+        for (variables, cache_match) in [
+            (serde_json::json!({ "s": "a", "n": 1 }), CacheMatch::Exact),
+            (serde_json::json!({ "s": "b", "n": -7 }), CacheMatch::ShapeEqual),
+            (serde_json::json!({ "s": "b" }), CacheMatch::ShapeEqual),
+            (serde_json::json!({ "s": "b", "n": null }), CacheMatch::Miss),
+            (serde_json::json!({ "s": "b", "n": 2_147_483_648_i64 }), CacheMatch::Miss),
+            (serde_json::json!({ "s": "b", "n": 1.5 }), CacheMatch::Miss),
+            (serde_json::json!({ "s": 1 }), CacheMatch::Miss),
+            (serde_json::json!({ "s": "b", "l": [1] }), CacheMatch::Miss),
+            (serde_json::json!({ "s": "b", "k": "SKILL" }), CacheMatch::Miss),
+            (serde_json::json!({ "s": "b", "unknown": 1 }), CacheMatch::Miss),
         ] {
-            assert_eq!(known.alike(&Variables::from_json(variables.clone())), alike, "{variables}");
+            assert_eq!(known.cache_match(&Variables::from_json(variables.clone())), cache_match, "{variables}");
         }
     }
 
     #[test]
     fn large_variables_are_not_kept() {
-        for (variables, alike) in [
-            (serde_json::json!({ "s": "x".repeat(500) }), Alike::Same),
-            (serde_json::json!({ "s": "x".repeat(2_000) }), Alike::Valid),
-            (serde_json::json!({ "s": "a", "l": [1] }), Alike::No),
+        for (variables, cache_match) in [
+            (serde_json::json!({ "s": "x".repeat(500) }), CacheMatch::Exact),
+            (serde_json::json!({ "s": "x".repeat(2_000) }), CacheMatch::ShapeEqual),
+            (serde_json::json!({ "s": "a", "l": [1] }), CacheMatch::Miss),
         ] {
             let known = document(variables.clone());
-            assert_eq!(known.alike(&Variables::from_json(variables.clone())), alike, "{variables}");
+            assert_eq!(known.cache_match(&Variables::from_json(variables.clone())), cache_match, "{variables}");
         }
     }
 
     #[test]
     fn the_memory_of_documents_is_bounded() {
-        let documents = Documents::new(1 << 20);
+        let documents = OperationCache::new(1 << 20);
         for number in 0..10_000 {
             let text = format!("# {number} {}", "x".repeat(1_000));
             documents.keep(&text, "", Arc::new(document(serde_json::json!({}))));
@@ -218,7 +222,7 @@ mod tests {
 
     #[test]
     fn operations_of_one_text_are_told_apart() {
-        let documents = Documents::new(1 << 20);
+        let documents = OperationCache::new(1 << 20);
         documents.keep("text", "One", Arc::new(document(serde_json::json!({}))));
 
         assert!(documents.get("text", "One").is_some());

@@ -12,8 +12,8 @@ use std::{
 };
 
 use async_graphql::{
-    ContainerType, Name, ObjectType, OutputType, Pos, Positioned, SDLExportOptions, Schema, SchemaBuilder, ServerError,
-    ServerResult, SubscriptionType, Value,
+    ContainerType, Name, ObjectType, OutputType, Pos, Positioned, SDLExportOptions, Schema,
+    SchemaBuilder as UpstreamSchemaBuilder, ServerError, ServerResult, SubscriptionType, Value,
     extensions::{Extension, ExtensionContext, ExtensionFactory, NextExecute},
     indexmap::IndexMap,
     parser::types::{ExecutableDocument, Field, Selection, SelectionSet},
@@ -25,14 +25,14 @@ use tracing::{error, warn};
 use uuid::Uuid;
 
 use super::{
-    Batch, Context, Execute, Operation, Report, Request, Response, Responses, Settings,
-    document::{Alike, Document, Documents},
-    execute::{ERRORS_MAX, Execution, FieldError, Segment, Turns, single_field, variables},
-    follow::{Change, Following, Hub},
-    guard::{Guard, Limits, Refusal, operation},
+    BatchReport, Context, Execute, Operation, Request, RequestReport, Response, Responses, Settings,
+    document::{CacheMatch, OperationCache, PreparedOperation},
+    execute::{ERRORS_MAX, Execution, ExecutionMode, FieldError, Segment, single_field, variables},
+    guard::{CostAnalyzer, DocumentError, Limits, operation},
     idempotency::Idempotency,
-    kept::{self, Ears, Keeper, Kept},
-    object::{Absent, Belongs, Declaring, Object, Types},
+    load_cache::{self, CacheHandle, Invalidation, LoadCache},
+    object::{EmptyRoot, EventFilter, Object, SchemaBuilder, Types},
+    subscription::{Broadcaster, Change, Subscriber},
 };
 use crate::{
     access::Viewer,
@@ -42,28 +42,28 @@ use crate::{
 };
 
 /// Executes requests against a schema whose roots are `Q`, `M` and `S`.
-pub struct Engine<Q: Object, M: Object = Absent, S: Change = Absent> {
+pub struct Engine<Q: Object, M: Object = EmptyRoot, S: Change = EmptyRoot> {
     query: Q,
     mutation: M,
-    hub: Arc<Hub<S>>,
+    broadcaster: Arc<Broadcaster<S>>,
     /// What was loaded for links.
-    kept: Option<Arc<Kept>>,
+    kept: Option<Arc<LoadCache>>,
     types: Types,
     sdl: String,
-    guard: Guard,
+    guard: CostAnalyzer,
     introspection: bool,
     /// A permit for each event that is executed.
     events: Semaphore,
-    documents: Documents,
-    validator: Stock<Q, M, S>,
-    introspector: Stock<Q, M, S>,
+    operations: OperationCache,
+    validator: UpstreamSchema<Q, M, S>,
+    introspector: UpstreamSchema<Q, M, S>,
     db: Db,
     settings: Settings,
-    loading: dataloader::Limits,
+    loading: dataloader::LoadLimits,
 }
 
 /// async-graphql's own schema.
-type Stock<Q, M, S> = Schema<Root<Q>, Root<M>, Root<S>>;
+type UpstreamSchema<Q, M, S> = Schema<UpstreamRoot<Q>, UpstreamRoot<M>, UpstreamRoot<S>>;
 
 impl<Q: Object, M: Object, S: Change> Engine<Q, M, S> {
     /// Declares the schema and guards it with `limits`.
@@ -75,36 +75,36 @@ impl<Q: Object, M: Object, S: Change> Engine<Q, M, S> {
         db: Db,
         settings: Settings,
         limits: Limits,
-        loading: dataloader::Limits,
-        kept: kept::Config,
+        loading: dataloader::LoadLimits,
+        kept: load_cache::CacheConfig,
     ) -> Result<Self> {
-        let mut registry = scratch();
-        let mut declaring = Declaring::new(&mut registry);
-        declaring.object::<Q>();
-        declaring.object::<M>();
-        declaring.object::<S>();
-        let types = declaring.finish();
-        let introspector = stock::<Q, M, S>().finish();
-        let validator = stock::<Q, M, S>().extension(ValidateOnly);
+        let mut registry = discarded_registry();
+        let mut schema = SchemaBuilder::new(&mut registry);
+        schema.object::<Q>();
+        schema.object::<M>();
+        schema.object::<S>();
+        let types = schema.finish();
+        let introspector = upstream_schema::<Q, M, S>().finish();
+        let validator = upstream_schema::<Q, M, S>().extension(ValidateOnly);
         // A message that names what is spelled alike would tell the schema bit by bit.
         let validator = if limits.introspection { validator } else { validator.disable_suggestions() };
         let validator = validator.finish();
         let introspection = limits.introspection;
         let sdl = sdl::<Q, M, S>();
-        let documents = Documents::new(limits.document_cache_bytes);
-        let guard = Guard::new(&sdl, limits)?;
+        let operations = OperationCache::new(limits.document_cache_bytes);
+        let guard = CostAnalyzer::new(&sdl, limits)?;
         Ok(Self {
             query,
             mutation,
-            hub: Arc::new(Hub::new(db.clone())),
+            broadcaster: Arc::new(Broadcaster::new(db.clone())),
             // A copy may be behind what was heard of.
-            kept: Kept::new(&kept).filter(|_| !db.has_replica()),
+            kept: LoadCache::new(&kept).filter(|_| !db.has_replica()),
             types,
             sdl,
             guard,
             introspection,
             events: Semaphore::new(EVENTS_MAX),
-            documents,
+            operations,
             validator,
             introspector,
             db,
@@ -113,7 +113,7 @@ impl<Q: Object, M: Object, S: Change> Engine<Q, M, S> {
         })
     }
 
-    async fn answer(&self, request: &Request) -> std::result::Result<Answer, Refused> {
+    async fn answer(&self, request: &Request) -> std::result::Result<ExecutionOutcome, RejectedRequest> {
         let prepared = self.prepare(request).await?;
         if prepared.kind() == Operation::Subscription {
             let message = "a subscription is followed over a WebSocket, or with Accept: text/event-stream";
@@ -121,16 +121,21 @@ impl<Q: Object, M: Object, S: Change> Engine<Q, M, S> {
         }
         let elsewhere = self.introspect(request, &prepared).await;
         if prepared.kind() == Operation::Query {
-            let context = Context { keeper: self.keeper(request, &prepared), ..self.context(&self.db, request.viewer) };
+            let context = Context { cache: self.cache(request, &prepared), ..self.context(&self.db, request.viewer) };
             return self.run(&prepared, self.query.clone(), context, elsewhere).await;
         }
-        let _writing = self.hub.writing();
+        let _writing = self.broadcaster.writing();
         let context =
             Context { idempotency: Idempotency::of(request), ..self.context(&self.db.primary(), request.viewer) };
         if let Some(idempotency) = &context.idempotency {
             match idempotency.begin(&context.db).await {
                 Ok(None) => {}
-                Ok(Some(answer)) => return Ok(Answer { told_before: Some(answer.into_bytes()), ..Answer::mutation() }),
+                Ok(Some(answer)) => {
+                    return Ok(ExecutionOutcome {
+                        told_before: Some(answer.into_bytes()),
+                        ..ExecutionOutcome::mutation()
+                    });
+                }
                 Err(error) => return Err(prepared.refuse(error)),
             }
         }
@@ -139,36 +144,36 @@ impl<Q: Object, M: Object, S: Change> Engine<Q, M, S> {
 
     /// What one operation is executed with.
     fn context(&self, db: &Db, viewer: Viewer) -> Context {
-        let db = db.session(viewer.sight());
+        let db = db.session(viewer.access_scope());
         let rounds = Rounds::new(db.clone(), self.loading);
-        let tells_once = AtomicBool::new(false);
-        Context { rounds, settings: self.settings, viewer, db, idempotency: None, tells_once, keeper: None }
+        let is_one_time_secret = AtomicBool::new(false);
+        Context { rounds, settings: self.settings, viewer, db, idempotency: None, is_one_time_secret, cache: None }
     }
 
     /// What keeps loads, for a viewer for whom they may be kept: what an account may see depends on the time too.
-    fn keeper(&self, request: &Request, prepared: &Prepared) -> Option<Keeper> {
+    fn cache(&self, request: &Request, prepared: &PreparedRequest) -> Option<CacheHandle> {
         let kept = self.kept.as_ref().filter(|_| request.viewer.user.is_none())?;
-        let ears: Arc<dyn Ears> = self.hub.clone();
+        let invalidation: Arc<dyn Invalidation> = self.broadcaster.clone();
         let document = prepared.document.clone();
-        Some(Keeper { kept: kept.clone(), ears, document, begun: Mutex::default() })
+        Some(CacheHandle { kept: kept.clone(), invalidation, document, begun: Mutex::default() })
     }
 
     /// Guards, validates and reads the variables. What was found before is not looked at again.
-    async fn prepare(&self, request: &Request) -> std::result::Result<Prepared, Refused> {
+    async fn prepare(&self, request: &Request) -> std::result::Result<PreparedRequest, RejectedRequest> {
         let name = request.operation_name.as_deref().unwrap_or_default();
-        let known = self.documents.get(&request.query, name);
-        let alike = known.as_ref().map_or(Alike::No, |known| known.alike(&request.variables));
+        let known = self.operations.get(&request.query, name);
+        let cache_match = known.as_ref().map_or(CacheMatch::Miss, |known| known.cache_match(&request.variables));
         let document = match &known {
             Some(known) => known.clone(),
             None => {
                 let document = self.guard.parse(&request.query)?;
                 let operation = operation(&document, Some(name).filter(|name| !name.is_empty()))?.clone();
-                Arc::new(Document::new(&request.query, name, document, operation, &request.variables))
+                Arc::new(PreparedOperation::new(&request.query, name, document, operation, &request.variables))
             }
         };
         let kind = document.kind();
-        let refuse = |errors: Vec<FieldError>| Refused { errors, operation: Some(kind) };
-        if alike != Alike::Same {
+        let refuse = |errors: Vec<FieldError>| RejectedRequest { errors, operation: Some(kind) };
+        if cache_match != CacheMatch::Exact {
             self.guard
                 .check(&document.document, &document.operation.node, &request.variables)
                 .map_err(|refusal| refuse(vec![refusal.into()]))?;
@@ -184,29 +189,30 @@ impl<Q: Object, M: Object, S: Change> Engine<Q, M, S> {
         if kind == Operation::Mutation && !request.viewer.may_write() {
             return Err(refuse(vec![plain(may_not_write(request.viewer))]));
         }
-        if alike == Alike::No {
+        if cache_match == CacheMatch::Miss {
             self.validate(request, &document.document).await.map_err(refuse)?;
         }
         let values =
             variables(&document.operation.node, &request.variables).map_err(|error| refuse(vec![plain(error)]))?;
         if known.is_none() {
-            self.documents.keep(&request.query, name, document.clone());
+            self.operations.keep(&request.query, name, document.clone());
         }
-        Ok(Prepared { document, values })
+        Ok(PreparedRequest { document, values })
     }
 
     /// Executes an operation over its root.
     async fn run<T: Object>(
         &self,
-        prepared: &Prepared,
+        prepared: &PreparedRequest,
         root: T,
         context: Context,
         elsewhere: HashMap<String, Vec<u8>>,
-    ) -> std::result::Result<Answer, Refused> {
-        let turns = if prepared.kind() == Operation::Mutation { Turns::InOrder } else { Turns::Together };
+    ) -> std::result::Result<ExecutionOutcome, RejectedRequest> {
+        let mode =
+            if prepared.kind() == Operation::Mutation { ExecutionMode::Sequential } else { ExecutionMode::Normal };
         let fragments = &prepared.document.document.fragments;
         let execution = Execution::new(&self.types, &context, fragments, prepared.values.clone(), elsewhere);
-        let root = execution.root(root, &prepared.document.operation.node.selection_set.node, turns);
+        let root = execution.root(root, &prepared.document.operation.node.selection_set.node, mode);
         let data = AssertUnwindSafe(context.rounds.drive(root)).catch_unwind().await;
         let mut errors = execution.take_errors();
         let data = data.unwrap_or_else(|panic| {
@@ -217,29 +223,29 @@ impl<Q: Object, M: Object, S: Change> Engine<Q, M, S> {
         if context.rounds.exceeded() && prepared.kind() != Operation::Mutation {
             errors.retain(|error| error.error.code == Code::SqlBudgetExceeded);
             errors.truncate(1);
-            return Err(Refused { errors, operation: Some(prepared.kind()) });
+            return Err(RejectedRequest { errors, operation: Some(prepared.kind()) });
         }
-        if let (Some(keeper), Some(_), true) = (&context.keeper, &data, errors.is_empty()) {
-            keeper.end(&context.rounds);
+        if let (Some(cache), Some(_), true) = (&context.cache, &data, errors.is_empty()) {
+            cache.end(&context.rounds);
         }
-        let tells_once = context.tells_once.load(Ordering::Relaxed);
+        let is_one_time_secret = context.is_one_time_secret.load(Ordering::Relaxed);
         let (operation, report) = (prepared.kind(), report(&context.rounds));
         let mut fields = Vec::new();
         if operation == Operation::Mutation {
             root_fields(&prepared.document.document, &prepared.document.operation.node.selection_set.node, &mut fields);
         }
-        Ok(Answer { data, errors, operation, report, fields, tells_once, told_before: None })
+        Ok(ExecutionOutcome { data, errors, operation, report, fields, is_one_time_secret, told_before: None })
     }
 
     /// The field of a subscription, and which changes belong to it.
-    fn belonging(&self, prepared: &Prepared) -> Result<(&'static str, Belongs<S>)> {
+    fn belonging(&self, prepared: &PreparedRequest) -> Result<(&'static str, EventFilter<S>)> {
         let context = self.context(&self.db, Viewer::ANONYMOUS);
         let fragments = &prepared.document.document.fragments;
         let execution = Execution::new(&self.types, &context, fragments, prepared.values.clone(), HashMap::new());
         let declared = self.types.get::<S>();
         let (field, values) =
             single_field(&execution, &declared.name, &prepared.document.operation.node.selection_set.node)?;
-        let belonging = declared.belongings.get_key_value(field);
+        let belonging = declared.event_filters.get_key_value(field);
         let missing = || Error::new(Code::BadRequest, "a subscription has one field at its root");
         let (field, belonging) = belonging.ok_or_else(missing)?;
         Ok((field, belonging(values)?))
@@ -250,7 +256,7 @@ impl<Q: Object, M: Object, S: Change> Engine<Q, M, S> {
         request: &Request,
         document: &ExecutableDocument,
     ) -> std::result::Result<(), Vec<FieldError>> {
-        let errors = self.validator.execute(stock_request(request, document)).await.errors;
+        let errors = self.validator.execute(upstream_request(request, document)).await.errors;
         if errors.is_empty() {
             return Ok(());
         }
@@ -258,12 +264,12 @@ impl<Q: Object, M: Object, S: Change> Engine<Q, M, S> {
     }
 
     /// The introspection fields of the operation, by response key. async-graphql answers them, and null for all others.
-    async fn introspect(&self, request: &Request, prepared: &Prepared) -> HashMap<String, Vec<u8>> {
+    async fn introspect(&self, request: &Request, prepared: &PreparedRequest) -> HashMap<String, Vec<u8>> {
         let document = &prepared.document.document;
         if !introspects(document, &prepared.document.operation.node.selection_set.node.items) {
             return HashMap::new();
         }
-        let response = self.introspector.execute(stock_request(request, document)).await;
+        let response = self.introspector.execute(upstream_request(request, document)).await;
         let Value::Object(fields) = response.data else { return HashMap::new() };
         let json = |value: &Value| serde_json::to_vec(value).unwrap_or_else(|_| b"null".to_vec());
         fields.iter().map(|(key, value)| (key.to_string(), json(value))).collect()
@@ -271,13 +277,14 @@ impl<Q: Object, M: Object, S: Change> Engine<Q, M, S> {
 }
 
 /// async-graphql's own schema of what is declared below the roots.
-fn stock<Q: Object, M: Object, S: Object>() -> SchemaBuilder<Root<Q>, Root<M>, Root<S>> {
-    Schema::build(Root::<Q>(PhantomData), Root::<M>(PhantomData), Root::<S>(PhantomData))
+fn upstream_schema<Q: Object, M: Object, S: Object>()
+-> UpstreamSchemaBuilder<UpstreamRoot<Q>, UpstreamRoot<M>, UpstreamRoot<S>> {
+    Schema::build(UpstreamRoot::<Q>(PhantomData), UpstreamRoot::<M>(PhantomData), UpstreamRoot::<S>(PhantomData))
 }
 
 /// The schema in the schema definition language.
 pub fn sdl<Q: Object, M: Object, S: Object>() -> String {
-    stock::<Q, M, S>().finish().sdl_with_options(SDLExportOptions::new().include_specified_by())
+    upstream_schema::<Q, M, S>().finish().sdl_with_options(SDLExportOptions::new().include_specified_by())
 }
 
 /// The answer to the standard introspection query.
@@ -285,7 +292,7 @@ pub fn sdl<Q: Object, M: Object, S: Object>() -> String {
 /// # Errors
 /// The answer cannot be written.
 pub async fn introspection_json<Q: Object, M: Object, S: Object>() -> Result<String> {
-    let response = stock::<Q, M, S>().finish().execute(include_str!("guard/introspection.graphql")).await;
+    let response = upstream_schema::<Q, M, S>().finish().execute(include_str!("guard/introspection.graphql")).await;
     let mut text =
         serde_json::to_string_pretty(&serde_json::json!({ "data": response.data })).map_err(Error::internal)?;
     text.push('\n');
@@ -297,7 +304,8 @@ impl<Q: Object, M: Object, S: Change> Execute for Engine<Q, M, S> {
     async fn execute(&self, request: Request) -> Response {
         let start = Instant::now();
         let answer = self.answer(&request).await;
-        let is_to_be_kept = answer.as_ref().is_ok_and(|answer| answer.told_before.is_none() && !answer.tells_once);
+        let is_to_be_kept =
+            answer.as_ref().is_ok_and(|answer| answer.told_before.is_none() && !answer.is_one_time_secret);
         let response = respond(answer, &request, start);
         if is_to_be_kept
             && response.operation == Some(Operation::Mutation)
@@ -305,7 +313,7 @@ impl<Q: Object, M: Object, S: Change> Execute for Engine<Q, M, S> {
             && let Err(error) = idempotency.end(&self.db, &response.body, &response.codes).await
         {
             // What was written is kept beside the writes: the answer can be made again from that.
-            warn!(cause = error.causes(), "an answer was not kept for requests that are tried again");
+            warn!(cause = error.source_chain(), "an answer was not kept for requests that are tried again");
         }
         response
     }
@@ -321,11 +329,11 @@ impl<Q: Object, M: Object, S: Change> Execute for Engine<Q, M, S> {
             Ok(found) => found,
             Err(error) => return Err(respond(Err(prepared.refuse(error)), &request, start)),
         };
-        let following = match self.hub.follow().await {
+        let following = match self.broadcaster.follow().await {
             Ok(following) => following,
             Err(error) => return Err(respond(Err(prepared.refuse(error)), &request, start)),
         };
-        let subscription = Subscription { engine: self, request, prepared, field, belonging, following };
+        let subscription = SubscriptionStream { engine: self, request, prepared, field, belonging, following };
         Ok(stream::unfold(Some(subscription), |subscription| async { subscription?.next().await }).boxed())
     }
 
@@ -335,16 +343,16 @@ impl<Q: Object, M: Object, S: Change> Execute for Engine<Q, M, S> {
 }
 
 /// A subscription that is followed.
-struct Subscription<Q: Object, M: Object, S: Change> {
+struct SubscriptionStream<Q: Object, M: Object, S: Change> {
     engine: Arc<Engine<Q, M, S>>,
     request: Request,
-    prepared: Prepared,
+    prepared: PreparedRequest,
     field: &'static str,
-    belonging: Belongs<S>,
-    following: Following<S>,
+    belonging: EventFilter<S>,
+    following: Subscriber<S>,
 }
 
-impl<Q: Object, M: Object, S: Change> Subscription<Q, M, S> {
+impl<Q: Object, M: Object, S: Change> SubscriptionStream<Q, M, S> {
     /// The response to the next change that belongs to it. After changes were missed it says so, and ends.
     async fn next(mut self) -> Option<(Response, Option<Self>)> {
         loop {
@@ -375,28 +383,32 @@ impl<Q: Object, M: Object, S: Change> Subscription<Q, M, S> {
 }
 
 /// An operation that may be executed.
-struct Prepared {
-    document: Arc<Document>,
+struct PreparedRequest {
+    document: Arc<PreparedOperation>,
     values: IndexMap<Name, Value>,
 }
 
-impl Prepared {
+impl PreparedRequest {
     fn kind(&self) -> Operation {
         self.document.kind()
     }
 
-    fn refuse(&self, error: Error) -> Refused {
-        Refused { errors: vec![plain(error)], operation: Some(self.kind()) }
+    fn refuse(&self, error: Error) -> RejectedRequest {
+        RejectedRequest { errors: vec![plain(error)], operation: Some(self.kind()) }
     }
 }
 
-fn respond(answer: std::result::Result<Answer, Refused>, request: &Request, start: Instant) -> Response {
+fn respond(
+    answer: std::result::Result<ExecutionOutcome, RejectedRequest>,
+    request: &Request,
+    start: Instant,
+) -> Response {
     let (data, errors, operation, mut report, fields, executed) = match answer {
-        Ok(Answer { told_before: Some(body), operation, .. }) => {
+        Ok(ExecutionOutcome { told_before: Some(body), operation, .. }) => {
             return Response::told_before(body, operation, request);
         }
         Ok(answer) => (Some(answer.data), answer.errors, Some(answer.operation), answer.report, answer.fields, true),
-        Err(refused) => (None, refused.errors, refused.operation, Report::default(), Vec::new(), false),
+        Err(refused) => (None, refused.errors, refused.operation, RequestReport::default(), Vec::new(), false),
     };
     report.total = start.elapsed();
     let codes = errors.iter().map(|error| error.error.code).collect();
@@ -408,47 +420,47 @@ fn respond(answer: std::result::Result<Answer, Refused>, request: &Request, star
 }
 
 /// What an executed operation came to.
-struct Answer {
+struct ExecutionOutcome {
     data: Option<Vec<u8>>,
     errors: Vec<FieldError>,
     operation: Operation,
-    report: Report,
+    report: RequestReport,
     /// The root fields of a mutation.
     fields: Vec<String>,
     /// Whether it has what is told once.
-    tells_once: bool,
+    is_one_time_secret: bool,
     /// The body of the answer that the request was given before.
     told_before: Option<Vec<u8>>,
 }
 
-impl Answer {
+impl ExecutionOutcome {
     fn mutation() -> Self {
         Self {
             data: None,
             errors: Vec::new(),
             operation: Operation::Mutation,
-            report: Report::default(),
+            report: RequestReport::default(),
             fields: Vec::new(),
-            tells_once: false,
+            is_one_time_secret: false,
             told_before: None,
         }
     }
 }
 
 /// A request that was not executed.
-struct Refused {
+struct RejectedRequest {
     errors: Vec<FieldError>,
     operation: Option<Operation>,
 }
 
-impl From<Refusal> for Refused {
-    fn from(refusal: Refusal) -> Self {
+impl From<DocumentError> for RejectedRequest {
+    fn from(refusal: DocumentError) -> Self {
         Self { errors: vec![refusal.into()], operation: None }
     }
 }
 
-impl From<Refusal> for FieldError {
-    fn from(refusal: Refusal) -> Self {
+impl From<DocumentError> for FieldError {
+    fn from(refusal: DocumentError) -> Self {
         Self { error: refusal.error, position: refusal.position.unwrap_or_default(), path: Vec::new() }
     }
 }
@@ -506,15 +518,15 @@ fn root_fields(document: &ExecutableDocument, set: &SelectionSet, names: &mut Ve
 const FIELDS_MAX: usize = 20;
 
 /// The request as async-graphql takes it, with the document as it was parsed.
-fn stock_request(request: &Request, document: &ExecutableDocument) -> async_graphql::Request {
-    let mut stock = async_graphql::Request::new("").variables(request.variables.clone());
+fn upstream_request(request: &Request, document: &ExecutableDocument) -> async_graphql::Request {
+    let mut upstream_schema = async_graphql::Request::new("").variables(request.variables.clone());
     if let Some(name) = &request.operation_name
         && !name.is_empty()
     {
-        stock = stock.operation_name(name);
+        upstream_schema = upstream_schema.operation_name(name);
     }
-    stock.set_parsed_query(document.clone());
-    stock
+    upstream_schema.set_parsed_query(document.clone());
+    upstream_schema
 }
 
 /// Events that are executed at once: one change is an event for each who follows it, and requests need the database too.
@@ -524,7 +536,7 @@ const EVENTS_MAX: usize = 32;
 const N_PLUS_ONE_FROM: usize = 10;
 
 /// Warns of what the rounds should make impossible: many statements for one relationship.
-fn warn_of_many(statements: &[dataloader::Statement]) {
+fn warn_of_many(statements: &[dataloader::ExecutedStatement]) {
     if statements.len() <= N_PLUS_ONE_FROM {
         return;
     }
@@ -537,16 +549,16 @@ fn warn_of_many(statements: &[dataloader::Statement]) {
     }
 }
 
-fn report(rounds: &Rounds) -> Report {
+fn report(rounds: &Rounds) -> RequestReport {
     let loaded = rounds.report();
     warn_of_many(&loaded.statements);
-    let batch = |statement: &dataloader::Statement| Batch {
+    let batch = |statement: &dataloader::ExecutedStatement| BatchReport {
         relation: statement.relation,
         keys: u32::try_from(statement.keys).unwrap_or(u32::MAX),
         rows: statement.rows as u64,
         time: statement.time,
     };
-    Report {
+    RequestReport {
         statements: u32::try_from(loaded.statements.len()).unwrap_or(u32::MAX),
         rounds: loaded.rounds,
         rows: loaded.statements.iter().map(|statement| statement.rows as u64).sum(),
@@ -604,7 +616,7 @@ fn error_json(error: &FieldError) -> serde_json::Value {
         json["path"] = serde_json::to_value(&error.path).unwrap_or_default();
     }
     json["extensions"] = serde_json::json!({ "code": error.error.code.as_str() });
-    if let Some(about) = &error.error.about {
+    if let Some(about) = &error.error.details {
         if let Some(field) = &about.field {
             json["extensions"]["field"] = field.as_str().into();
         }
@@ -616,11 +628,11 @@ fn error_json(error: &FieldError) -> serde_json::Value {
     match error.error.code {
         Code::Internal => {
             let id = Uuid::now_v7().simple().to_string();
-            error!(id, path = path(), cause = error.error.causes(), "internal error");
+            error!(id, path = path(), cause = error.error.source_chain(), "internal error");
             json["extensions"]["id"] = id.into();
         }
         Code::Unavailable | Code::Timeout => {
-            warn!(path = path(), cause = error.error.causes(), "database failed a field");
+            warn!(path = path(), cause = error.error.source_chain(), "database failed a field");
         }
         _ => {}
     }
@@ -629,11 +641,11 @@ fn error_json(error: &FieldError) -> serde_json::Value {
 
 /// The root of the schema as async-graphql knows it: types for parsing, validation and introspection. Its fields are
 /// resolved by [`super::execute`], so none of them has a resolver here.
-struct Root<Q>(PhantomData<fn() -> Q>);
+struct UpstreamRoot<Q>(PhantomData<fn() -> Q>);
 
-impl<Q: Object> ContainerType for Root<Q> {
+impl<Q: Object> ContainerType for UpstreamRoot<Q> {
     fn is_empty() -> bool {
-        Q::IS_ABSENT
+        Q::IS_EMPTY
     }
 
     async fn resolve_field(&self, _ctx: &async_graphql::Context<'_>) -> ServerResult<Option<Value>> {
@@ -641,13 +653,13 @@ impl<Q: Object> ContainerType for Root<Q> {
     }
 }
 
-impl<Q: Object> OutputType for Root<Q> {
+impl<Q: Object> OutputType for UpstreamRoot<Q> {
     fn type_name() -> std::borrow::Cow<'static, str> {
         Q::name().into()
     }
 
     fn create_type_info(registry: &mut Registry) -> String {
-        Declaring::new(registry).object::<Q>()
+        SchemaBuilder::new(registry).object::<Q>()
     }
 
     async fn resolve(
@@ -659,15 +671,15 @@ impl<Q: Object> OutputType for Root<Q> {
     }
 }
 
-impl<Q: Object> ObjectType for Root<Q> {}
+impl<Q: Object> ObjectType for UpstreamRoot<Q> {}
 
-impl<S: Object> SubscriptionType for Root<S> {
+impl<S: Object> SubscriptionType for UpstreamRoot<S> {
     fn type_name() -> std::borrow::Cow<'static, str> {
         S::name().into()
     }
 
     fn create_type_info(registry: &mut Registry) -> String {
-        let type_ref = Declaring::new(registry).object::<S>();
+        let type_ref = SchemaBuilder::new(registry).object::<S>();
         if let Some(MetaType::Object { is_subscription, .. }) = registry.types.get_mut(&S::name()) {
             *is_subscription = true;
         }
@@ -675,7 +687,7 @@ impl<S: Object> SubscriptionType for Root<S> {
     }
 
     fn is_empty() -> bool {
-        S::IS_ABSENT
+        S::IS_EMPTY
     }
 
     fn create_field_stream<'a>(
@@ -687,7 +699,7 @@ impl<S: Object> SubscriptionType for Root<S> {
 }
 
 /// A registry whose types are thrown away: only what the execution needs is kept.
-fn scratch() -> Registry {
+fn discarded_registry() -> Registry {
     Registry::default()
 }
 

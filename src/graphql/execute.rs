@@ -19,12 +19,12 @@ use futures_util::future::{BoxFuture, join_all};
 
 use super::{
     Context,
-    column::{Column, Output, Span, Value as CellValue},
-    object::{Arguments, Declared, Field, Object, Source, Types},
+    column::{FieldResults, Output, Slot, SlotValue},
+    object::{Arguments, Field, Object, ObjectDefinition, Source, Types},
 };
 use crate::{
     dataloader::Relation,
-    db::Columns,
+    db::Projection,
     error::{Code, Error, Result},
 };
 
@@ -72,30 +72,30 @@ pub(super) const LISTS_MAX: usize = 3;
 
 /// To which parent a value belongs, and to which place of its list, or of its lists inside each other.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Origin {
+pub struct ResultIndex {
     parent: usize,
     places: [u32; LISTS_MAX],
     lists: usize,
 }
 
 /// The objects of one level and how they hang together with those above.
-struct Level<'a> {
-    above: Option<(&'a Level<'a>, &'a str)>,
-    origins: Vec<Origin>,
+struct ExecutionScope<'a> {
+    above: Option<(&'a ExecutionScope<'a>, &'a str)>,
+    origins: Vec<ResultIndex>,
 }
 
 /// The fields of a selection set that have the same response key, merged.
-struct Group<'a> {
+struct FieldGroup<'a> {
     key: &'a str,
     fields: Vec<&'a Positioned<AstField>>,
 }
 
 /// A field that is being resolved, within its execution.
 #[derive(Clone, Copy)]
-pub struct Node<'a> {
+pub struct ExecutionField<'a> {
     execution: &'a Execution<'a>,
-    level: &'a Level<'a>,
-    group: &'a Group<'a>,
+    level: &'a ExecutionScope<'a>,
+    group: &'a FieldGroup<'a>,
 }
 
 impl<'a> Execution<'a> {
@@ -114,13 +114,13 @@ impl<'a> Execution<'a> {
         &'a self,
         root: T,
         selection: &'a SelectionSet,
-        turns: Turns,
+        mode: ExecutionMode,
     ) -> Option<Vec<u8>> {
-        let level = Level { above: None, origins: vec![Origin::default()] };
-        let column = self.fields(&[root], &level, &[selection], turns).await;
+        let level = ExecutionScope { above: None, origins: vec![ResultIndex::default()] };
+        let column = self.fields(&[root], &level, &[selection], mode).await;
         match column.get(0) {
-            CellValue::Json(_) => Some(column.json),
-            CellValue::Failed => None,
+            SlotValue::Json(_) => Some(column.json),
+            SlotValue::Failed => None,
         }
     }
 
@@ -139,25 +139,25 @@ impl<'a> Execution<'a> {
     fn objects<'b, T: Object>(
         &'b self,
         objects: &'b [T],
-        level: &'b Level<'b>,
+        level: &'b ExecutionScope<'b>,
         selections: &'b [&'b SelectionSet],
-    ) -> BoxFuture<'b, Column> {
-        Box::pin(self.fields(objects, level, selections, Turns::Together))
+    ) -> BoxFuture<'b, FieldResults> {
+        Box::pin(self.fields(objects, level, selections, ExecutionMode::Normal))
     }
 
     async fn fields<'b, T: Object>(
         &'b self,
         objects: &'b [T],
-        level: &'b Level<'b>,
+        level: &'b ExecutionScope<'b>,
         selections: &'b [&'b SelectionSet],
-        turns: Turns,
-    ) -> Column {
+        mode: ExecutionMode,
+    ) -> FieldResults {
         if objects.is_empty() {
-            return Column::default();
+            return FieldResults::default();
         }
         let declared = self.types.get::<T>();
         let mut groups = Vec::new();
-        let collecting = Collecting { execution: self, name: &declared.name, abstracts: &declared.abstracts };
+        let collecting = FieldCollector { execution: self, name: &declared.name, abstracts: &declared.abstracts };
         for selection in selections {
             collecting.collect(selection, &mut groups, &mut Vec::new());
         }
@@ -166,18 +166,18 @@ impl<'a> Execution<'a> {
         for group in &groups {
             let name = group.fields[0].node.name.node.as_str();
             cells.push(match declared.fields.get(name) {
-                Some(Field { source: Source::Leaf(write), .. }) => Cell::Leaf(write),
-                Some(Field { source: Source::Column(resolve), .. }) => {
-                    waiting.push(resolve(objects, Node { execution: self, level, group }));
-                    Cell::Column(waiting.len() - 1)
+                Some(Field { source: Source::Leaf(write), .. }) => FieldSource::Leaf(write),
+                Some(Field { source: Source::FieldResults(resolve), .. }) => {
+                    waiting.push(resolve(objects, ExecutionField { execution: self, level, group }));
+                    FieldSource::FieldResults(waiting.len() - 1)
                 }
-                None if name == "__typename" => Cell::TypeName,
-                None => Cell::Elsewhere(self.elsewhere.get(group.key).map_or(b"null", Vec::as_slice)),
+                None if name == "__typename" => FieldSource::TypeName,
+                None => FieldSource::Elsewhere(self.elsewhere.get(group.key).map_or(b"null", Vec::as_slice)),
             });
         }
-        let columns = match turns {
-            Turns::Together => join_all(waiting).await,
-            Turns::InOrder => in_order(waiting).await,
+        let columns = match mode {
+            ExecutionMode::Normal => join_all(waiting).await,
+            ExecutionMode::Sequential => in_order(waiting).await,
         };
         write(objects, &declared.name, &groups, &cells, &columns)
     }
@@ -185,34 +185,34 @@ impl<'a> Execution<'a> {
 
 /// How the fields of an object are resolved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Turns {
+pub(super) enum ExecutionMode {
     /// All at once.
-    Together,
+    Normal,
     /// Each after the one before has ended with all below it, as the fields of a mutation (section 6.2.2).
-    InOrder,
+    Sequential,
 }
 
 /// Resolves one after the other. After one that failed the whole object nothing more is begun: it would be written and
 /// not be told of.
-async fn in_order(waiting: Vec<BoxFuture<'_, Column>>) -> Vec<Column> {
+async fn in_order(waiting: Vec<BoxFuture<'_, FieldResults>>) -> Vec<FieldResults> {
     let count = waiting.len();
     let mut columns = Vec::with_capacity(count);
     for resolving in waiting {
         let column = resolving.await;
-        let has_failed = column.spans.contains(&Span::Failed);
+        let has_failed = column.spans.contains(&Slot::Failed);
         columns.push(column);
         if has_failed {
             break;
         }
     }
-    columns.resize_with(count, Column::default);
+    columns.resize_with(count, FieldResults::default);
     columns
 }
 
 /// Where the values of a group come from when its objects are written.
-enum Cell<'a, T> {
+enum FieldSource<'a, T> {
     Leaf(&'a super::object::WriteLeaf<T>),
-    Column(usize),
+    FieldResults(usize),
     TypeName,
     Elsewhere(&'a [u8]),
 }
@@ -221,9 +221,15 @@ enum Cell<'a, T> {
 const GUESS_MAX: usize = 256 * 1024;
 
 /// Writes objects, each with its fields in the order asked. An object with a field that failed has failed.
-fn write<T>(objects: &[T], name: &str, groups: &[Group<'_>], cells: &[Cell<'_, T>], columns: &[Column]) -> Column {
+fn write<T>(
+    objects: &[T],
+    name: &str,
+    groups: &[FieldGroup<'_>],
+    cells: &[FieldSource<'_, T>],
+    columns: &[FieldResults],
+) -> FieldResults {
     let keys: Vec<Vec<u8>> = groups.iter().map(|group| format!("\"{}\":", group.key).into_bytes()).collect();
-    let mut out = Column::with_capacity(objects.len());
+    let mut out = FieldResults::with_capacity(objects.len());
     let of_columns = columns.iter().map(|column| column.json.len()).sum::<usize>();
     out.json.reserve(of_columns + 256);
     for (index, object) in objects.iter().enumerate() {
@@ -242,35 +248,35 @@ fn write<T>(objects: &[T], name: &str, groups: &[Group<'_>], cells: &[Cell<'_, T
             }
             out.json.extend_from_slice(key);
             match cell {
-                Cell::Leaf(write) => write(object, &mut out.json),
-                Cell::TypeName => out.json.extend_from_slice(format!("\"{name}\"").as_bytes()),
-                Cell::Column(column) => match columns[*column].get(index) {
-                    CellValue::Json(json) => out.json.extend_from_slice(json),
-                    CellValue::Failed => has_failed = true,
+                FieldSource::Leaf(write) => write(object, &mut out.json),
+                FieldSource::TypeName => out.json.extend_from_slice(format!("\"{name}\"").as_bytes()),
+                FieldSource::FieldResults(column) => match columns[*column].get(index) {
+                    SlotValue::Json(json) => out.json.extend_from_slice(json),
+                    SlotValue::Failed => has_failed = true,
                 },
-                Cell::Elsewhere(json) => out.json.extend_from_slice(json),
+                FieldSource::Elsewhere(json) => out.json.extend_from_slice(json),
             }
         }
         if has_failed {
             out.json.truncate(start);
-            out.spans.push(Span::Failed);
+            out.spans.push(Slot::Failed);
             continue;
         }
         out.json.push(b'}');
-        out.spans.push(Span::At(start, out.json.len()));
+        out.spans.push(Slot::At(start, out.json.len()));
     }
     out
 }
 
 /// Collects the fields of a selection set for objects of one type (section 6.3.2).
-struct Collecting<'a, 'b> {
+struct FieldCollector<'a, 'b> {
     execution: &'a Execution<'a>,
     name: &'b str,
     abstracts: &'b [&'static str],
 }
 
-impl<'a> Collecting<'a, '_> {
-    fn collect(&self, selection: &'a SelectionSet, groups: &mut Vec<Group<'a>>, visited: &mut Vec<&'a str>) {
+impl<'a> FieldCollector<'a, '_> {
+    fn collect(&self, selection: &'a SelectionSet, groups: &mut Vec<FieldGroup<'a>>, visited: &mut Vec<&'a str>) {
         for item in &selection.items {
             if !self.is_included(item.node.directives()) {
                 continue;
@@ -280,7 +286,7 @@ impl<'a> Collecting<'a, '_> {
                     let key = field.node.response_key().node.as_str();
                     match groups.iter_mut().find(|group| group.key == key) {
                         Some(group) => group.fields.push(field),
-                        None => groups.push(Group { key, fields: vec![field] }),
+                        None => groups.push(FieldGroup { key, fields: vec![field] }),
                     }
                 }
                 Selection::InlineFragment(fragment) => {
@@ -336,7 +342,7 @@ pub(super) fn single_field<'a>(
     selection: &'a SelectionSet,
 ) -> Result<(&'a str, IndexMap<Name, Value>)> {
     let mut groups = Vec::new();
-    Collecting { execution, name: root, abstracts: &[] }.collect(selection, &mut groups, &mut Vec::new());
+    FieldCollector { execution, name: root, abstracts: &[] }.collect(selection, &mut groups, &mut Vec::new());
     let [group] = groups.as_slice() else {
         return Err(Error::new(Code::BadRequest, "a subscription has one field at its root"));
     };
@@ -366,7 +372,7 @@ impl Execution<'_> {
     }
 }
 
-impl Origin {
+impl ResultIndex {
     /// That of the item at `place` of the list that has this origin.
     pub(super) fn item(mut self, place: usize) -> Self {
         self.places[self.lists] = u32::try_from(place).unwrap_or(u32::MAX);
@@ -379,7 +385,7 @@ impl Origin {
     }
 }
 
-impl Level<'_> {
+impl ExecutionScope<'_> {
     fn path(&self, index: usize, path: &mut Vec<Segment>) {
         let Some((above, key)) = self.above else { return };
         let origin = self.origins[index];
@@ -389,7 +395,7 @@ impl Level<'_> {
     }
 }
 
-impl<'a> Node<'a> {
+impl<'a> ExecutionField<'a> {
     /// The response key.
     pub(super) fn key(self) -> &'a str {
         self.group.key
@@ -411,16 +417,16 @@ impl<'a> Node<'a> {
     }
 
     /// One origin for each of `count` parents.
-    pub(super) fn origins(self, count: usize) -> Vec<Origin> {
-        (0..count).map(|parent| Origin { parent, ..Origin::default() }).collect()
+    pub(super) fn origins(self, count: usize) -> Vec<ResultIndex> {
+        (0..count).map(|parent| ResultIndex { parent, ..ResultIndex::default() }).collect()
     }
 
     /// The columns of their rows that objects of `V` need to be written as the selection below asks. Conditions and types
     /// are not looked at: what may be needed is read.
-    pub fn columns<V: Output>(self) -> Columns {
-        let below = Below { types: self.execution.types, fragments: self.execution.fragments };
+    pub fn columns<V: Output>(self) -> Projection {
+        let below = SelectionView { types: self.execution.types, fragments: self.execution.fragments };
         let sets = self.group.fields.iter().map(|field| V::columns(below, &field.node.selection_set.node));
-        sets.fold(Columns::NONE, Columns::and)
+        sets.fold(Projection::NONE, Projection::union)
     }
 
     /// What each of `keys` leads to, in their order: rows with the columns that objects of `V` need, as
@@ -434,22 +440,22 @@ impl<'a> Node<'a> {
 
     /// Has what is loaded from now on kept for those who ask the same, or takes what was kept of them. To be asked for
     /// before anything is loaded, by a field that many ask alike; what depends on the time it must look after itself.
-    pub async fn reuse(self) {
+    pub async fn enable_cache(self) {
         let context = self.context();
-        if let Some(keeper) = &context.keeper {
-            keeper.begin(context.viewer, &self.execution.variables, &context.rounds).await;
+        if let Some(cache) = &context.cache {
+            cache.begin(context.viewer, &self.execution.variables, &context.rounds).await;
         }
     }
 
     /// Records the error for every parent, and fails them or makes them null.
-    pub(super) fn fail(self, count: usize, error: &Error, nullable: bool) -> Column {
+    pub(super) fn fail(self, count: usize, error: &Error, nullable: bool) -> FieldResults {
         for origin in self.origins(count).into_iter().take(ERRORS_MAX) {
             self.record(origin, error);
         }
-        Column { json: Vec::new(), spans: vec![if nullable { Span::Null } else { Span::Failed }; count] }
+        FieldResults { json: Vec::new(), spans: vec![if nullable { Slot::Null } else { Slot::Failed }; count] }
     }
 
-    pub(super) fn record(self, origin: Origin, error: &Error) {
+    pub(super) fn record(self, origin: ResultIndex, error: &Error) {
         let mut path = Vec::new();
         self.level.path(origin.parent, &mut path);
         path.push(Segment::Key(self.group.key.to_owned()));
@@ -458,8 +464,8 @@ impl<'a> Node<'a> {
         self.execution.record(FieldError { error: error.clone(), position, path });
     }
 
-    pub(super) async fn objects<T: Object>(self, objects: &[T], origins: Vec<Origin>) -> Column {
-        let level = Level { above: Some((self.level, self.group.key)), origins };
+    pub(super) async fn objects<T: Object>(self, objects: &[T], origins: Vec<ResultIndex>) -> FieldResults {
+        let level = ExecutionScope { above: Some((self.level, self.group.key)), origins };
         let selections: Vec<&SelectionSet> =
             self.group.fields.iter().map(|field| &field.node.selection_set.node).collect();
         self.execution.objects(objects, &level, &selections).await
@@ -468,33 +474,33 @@ impl<'a> Node<'a> {
 
 /// What looks into selections that are not executed yet.
 #[derive(Clone, Copy)]
-pub struct Below<'a> {
+pub struct SelectionView<'a> {
     types: &'a Types,
     fragments: &'a HashMap<Name, Positioned<FragmentDefinition>>,
 }
 
-impl Below<'_> {
+impl SelectionView<'_> {
     /// The columns that the selection needs of an object's row: those of the fields that are written from it.
-    pub(super) fn columns<T: Object>(self, set: &SelectionSet) -> Columns {
+    pub(super) fn columns<T: Object>(self, set: &SelectionSet) -> Projection {
         self.columns_of(self.types.get::<T>(), set)
     }
 
-    fn columns_of<T>(self, declared: &Declared<T>, set: &SelectionSet) -> Columns {
+    fn columns_of<T>(self, declared: &ObjectDefinition<T>, set: &SelectionSet) -> Projection {
         let needed = set.items.iter().map(|item| match &item.node {
             Selection::Field(field) => match declared.fields.get(field.node.name.node.as_str()) {
-                Some(Field { columns, passes_on: None, .. }) => *columns,
-                Some(Field { columns, passes_on: Some(passes_on), .. }) => {
-                    columns.and(passes_on(self, &field.node.selection_set.node))
+                Some(Field { columns, nested_projection: None, .. }) => *columns,
+                Some(Field { columns, nested_projection: Some(nested_projection), .. }) => {
+                    columns.union(nested_projection(self, &field.node.selection_set.node))
                 }
-                None => Columns::NONE,
+                None => Projection::NONE,
             },
             Selection::InlineFragment(fragment) => self.columns_of(declared, &fragment.node.selection_set.node),
             Selection::FragmentSpread(spread) => match self.fragments.get(&spread.node.fragment_name.node) {
                 Some(fragment) => self.columns_of(declared, &fragment.node.selection_set.node),
-                None => Columns::NONE,
+                None => Projection::NONE,
             },
         });
-        needed.fold(Columns::NONE, Columns::and)
+        needed.fold(Projection::NONE, Projection::union)
     }
 }
 

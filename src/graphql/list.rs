@@ -9,16 +9,16 @@ use uuid::Uuid;
 
 use super::cursor::{SortType, SortValue};
 use crate::{
-    dataloader::{Key, Relation, Root},
-    db::{Arg, Columns, Dialect, HasColumns, Record, Row, Sql},
+    dataloader::{Key, Relation, RootKey},
+    db::{Arg, Dialect, Projection, Record, Row, SelectColumns, Sql},
 };
 
 /// A list that can be paged: the value itself carries the filter and the order.
 pub trait List: Clone + Debug + Eq + Send + Sync + 'static {
-    /// Whose list it is: the id of the parent, or [`Root`].
-    type Parent: Parent;
+    /// Whose list it is: the id of the parent, or [`RootKey`].
+    type Parent: ListParent;
     /// What a row holds: the node, and what the edge knows.
-    type Row: HasColumns + Clone + Sync;
+    type Row: SelectColumns + Clone + Sync;
 
     /// The list as `Type.field`.
     const NAME: &'static str;
@@ -41,14 +41,14 @@ pub trait List: Clone + Debug + Eq + Send + Sync + 'static {
 
     /// Writes the condition for what of the list whoever asks may see, after ` and `; none where it is seen with its
     /// parent.
-    fn sight(sql: &mut Sql);
+    fn policy(sql: &mut Sql);
 
     /// Writes further conditions, each after ` and `.
     fn filter(&self, sql: &mut Sql);
 
     /// Writes all conditions, each after ` and `.
     fn conditions(&self, sql: &mut Sql) {
-        Self::sight(sql);
+        Self::policy(sql);
         self.filter(sql);
     }
 
@@ -59,7 +59,7 @@ pub trait List: Clone + Debug + Eq + Send + Sync + 'static {
 }
 
 /// What lists belong to.
-pub trait Parent: Key {
+pub trait ListParent: Key {
     /// Whether there is no parent.
     const IS_ROOT: bool;
 
@@ -70,7 +70,7 @@ pub trait Parent: Key {
     fn single(keys: &[Self]) -> Option<Arg>;
 }
 
-impl Parent for Uuid {
+impl ListParent for Uuid {
     const IS_ROOT: bool = false;
 
     fn table(keys: &[Self], sql: &mut Sql) {
@@ -82,7 +82,7 @@ impl Parent for Uuid {
     }
 }
 
-impl Parent for Root {
+impl ListParent for RootKey {
     const IS_ROOT: bool = true;
 
     fn table(_keys: &[Self], _sql: &mut Sql) {}
@@ -132,15 +132,15 @@ pub struct Page<L> {
     pub slice: Slice,
 }
 
-/// A row and its sort values, where they were asked for by [`Columns::SORT`].
+/// A row and its sort values, where they were asked for by [`Projection::SORT_KEYS`].
 #[derive(Clone, Debug)]
-pub struct Sorted<R> {
+pub struct SortedRow<R> {
     /// What the list's row holds.
     pub row: R,
     sort: Option<Vec<SortValue>>,
 }
 
-impl<R> Sorted<R> {
+impl<R> SortedRow<R> {
     /// The values of the columns of the order.
     ///
     /// # Panics
@@ -152,8 +152,8 @@ impl<R> Sorted<R> {
 
 impl<L: List> Relation for Page<L> {
     type Key = L::Parent;
-    type Row = Sorted<L::Row>;
-    type Value = Arc<Vec<Sorted<L::Row>>>;
+    type Row = SortedRow<L::Row>;
+    type Value = Arc<Vec<SortedRow<L::Row>>>;
     const NAME: &'static str = L::NAME;
 
     fn statement(&self, keys: &[Self::Key], sql: &mut Sql) {
@@ -171,15 +171,15 @@ impl<L: List> Relation for Page<L> {
 
     fn read(&self, row: &mut Row<'_>) -> sqlx::Result<Self::Row> {
         let read = L::Row::read(row)?;
-        if !row.asks(Columns::SORT) {
-            return Ok(Sorted { row: read, sort: None });
+        if !row.asks(Projection::SORT_KEYS) {
+            return Ok(SortedRow { row: read, sort: None });
         }
         let columns = self.list.order().columns;
         let mut sort = Vec::with_capacity(columns.len());
         for (_, kind) in columns {
             sort.push(SortValue::read(*kind, row)?);
         }
-        Ok(Sorted { row: read, sort: Some(sort) })
+        Ok(SortedRow { row: read, sort: Some(sort) })
     }
 }
 
@@ -231,7 +231,7 @@ impl<L: List> Page<L> {
 
     fn columns(&self, sql: &mut Sql) {
         sql.columns::<L::Row>();
-        if sql.asks(Columns::SORT) {
+        if sql.asks(Projection::SORT_KEYS) {
             for (column, _) in self.list.order().columns {
                 sql.push(", ");
                 self.list.write_order_column(column, sql);

@@ -17,23 +17,23 @@ mod cursor;
 mod document;
 mod engine;
 mod execute;
-mod follow;
 pub mod guard;
 pub mod id;
 mod idempotency;
 mod json;
-pub mod kept;
 pub mod list;
+pub mod load_cache;
 pub mod object;
 pub mod scalar;
+mod subscription;
 mod write;
 
-pub use column::{Column, Mixed, Output};
+pub use column::{FieldResults, MixedResults, Output};
 pub use cursor::{SortType, SortValue};
 pub use engine::{Engine, introspection_json, sdl};
-pub use execute::{Below, Node, Origin};
-pub use follow::{Change, UNTOLD};
+pub use execute::{ExecutionField, ResultIndex, SelectionView};
 pub use json::Leaf;
+pub use subscription::{Change, OVERFLOW};
 pub use write::Write;
 
 /// What the fields of one request are resolved with.
@@ -49,9 +49,9 @@ pub struct Context {
     /// The key of a request that may be tried again.
     idempotency: Option<idempotency::Idempotency>,
     /// Whether its answer tells what is told once.
-    tells_once: AtomicBool,
+    is_one_time_secret: AtomicBool,
     /// What keeps its loads for requests that ask the same.
-    keeper: Option<kept::Keeper>,
+    cache: Option<load_cache::CacheHandle>,
 }
 
 /// What holds for all requests.
@@ -125,7 +125,7 @@ pub struct Response {
     /// On whose behalf it was answered.
     pub viewer: Viewer,
     /// What the request cost.
-    pub report: Report,
+    pub report: RequestReport,
 }
 
 impl Response {
@@ -140,14 +140,14 @@ impl Response {
             operation: Some(operation),
             fields: Vec::new(),
             viewer: request.viewer,
-            report: Report::default(),
+            report: RequestReport::default(),
         }
     }
 }
 
 /// What a request cost in statements, rounds, rows and time.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Report {
+pub struct RequestReport {
     /// SQL statements that were run.
     pub statements: u32,
     /// Rounds of loading: times that the execution waited for the database.
@@ -163,10 +163,10 @@ pub struct Report {
     /// Answers that a cache was asked for and did not have.
     pub cache_misses: u64,
     /// The statements, in the order of their rounds and, within one, by name.
-    pub batches: Vec<Batch>,
+    pub batches: Vec<BatchReport>,
 }
 
-impl Report {
+impl RequestReport {
     /// The report as `extensions.gatherum` shows it, times in milliseconds.
     pub fn to_json(&self) -> serde_json::Value {
         serde_json::json!({
@@ -177,12 +177,12 @@ impl Report {
             "totalMs": milliseconds(self.total),
             "cacheHits": self.cache_hits,
             "cacheMisses": self.cache_misses,
-            "batches": self.batches.iter().map(Batch::to_json).collect::<Vec<_>>(),
+            "batches": self.batches.iter().map(BatchReport::to_json).collect::<Vec<_>>(),
         })
     }
 }
 
-impl Batch {
+impl BatchReport {
     fn to_json(&self) -> serde_json::Value {
         serde_json::json!({
             "relation": self.relation,
@@ -200,7 +200,7 @@ fn milliseconds(time: Duration) -> f64 {
 
 /// One statement of a request.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Batch {
+pub struct BatchReport {
     /// The relationship that was loaded, such as `Artifact.collections`.
     pub relation: &'static str,
     /// Distinct keys the statement answered.

@@ -19,21 +19,21 @@ use futures_util::{FutureExt, future::BoxFuture};
 
 use super::{
     Context,
-    column::{Column, Output},
-    execute::{Below, LISTS_MAX, Node},
+    column::{FieldResults, Output},
+    execute::{ExecutionField, LISTS_MAX, SelectionView},
     json::Leaf,
-    write::{self, Outcome, Writes},
+    write::{self, MutationHandler, MutationOutcome},
 };
 use crate::{
     dataloader::Relation,
-    db::{ColumnOf, Columns},
+    db::{ColumnRef, Projection},
     error::{Error, Result},
 };
 
 /// A type with fields. Values are cheap to clone: a row behind an `Arc`, or a handful of numbers.
 pub trait Object: Clone + Send + Sync + 'static {
     /// Whether there is no such type: the root of a kind of operation that the schema does not have.
-    const IS_ABSENT: bool = false;
+    const IS_EMPTY: bool = false;
 
     /// The name in the schema.
     fn name() -> String;
@@ -44,10 +44,10 @@ pub trait Object: Clone + Send + Sync + 'static {
 
 /// The root of a kind of operation that the schema does not have.
 #[derive(Clone, Copy, Debug, Default, serde::Deserialize)]
-pub struct Absent;
+pub struct EmptyRoot;
 
-impl Object for Absent {
-    const IS_ABSENT: bool = true;
+impl Object for EmptyRoot {
+    const IS_EMPTY: bool = true;
 
     fn name() -> String {
         "Absent".to_owned()
@@ -130,7 +130,7 @@ impl<T: InputType + 'static> Arguments for Input<T> {
 const INPUT: &str = "input";
 
 /// A write on its way.
-pub type Writing<'t, V> = BoxFuture<'t, Result<V>>;
+pub type WriteFuture<'t, V> = BoxFuture<'t, Result<V>>;
 
 /// The reason without the chain of inputs around it, whose names are not the client's.
 fn reason(message: String) -> String {
@@ -138,7 +138,8 @@ fn reason(message: String) -> String {
 }
 
 /// Resolves one field for a column of parents.
-pub(super) type ResolveColumn<P> = Box<dyn for<'a> Fn(&'a [P], Node<'a>) -> BoxFuture<'a, Column> + Send + Sync>;
+pub(super) type ResolveColumn<P> =
+    Box<dyn for<'a> Fn(&'a [P], ExecutionField<'a>) -> BoxFuture<'a, FieldResults> + Send + Sync>;
 
 /// Writes one field of one parent.
 pub(super) type WriteLeaf<P> = Box<dyn Fn(&P, &mut Vec<u8>) + Send + Sync>;
@@ -147,37 +148,38 @@ pub(super) type WriteLeaf<P> = Box<dyn Fn(&P, &mut Vec<u8>) + Send + Sync>;
 pub(super) struct Field<P> {
     pub(super) source: Source<P>,
     /// Columns of the parent's row that it is made from.
-    pub(super) columns: Columns,
+    pub(super) columns: Projection,
     /// Columns of the parent's row that objects are made from which the parent holds.
-    pub(super) passes_on: Option<PassesOn>,
+    pub(super) nested_projection: Option<NestedProjection>,
 }
 
 /// The columns that a selection needs of objects which their parent holds.
-pub(super) type PassesOn = fn(Below<'_>, &SelectionSet) -> Columns;
+pub(super) type NestedProjection = fn(SelectionView<'_>, &SelectionSet) -> Projection;
 
 /// How a field gets its value.
 pub(super) enum Source<P> {
     /// From the parent's row, while the parent is written.
     Leaf(WriteLeaf<P>),
     /// For all parents together, before they are written.
-    Column(ResolveColumn<P>),
+    FieldResults(ResolveColumn<P>),
 }
 
 /// A declared type, as the execution needs it.
-pub(super) struct Declared<P> {
+pub(super) struct ObjectDefinition<P> {
     pub(super) name: String,
     /// Interfaces and unions it belongs to.
     pub(super) abstracts: Vec<&'static str>,
     pub(super) fields: HashMap<&'static str, Field<P>>,
     /// Of the root of subscriptions: which changes belong to a field.
-    pub(super) belongings: HashMap<&'static str, Belonging<P>>,
+    pub(super) event_filters: HashMap<&'static str, EventFilterFactory<P>>,
 }
 
 /// Reads the arguments of a field of a subscription, once, and so knows which changes belong to it.
-pub(super) type Belonging<P> = Box<dyn Fn(IndexMap<async_graphql::Name, Value>) -> Result<Belongs<P>> + Send + Sync>;
+pub(super) type EventFilterFactory<P> =
+    Box<dyn Fn(IndexMap<async_graphql::Name, Value>) -> Result<EventFilter<P>> + Send + Sync>;
 
 /// Whether a change belongs to a subscription.
-pub(super) type Belongs<P> = Box<dyn Fn(&P) -> bool + Send + Sync>;
+pub(super) type EventFilter<P> = Box<dyn Fn(&P) -> bool + Send + Sync>;
 
 /// All declared types, by their Rust type.
 #[derive(Default)]
@@ -186,7 +188,7 @@ pub(super) struct Types {
 }
 
 impl Types {
-    pub(super) fn get<T: Object>(&self) -> &Declared<T> {
+    pub(super) fn get<T: Object>(&self) -> &ObjectDefinition<T> {
         self.declared
             .get(&TypeId::of::<T>())
             .and_then(|declared| declared.downcast_ref())
@@ -195,13 +197,13 @@ impl Types {
 }
 
 /// Declares types, each once.
-pub struct Declaring<'r> {
+pub struct SchemaBuilder<'r> {
     registry: &'r mut Registry,
     begun: HashSet<TypeId>,
     types: Types,
 }
 
-impl<'r> Declaring<'r> {
+impl<'r> SchemaBuilder<'r> {
     pub(super) fn new(registry: &'r mut Registry) -> Self {
         Self { registry, begun: HashSet::new(), types: Types::default() }
     }
@@ -221,7 +223,7 @@ impl<'r> Declaring<'r> {
     }
 
     /// Declares an interface with fields of leaf types.
-    pub fn interface(&mut self, name: &str, docs: &[&str], fields: &[(About, &str)]) {
+    pub fn interface(&mut self, name: &str, docs: &[&str], fields: &[(FieldMeta, &str)]) {
         let fields = fields
             .iter()
             .map(|(about, ty)| (about.name.to_owned(), meta_field(*about, IndexMap::new(), (*ty).to_owned())))
@@ -263,14 +265,14 @@ impl<'r> Declaring<'r> {
         let name = T::name();
         if self.begun.insert(TypeId::of::<T>()) {
             let mut fields = Fields {
-                declaring: self,
+                schema: self,
                 description: String::new(),
                 meta: IndexMap::new(),
-                declared: Declared {
+                declared: ObjectDefinition {
                     name: name.clone(),
                     abstracts: Vec::new(),
                     fields: HashMap::new(),
-                    belongings: HashMap::new(),
+                    event_filters: HashMap::new(),
                 },
             };
             T::declare(&mut fields);
@@ -286,7 +288,7 @@ impl<'r> Declaring<'r> {
     }
 }
 
-impl Declaring<'_> {
+impl SchemaBuilder<'_> {
     fn join(&mut self, name: &str, abstract_type: &'static str) {
         match self.registry.types.get_mut(abstract_type) {
             Some(MetaType::Interface { possible_types, .. }) => {
@@ -305,15 +307,15 @@ impl Declaring<'_> {
 
 /// The fields of one type, as they are declared.
 pub struct Fields<'d, 'r, P> {
-    declaring: &'d mut Declaring<'r>,
+    schema: &'d mut SchemaBuilder<'r>,
     description: String,
     meta: IndexMap<String, MetaField>,
-    declared: Declared<P>,
+    declared: ObjectDefinition<P>,
 }
 
 /// Name and documentation of a field. [`crate::fields!`] makes it from the field's name and doc comment.
 #[derive(Clone, Copy, Debug)]
-pub struct About {
+pub struct FieldMeta {
     /// The name in the schema.
     pub name: &'static str,
     /// The lines of the doc comment.
@@ -339,27 +341,27 @@ impl<P: Object> Fields<'_, '_, P> {
     }
 
     /// A value that stands in the parent.
-    pub fn leaf<L: Leaf + 'static>(&mut self, about: About, get: for<'p> fn(&'p P) -> &'p L) {
-        self.write_leaf::<L>(about, Columns::NONE, Box::new(move |parent, json| get(parent).write(json)));
+    pub fn leaf<L: Leaf + 'static>(&mut self, about: FieldMeta, get: for<'p> fn(&'p P) -> &'p L) {
+        self.write_leaf::<L>(about, Projection::NONE, Box::new(move |parent, json| get(parent).write(json)));
     }
 
     /// A value made from the parent.
-    pub fn value<L: Leaf>(&mut self, about: About, get: impl Fn(&P) -> L + Send + Sync + 'static) {
-        self.value_from(about, Columns::NONE, get);
+    pub fn value<L: Leaf>(&mut self, about: FieldMeta, get: impl Fn(&P) -> L + Send + Sync + 'static) {
+        self.value_from(about, Projection::NONE, get);
     }
 
     /// A value made from the parent, whose row is read with these columns where the field is asked for.
     pub fn value_from<L: Leaf>(
         &mut self,
-        about: About,
-        columns: Columns,
+        about: FieldMeta,
+        columns: Projection,
         get: impl Fn(&P) -> L + Send + Sync + 'static,
     ) {
         self.write_leaf::<L>(about, columns, Box::new(move |parent, json| get(parent).write(json)));
     }
 
     /// A value of the parent's row that is read where it is asked for.
-    pub fn stored<R: 'static, L: Leaf + 'static>(&mut self, about: About, column: ColumnOf<R, L>)
+    pub fn column<R: 'static, L: Leaf + 'static>(&mut self, about: FieldMeta, column: ColumnRef<R, L>)
     where
         P: AsRef<R>,
     {
@@ -368,10 +370,10 @@ impl<P: Object> Fields<'_, '_, P> {
     }
 
     /// A value made from one of the parent's row, which is read where it is asked for, and the arguments.
-    pub fn stored_with<A: Arguments, R: 'static, L: 'static, V: Leaf + Output>(
+    pub fn column_with<A: Arguments, R: 'static, L: 'static, V: Leaf + Output>(
         &mut self,
-        about: About,
-        column: ColumnOf<R, L>,
+        about: FieldMeta,
+        column: ColumnRef<R, L>,
         get: impl Fn(&L, &A) -> Result<V> + Send + Sync + 'static,
     ) where
         P: AsRef<R>,
@@ -380,33 +382,33 @@ impl<P: Object> Fields<'_, '_, P> {
         self.computed::<A, V>(about, columns, move |parent, args, _| get(column.of(parent.as_ref()), args));
     }
 
-    fn write_leaf<L: Leaf>(&mut self, about: About, columns: Columns, write: WriteLeaf<P>) {
-        let type_ref = L::type_ref(self.declaring.registry());
-        let field = Field { source: Source::Leaf(write), columns, passes_on: None };
+    fn write_leaf<L: Leaf>(&mut self, about: FieldMeta, columns: Projection, write: WriteLeaf<P>) {
+        let type_ref = L::type_ref(self.schema.registry());
+        let field = Field { source: Source::Leaf(write), columns, nested_projection: None };
         self.add::<NoArguments>(about, type_ref, field);
     }
 
     /// A value made from the parent and the arguments, or objects that the parent holds.
     pub fn compute<A: Arguments, V: Output>(
         &mut self,
-        about: About,
+        about: FieldMeta,
         get: impl Fn(&P, &A, &Context) -> Result<V> + Send + Sync + 'static,
     ) {
-        self.computed::<A, V>(about, Columns::NONE, get);
+        self.computed::<A, V>(about, Projection::NONE, get);
     }
 
     fn computed<A: Arguments, V: Output>(
         &mut self,
-        about: About,
-        columns: Columns,
+        about: FieldMeta,
+        columns: Projection,
         get: impl Fn(&P, &A, &Context) -> Result<V> + Send + Sync + 'static,
     ) {
         let source = self.source::<A, V>(about, move |parents, args, node| {
             let values = parents.iter().map(|parent| get(parent, &args, node.context())).collect();
             Box::pin(std::future::ready(values))
         });
-        let type_ref = V::type_ref(self.declaring);
-        self.add::<A>(about, type_ref, Field { source, columns, passes_on: Some(V::columns) });
+        let type_ref = V::type_ref(self.schema);
+        self.add::<A>(about, type_ref, Field { source, columns, nested_projection: Some(V::columns) });
     }
 
     /// What a relationship leads to: the parents' keys are asked for together.
@@ -415,12 +417,12 @@ impl<P: Object> Fields<'_, '_, P> {
     /// the arguments of a field above are.
     pub fn load<A: Arguments, R: Relation, V: Output>(
         &mut self,
-        about: About,
+        about: FieldMeta,
         key: impl Fn(&P) -> R::Key + Send + Sync + 'static,
         relation: impl Fn(&P, &A, &Context) -> Result<R> + Send + Sync + 'static,
         value: impl Fn(R::Value) -> V + Send + Sync + Copy + 'static,
     ) {
-        self.column::<A, V>(about, move |parents, args, node| {
+        self.batch::<A, V>(about, move |parents, args, node| {
             let keys = parents.iter().map(&key).collect();
             let relation = relation(&parents[0], &args, node.context());
             Box::pin(async move {
@@ -431,20 +433,20 @@ impl<P: Object> Fields<'_, '_, P> {
     }
 
     /// Values for all parents together, in their order.
-    pub fn column<A: Arguments, V: Output>(
+    pub fn batch<A: Arguments, V: Output>(
         &mut self,
-        about: About,
-        resolve: impl for<'a> Fn(&'a [P], A, Node<'a>) -> BoxFuture<'a, Result<Vec<V>>> + Send + Sync + 'static,
+        about: FieldMeta,
+        resolve: impl for<'a> Fn(&'a [P], A, ExecutionField<'a>) -> BoxFuture<'a, Result<Vec<V>>> + Send + Sync + 'static,
     ) {
         let source = self.source::<A, V>(about, resolve);
-        let type_ref = V::type_ref(self.declaring);
-        self.add::<A>(about, type_ref, Field { source, columns: Columns::NONE, passes_on: None });
+        let type_ref = V::type_ref(self.schema);
+        self.add::<A>(about, type_ref, Field { source, columns: Projection::NONE, nested_projection: None });
     }
 
     fn source<A: Arguments, V: Output>(
         &self,
-        about: About,
-        resolve: impl for<'a> Fn(&'a [P], A, Node<'a>) -> BoxFuture<'a, Result<Vec<V>>> + Send + Sync + 'static,
+        about: FieldMeta,
+        resolve: impl for<'a> Fn(&'a [P], A, ExecutionField<'a>) -> BoxFuture<'a, Result<Vec<V>>> + Send + Sync + 'static,
     ) -> Source<P> {
         const { assert!(V::LISTS <= LISTS_MAX, "a field has too many lists inside each other") };
         let name = about.name;
@@ -468,17 +470,17 @@ impl<P: Object> Fields<'_, '_, P> {
                 }
             })
         });
-        Source::Column(resolve)
+        Source::FieldResults(resolve)
     }
 
     /// A write: what `write` does with the argument `input`, in one transaction. Its value leads to what was written.
-    pub fn write<A: InputType + Sync + 'static, V: Output + Outcome>(
+    pub fn write<A: InputType + Sync + 'static, V: Output + MutationOutcome>(
         &mut self,
-        about: About,
-        write: impl Writes<A, V>,
+        about: FieldMeta,
+        write: impl MutationHandler<A, V>,
     ) {
         let write = Arc::new(write);
-        self.column::<Input<A>, V>(about, move |parents, input, node| {
+        self.batch::<Input<A>, V>(about, move |parents, input, node| {
             let write = write.clone();
             debug_assert_eq!(parents.len(), 1, "the root of a mutation is one object");
             Box::pin(async move { Ok(vec![write::run(node.context(), node.key(), &input.0, &*write).await?]) })
@@ -488,23 +490,23 @@ impl<P: Object> Fields<'_, '_, P> {
     /// A field of the root of subscriptions: what a change is to those who follow with these arguments, or nothing.
     pub fn events<A: Arguments, V: Output>(
         &mut self,
-        about: About,
+        about: FieldMeta,
         event: impl Fn(&P, &A) -> Result<Option<V>> + Send + Sync + 'static,
     ) {
         let event = Arc::new(event);
         let belongs = event.clone();
-        let belonging: Belonging<P> = Box::new(move |values| {
+        let belonging: EventFilterFactory<P> = Box::new(move |values| {
             let (args, belongs) = (A::parse(values)?, belongs.clone());
             Ok(Box::new(move |change: &P| matches!(belongs(change, &args), Ok(Some(_)))))
         });
-        self.declared.belongings.insert(about.name, belonging);
+        self.declared.event_filters.insert(about.name, belonging);
         self.compute::<A, V>(about, move |change, args, _| {
             event(change, args)?.ok_or_else(|| Error::internal("a change that does not belong to the subscription"))
         });
     }
 
-    fn add<A: Arguments>(&mut self, about: About, type_ref: String, field: Field<P>) {
-        let args = A::describe(self.declaring.registry());
+    fn add<A: Arguments>(&mut self, about: FieldMeta, type_ref: String, field: Field<P>) {
+        let args = A::describe(self.schema.registry());
         let previous = self.declared.fields.insert(about.name, field);
         assert!(previous.is_none(), "field {}.{} is declared twice", self.declared.name, about.name);
         self.meta.insert(about.name.to_owned(), meta_field(about, args, type_ref));
@@ -523,7 +525,7 @@ macro_rules! fields {
         $fields.describe(&[$($type_doc),*]);
         $($($fields.implements($interface);)+)?
         $($fields.$kind $(::<$($generic),+>)? (
-            $crate::graphql::object::About { name: stringify!($name), docs: &[$($doc),*] }, $($arg),*
+            $crate::graphql::object::FieldMeta { name: stringify!($name), docs: &[$($doc),*] }, $($arg),*
         );)*
     };
 }
@@ -533,7 +535,7 @@ pub(super) fn description(docs: &[&str]) -> String {
     docs.iter().map(|line| line.trim()).collect::<Vec<_>>().join("\n").trim().to_owned()
 }
 
-fn meta_field(about: About, args: IndexMap<String, MetaInputValue>, ty: String) -> MetaField {
+fn meta_field(about: FieldMeta, args: IndexMap<String, MetaInputValue>, ty: String) -> MetaField {
     MetaField {
         name: about.name.to_owned(),
         description: Some(description(about.docs)).filter(|text| !text.is_empty()),

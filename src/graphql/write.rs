@@ -12,7 +12,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::Context;
 use crate::{
     access::Viewer,
-    dataloader::{Rounds, Statement},
+    dataloader::{ExecutedStatement, Rounds},
     db::{self, Dialect, Read, Record, Sql, Time, Transaction},
     error::{Error, Result},
 };
@@ -24,7 +24,7 @@ const ATTEMPTS_MAX: u32 = 4;
 pub struct Write<'c> {
     tx: Transaction,
     rounds: &'c Rounds,
-    tells_once: &'c AtomicBool,
+    is_one_time_secret: &'c AtomicBool,
     viewer: Viewer,
     now: Time,
     /// A list in JSON, without its end.
@@ -34,12 +34,12 @@ pub struct Write<'c> {
 }
 
 /// What a write does: given its arguments, in a transaction that is kept where it succeeds.
-pub trait Writes<A, V>:
-    for<'t> Fn(&'t A, &'t mut Write<'_>) -> super::object::Writing<'t, V> + Send + Sync + 'static
+pub trait MutationHandler<A, V>:
+    for<'t> Fn(&'t A, &'t mut Write<'_>) -> super::object::WriteFuture<'t, V> + Send + Sync + 'static
 {
 }
-impl<A, V, F> Writes<A, V> for F where
-    F: for<'t> Fn(&'t A, &'t mut Write<'_>) -> super::object::Writing<'t, V> + Send + Sync + 'static
+impl<A, V, F> MutationHandler<A, V> for F where
+    F: for<'t> Fn(&'t A, &'t mut Write<'_>) -> super::object::WriteFuture<'t, V> + Send + Sync + 'static
 {
 }
 
@@ -49,7 +49,7 @@ impl<'c> Write<'c> {
         Ok(Self {
             tx: context.db.begin().await?,
             rounds: &context.rounds,
-            tells_once: &context.tells_once,
+            is_one_time_secret: &context.is_one_time_secret,
             viewer: context.viewer,
             now,
             changes: Vec::new(),
@@ -114,7 +114,7 @@ impl<'c> Write<'c> {
     fn ran(&self, relation: &'static str, rows: usize, start: Instant) {
         let is_told = self.viewer.is_admin() || !relation.starts_with("tags.");
         let rows = if is_told { rows } else { 0 };
-        self.rounds.ran(Statement { relation, keys: 0, rows, time: start.elapsed() });
+        self.rounds.ran(ExecutedStatement { relation, keys: 0, rows, time: start.elapsed() });
     }
 
     /// Tells those who follow of a change, once it is kept.
@@ -124,13 +124,13 @@ impl<'c> Write<'c> {
     }
 
     /// Tells other nodes that what they keep is old, of a change that nobody can follow.
-    pub fn outdate(&mut self) {
+    pub fn invalidate_caches(&mut self) {
         self.is_news = true;
     }
 
     /// The answer has what is told once, so it is not kept for a request that is tried again.
-    pub fn tell_once(&mut self) {
-        self.tells_once.store(true, Ordering::Relaxed);
+    pub fn mark_one_time_secret(&mut self) {
+        self.is_one_time_secret.store(true, Ordering::Relaxed);
     }
 
     /// Keeps nothing of what was written, although the field has a value.
@@ -151,22 +151,30 @@ impl<'c> Write<'c> {
             self.rounds.spend()?;
             let start = Instant::now();
             self.tx.announce(&message).await?;
-            self.rounds.ran(Statement { relation: "announce", keys: 0, rows: 1, time: start.elapsed() });
+            self.rounds.ran(ExecutedStatement { relation: "announce", keys: 0, rows: 1, time: start.elapsed() });
         }
         self.tx.commit().await
     }
 }
 
 /// What a write came to: it is kept for requests that are tried again.
-pub trait Outcome: Serialize + DeserializeOwned + Send + Sync {}
-impl<V: Serialize + DeserializeOwned + Send + Sync> Outcome for V {}
+pub trait MutationOutcome: Serialize + DeserializeOwned + Send + Sync {}
+impl<V: Serialize + DeserializeOwned + Send + Sync> MutationOutcome for V {}
 
 /// Runs `write` for the field under `key` in a transaction, and again where it met another one.
-pub(super) async fn run<A, V: Outcome>(context: &Context, key: &str, args: &A, write: &impl Writes<A, V>) -> Result<V> {
+pub(super) async fn run<A, V: MutationOutcome>(
+    context: &Context,
+    key: &str,
+    args: &A,
+    write: &impl MutationHandler<A, V>,
+) -> Result<V> {
     let mut attempt = 1;
     loop {
         match once(context, key, args, write).await {
-            Err(error) if attempt < ATTEMPTS_MAX && (error.is_to_be_tried_again() || db::met_another(&error)) => {
+            Err(error)
+                if attempt < ATTEMPTS_MAX
+                    && (error.is_retryable_conflict() || db::is_serialization_conflict(&error)) =>
+            {
                 attempt += 1;
             }
             outcome => return outcome,
@@ -174,7 +182,12 @@ pub(super) async fn run<A, V: Outcome>(context: &Context, key: &str, args: &A, w
     }
 }
 
-async fn once<A, V: Outcome>(context: &Context, key: &str, args: &A, write: &impl Writes<A, V>) -> Result<V> {
+async fn once<A, V: MutationOutcome>(
+    context: &Context,
+    key: &str,
+    args: &A,
+    write: &impl MutationHandler<A, V>,
+) -> Result<V> {
     let mut transaction = Write::begin(context).await?;
     if let Some(idempotency) = &context.idempotency
         && let Some(outcome) = idempotency.outcome(&mut transaction, key).await?

@@ -68,7 +68,7 @@ fn refuse(error: Error) -> Refusal {
         Code::Timeout => StatusCode::GATEWAY_TIMEOUT,
         Code::Unavailable | Code::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
         _ => {
-            error!(cause = error.causes(), "internal error");
+            error!(cause = error.source_chain(), "internal error");
             StatusCode::INTERNAL_SERVER_ERROR
         }
     };

@@ -67,7 +67,7 @@ async fn run(next: Next, request: Request, id: &str) -> Response {
         Ok(response) => response,
         Err(panic) => {
             let error = Error::panicked("a handler", &*panic);
-            error!(id, cause = error.causes(), "internal error");
+            error!(id, cause = error.source_chain(), "internal error");
             Refusal::from_error(StatusCode::INTERNAL_SERVER_ERROR, error).with_id(id).into_response(MediaType::Json)
         }
     }

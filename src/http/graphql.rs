@@ -20,9 +20,9 @@ use super::{
     status::{Asked, status},
 };
 use crate::{
-    access::{Scope, Viewer},
+    access::{TokenScope, Viewer},
     error::Code,
-    graphql::{Operation, Report, Response as Answer, Responses},
+    graphql::{Operation, RequestReport, Response as Answer, Responses},
 };
 
 const WANTS_REPORT: HeaderName = HeaderName::from_static("x-gatherum-stats");
@@ -226,7 +226,7 @@ fn write(body: bytes::Bytes, status: StatusCode, media_type: MediaType) -> Respo
     response
 }
 
-fn server_timing(report: &Report, total: Duration) -> String {
+fn server_timing(report: &RequestReport, total: Duration) -> String {
     format!(
         "total;dur={:.3}, db;dur={:.3};desc=\"{} statements, {} rounds\"",
         milliseconds(total),
@@ -246,7 +246,7 @@ struct Line {
     fields: Vec<String>,
     /// Who asked, where that is known.
     viewer: Option<Viewer>,
-    report: Report,
+    report: RequestReport,
 }
 
 impl Line {
@@ -290,7 +290,7 @@ impl Line {
             request_id = id,
             action = if is_refused { "refused" } else { "write" },
             user = self.viewer.and_then(|viewer| viewer.user).map(|user| user.to_string()).unwrap_or_default(),
-            scope = self.viewer.and_then(|viewer| viewer.scope).map(Scope::as_str).unwrap_or_default(),
+            scope = self.viewer.and_then(|viewer| viewer.scope).map(TokenScope::as_str).unwrap_or_default(),
             operation = self.operation,
             fields = self.fields.join(" "),
             code = self.code.map(Code::as_str).unwrap_or_default(),

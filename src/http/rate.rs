@@ -145,13 +145,13 @@ fn network(address: IpAddr) -> IpAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::access::Scope;
+    use crate::access::TokenScope;
 
     #[test]
     fn each_who_asks_has_a_bucket_and_the_local_user_needs_none() {
         let rate = Rate::new(&Config { rate_per_second: 1, rate_burst: 2, ..Config::default() });
         let peer = |text: &str| Some(Peer(text.parse().expect("an address")));
-        let account = |n| Viewer::of(Uuid::from_u128(n), Scope::Read);
+        let account = |n| Viewer::of(Uuid::from_u128(n), TokenScope::Read);
         let asks = [
             (account(1), None),
             (account(2), peer("192.0.2.1")),

@@ -72,7 +72,7 @@ fn partial_success() -> StatusCode {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::graphql::Report;
+    use crate::graphql::RequestReport;
 
     fn answer(executed: bool, codes: &[Code], operation: Option<Operation>) -> Response {
         Response {
@@ -84,7 +84,7 @@ mod tests {
             operation,
             fields: Vec::new(),
             viewer: crate::access::Viewer::LOCAL,
-            report: Report::default(),
+            report: RequestReport::default(),
         }
     }
 

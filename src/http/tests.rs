@@ -24,7 +24,7 @@ use super::{Access, Config, Health, Pool, Site, run};
 use crate::{
     access::Viewer,
     error::{Code, Error},
-    graphql::{Execute, Operation, Report, Request, Response, Responses},
+    graphql::{Execute, Operation, Request, RequestReport, Response, Responses},
 };
 
 /// Executes by what the document says: `{ ok }`, `{ large }`, `{ wait }`, `{ never }`, `{ panic }`, `{ partial }`,
@@ -53,7 +53,7 @@ impl Drop for TellsDropped<'_> {
 const LARGE_BYTES: usize = 32 << 20;
 
 fn executed(data: &str) -> Response {
-    let report = Report { statements: 3, rounds: 2, rows: 7, ..Report::default() };
+    let report = RequestReport { statements: 3, rounds: 2, rows: 7, ..RequestReport::default() };
     let body = Bytes::from(format!("{{\"data\":{data}}}"));
     let (codes, operation) = (Vec::new(), Some(Operation::Query));
     Response {

@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::{SinkExt, StreamExt};
 use gatherum::{
-    access::{Accounts, Scope, Token},
+    access::{Accounts, Token, TokenScope},
     db::Time,
 };
 use serde_json::{Value, json};
@@ -57,7 +57,7 @@ async fn from_the_first_account_on_requests_need_a_token_that_is_good_for_them()
         is_refused_soon(&app, None).await;
         assert_eq!(ask(&app, None, READ).await, (200, Value::Null), "what is public needs no token");
         let mut tokens = Vec::new();
-        for scope in Scope::ALL {
+        for scope in TokenScope::ALL {
             tokens.push(accounts.create_token("Ann", scope, None).await.expect("a token").1);
         }
         let expected = [(403, json!("FORBIDDEN")), (200, Value::Null), (200, json!("CONFLICT"))];
@@ -71,10 +71,10 @@ async fn from_the_first_account_on_requests_need_a_token_that_is_good_for_them()
         }
 
         let soon = Time(Time::now().0 + 300_000);
-        let (_, short) = accounts.create_token("Ann", Scope::Read, Some(soon)).await.expect("a token");
+        let (_, short) = accounts.create_token("Ann", TokenScope::Read, Some(soon)).await.expect("a token");
         is_refused_soon(&app, Some(short.reveal())).await;
         let first = accounts.tokens().await.expect("tokens").remove(0);
-        assert_eq!((first.user.as_str(), first.scope, first.state(Time::now())), ("Ann", Scope::Read, "valid"));
+        assert_eq!((first.user.as_str(), first.scope, first.state(Time::now())), ("Ann", TokenScope::Read, "valid"));
         assert!(first.last_used_at.is_some(), "{first:?}");
         assert!(accounts.revoke(first.id).await.expect("an answer"));
         assert!(!accounts.revoke(first.id).await.expect("an answer"));
@@ -90,7 +90,7 @@ async fn who_follows_is_left_when_the_token_is_revoked() {
     let accounts = Accounts::new(app.db());
     accounts.add("Ann").await.expect("an account");
     is_refused_soon(&app, None).await;
-    let (row, token) = accounts.create_token("Ann", Scope::Read, None).await.expect("a token");
+    let (row, token) = accounts.create_token("Ann", TokenScope::Read, None).await.expect("a token");
     let bearer = format!("Bearer {}", token.reveal());
 
     let open = async |init: Value| {
@@ -146,7 +146,7 @@ async fn nobody_asks_without_end() {
     }
     let accounts = Accounts::new(app.db());
     accounts.add("Ann").await.expect("an account");
-    let (_, token) = accounts.create_token("Ann", Scope::Read, None).await.expect("a token");
+    let (_, token) = accounts.create_token("Ann", TokenScope::Read, None).await.expect("a token");
     assert_eq!(ask(&app, Some(token.reveal()), READ).await.0, 200);
     // A second gives one back: some are answered while the others are counted.
     let count = async |token: Option<String>| {
@@ -228,7 +228,7 @@ async fn an_identity_provider_vouches_for_accounts() {
         // What the server gave is taken beside.
         let accounts = Accounts::new(app.db());
         accounts.add("Ben").await.expect("an account");
-        let (_, token) = accounts.create_token("Ben", Scope::Read, None).await.expect("a token");
+        let (_, token) = accounts.create_token("Ben", TokenScope::Read, None).await.expect("a token");
         assert_eq!(who(token.reveal()).await["user"]["name"], "Ben");
         app.stop().await;
     }

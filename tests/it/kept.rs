@@ -8,7 +8,7 @@ use std::{
 };
 
 use gatherum::{
-    access::{Accounts, Scope, Viewer},
+    access::{Accounts, TokenScope, Viewer},
     app::Engine,
     db::{Db, Time},
 };
@@ -347,7 +347,7 @@ async fn nothing_is_kept_for_an_account_or_where_it_is_switched_off() {
             assert_eq!(report(&open(node, &token).await), [3, 3, 0, 0], "{backend:?}");
         }
         let account = Accounts::new(&test.db).add("Ann").await.expect("an account").id;
-        for scope in [Scope::Read, Scope::Admin] {
+        for scope in [TokenScope::Read, TokenScope::Admin] {
             open_as(&node, Viewer::of(account, scope), &token).await;
             let again = open_as(&node, Viewer::of(account, scope), &token).await;
             assert_eq!(report(&again), [3, 3, 0, 0], "{backend:?} {again}");

@@ -2,7 +2,7 @@
 use std::{collections::BTreeMap, fs, path::Path};
 
 /// Each room and the rooms it may use. `fields` and `abstract_output` are macros of `graphql`, `relation` is one of `dataloader`,
-/// `stored` one of `db`.
+/// `row` one of `db`.
 const ALLOWED: [(&str, &[&str]); 14] = [
     ("main", &[]),
     ("cli", &["access", "app", "catalog", "config", "db", "graphql", "telemetry", "transfer"]),
@@ -10,11 +10,11 @@ const ALLOWED: [(&str, &[&str]); 14] = [
     ("config", &["access", "db", "graphql", "http", "telemetry"]),
     ("http", &["access", "duration", "error", "graphql"]),
     ("transfer", &["catalog", "db", "graphql"]),
-    ("catalog", &["abstract_output", "access", "dataloader", "db", "error", "fields", "graphql", "relation", "stored"]),
+    ("catalog", &["abstract_output", "access", "dataloader", "db", "error", "fields", "graphql", "relation", "row"]),
     ("graphql", &["access", "dataloader", "db", "duration", "error", "fields"]),
     ("dataloader", &["db", "error"]),
     ("access", &["db", "error"]),
-    ("db", &["duration", "error", "stored"]),
+    ("db", &["duration", "error", "row"]),
     ("telemetry", &[]),
     ("duration", &[]),
     ("error", &[]),

@@ -3,7 +3,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use futures_util::{FutureExt, StreamExt};
 use gatherum::{
-    access::{Accounts, Scope, Token, Viewer},
+    access::{Accounts, Token, TokenScope, Viewer},
     app::Engine,
     catalog::{Mutation, Query, Subscription},
     db::{Db, Time},
@@ -419,11 +419,11 @@ impl People {
     fn columns(&self) -> [Viewer; 6] {
         [
             Viewer::ANONYMOUS,
-            Viewer::of(self.ann, Scope::Write),
-            Viewer::of(self.ben, Scope::Write),
-            Viewer::of(self.ann, Scope::Read),
-            Viewer::of(self.cleo, Scope::Write),
-            Viewer::of(self.dan, Scope::Admin),
+            Viewer::of(self.ann, TokenScope::Write),
+            Viewer::of(self.ben, TokenScope::Write),
+            Viewer::of(self.ann, TokenScope::Read),
+            Viewer::of(self.cleo, TokenScope::Write),
+            Viewer::of(self.dan, TokenScope::Admin),
         ]
     }
 }
@@ -434,7 +434,7 @@ fn user_id(id: Uuid) -> String {
 
 /// What Ann has, and some of it shared with Cleo: the variables of all documents. Words and names are of this `n` alone.
 async fn belongings(engine: &Engine, db: &Db, people: &People, n: usize) -> Value {
-    let ann = Viewer::of(people.ann, Scope::Write);
+    let ann = Viewer::of(people.ann, TokenScope::Write);
     let word = format!("word{n}");
     let made = "mutation($word: String!, $tags: [String!]) {
         createArtifacts(input: { artifacts: [
@@ -474,7 +474,7 @@ async fn belongings(engine: &Engine, db: &Db, people: &People, n: usize) -> Valu
     let share =
         ask_json(engine, ann, share, &json!({ "collection": collection, "recipient": user_id(people.cleo) })).await;
     let shelf = "mutation($name: String!) { createCollection(input: { name: $name }) { collection { id } } }";
-    let cleo = Viewer::of(people.cleo, Scope::Write);
+    let cleo = Viewer::of(people.cleo, TokenScope::Write);
     let shelf = ask_json(engine, cleo, shelf, &json!({ "name": format!("shelf{n}") })).await;
     json!({
         "word": word,
@@ -566,7 +566,7 @@ async fn everyone_hears_what_the_table_says() {
         let test = backend.database().await;
         let engine = Arc::new(engine(&test.db));
         let people = People::add(&test.db).await;
-        let ann = Viewer::of(people.ann, Scope::Write);
+        let ann = Viewer::of(people.ann, TokenScope::Write);
         let mut count = 1_000;
         let marker =
             "mutation { createCollection(input: { name: \"marker\", visibility: PUBLIC }) { collection { id } } }";
@@ -669,7 +669,8 @@ async fn what_is_hidden_is_answered_as_what_is_missing() {
                 && !document.contains("upsertArtifacts")
         };
         for document in documents.filter(is_about) {
-            for viewer in [Viewer::ANONYMOUS, Viewer::of(people.ben, Scope::Read), Viewer::of(people.ben, Scope::Write)]
+            for viewer in
+                [Viewer::ANONYMOUS, Viewer::of(people.ben, TokenScope::Read), Viewer::of(people.ben, TokenScope::Write)]
             {
                 count += 1;
                 let variables = belongings(&engine, &test.db, &people, count).await;
@@ -704,10 +705,10 @@ async fn tokens_that_are_not_valid_open_nothing() {
         let app = TestApp::start(backend, |_| {}).await;
         let accounts = Accounts::new(app.db());
         accounts.add("Ann").await.expect("an account");
-        let valid = accounts.create_token("Ann", Scope::Admin, None).await.expect("a token");
-        let revoked = accounts.create_token("Ann", Scope::Admin, None).await.expect("a token");
+        let valid = accounts.create_token("Ann", TokenScope::Admin, None).await.expect("a token");
+        let revoked = accounts.create_token("Ann", TokenScope::Admin, None).await.expect("a token");
         accounts.revoke(revoked.0.id).await.expect("an answer");
-        let expired = accounts.create_token("Ann", Scope::Admin, Some(Time(Time::now().0 + 3_600_000_000))).await;
+        let expired = accounts.create_token("Ann", TokenScope::Admin, Some(Time(Time::now().0 + 3_600_000_000))).await;
         let expired = expired.expect("a token");
         let mut tx = app.db().begin().await.expect("a transaction");
         let mut sql = tx.sql();

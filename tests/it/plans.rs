@@ -5,7 +5,7 @@ use gatherum::{
         artifact::{ArtifactsArguments, ArtifactsOfCollection, CollectionArtifactsArguments},
         collection::{AllCollectionsArguments, CollectionsOfArtifact},
     },
-    dataloader::{Relation, Root},
+    dataloader::{Relation, RootKey},
     db::{Db, Dialect},
     graphql::{
         CountStrategy, SortValue,
@@ -123,14 +123,14 @@ async fn root_lists_are_read_by_index() {
         for (arguments, is_sorted) in &artifacts {
             let list = parse::<ArtifactsArguments>(arguments.clone()).list().expect("a list");
             let cursor = after(&list);
-            let text = page(list, &[Root], Some(cursor), &test.db);
+            let text = page(list, &[RootKey], Some(cursor), &test.db);
 
             assert_indexed(&plan(&test, &text).await, *is_sorted, &format!("{backend:?} {arguments} {text}"));
         }
         for (arguments, is_sorted) in &collections {
             let list = parse::<AllCollectionsArguments>(arguments.clone()).list().expect("a list");
             let cursor = after(&list);
-            let text = page(list, &[Root], Some(cursor), &test.db);
+            let text = page(list, &[RootKey], Some(cursor), &test.db);
 
             assert_indexed(&plan(&test, &text).await, *is_sorted, &format!("{backend:?} {arguments} {text}"));
         }

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use gatherum::{
-    db::{Arg, Db, Sight, Sql},
+    db::{AccessScope, Arg, Db, Sql},
     error::Code,
 };
 
@@ -33,7 +33,7 @@ async fn a_request_keeps_its_connection_until_it_ends() {
     for backend in Backend::all().await {
         let test = backend.database().await;
         let db = open(&test, 3).await;
-        let (one, other) = (db.session(Sight::All), db.session(Sight::All));
+        let (one, other) = (db.session(AccessScope::Unrestricted), db.session(AccessScope::Unrestricted));
 
         let of_one = [ask(&one).await, ask(&one).await, ask(&one).await];
         let of_other = ask(&other).await;
@@ -54,7 +54,7 @@ async fn many_requests_with_statements_side_by_side_share_few_connections() {
         for connections in [1, 2, 5] {
             let db = open(&test, connections).await;
             let request = async || {
-                let session = db.session(Sight::All);
+                let session = db.session(AccessScope::Unrestricted);
                 for _round in 0..4 {
                     join_all((0..3).map(|_| ask(&session))).await;
                 }
@@ -72,7 +72,7 @@ async fn many_requests_with_statements_side_by_side_share_few_connections() {
 async fn a_request_that_writes_gives_its_connection_back_first() {
     for backend in Backend::all().await {
         let test = backend.database().await;
-        let db = open(&test, 1).await.session(Sight::All);
+        let db = open(&test, 1).await.session(AccessScope::Unrestricted);
         ask(&db).await;
 
         let transaction = db.begin().await.expect("the only connection");
@@ -86,7 +86,7 @@ async fn a_request_that_writes_gives_its_connection_back_first() {
 async fn a_statement_that_was_given_up_leaves_its_request_another_connection() {
     for backend in Backend::all().await {
         let test = backend.database().await;
-        let db = open(&test, 1).await.session(Sight::All);
+        let db = open(&test, 1).await.session(AccessScope::Unrestricted);
         let mut endless = db.sql();
         endless.either(
             "with recursive n (i) as (select 1 union all select i + 1 from n) select count(*) from n",
@@ -112,7 +112,7 @@ async fn connections_above_those_that_are_kept_are_opened_for_who_has_waited() {
         (config.pool_size, config.max_overflow) = (2, 1);
         let db = Db::open(&config).await.expect("the database");
 
-        join_all((0..2).map(|_| async { ask(&db.session(Sight::All)).await })).await;
+        join_all((0..2).map(|_| async { ask(&db.session(AccessScope::Unrestricted)).await })).await;
         assert!(db.usage().size <= 2, "{:?}", db.usage());
 
         let kept = [db.begin().await.expect("a connection"), db.begin().await.expect("a connection")];
@@ -128,7 +128,7 @@ async fn a_server_that_closed_its_connections_is_asked_over_new_ones() {
     for backend in Backend::all().await.into_iter().filter(|backend| *backend == Backend::Postgres) {
         let test = backend.database().await;
         let db = open(&test, 3).await;
-        let before = join_all((0..3).map(|_| async { ask(&db.session(Sight::All)).await })).await;
+        let before = join_all((0..3).map(|_| async { ask(&db.session(AccessScope::Unrestricted)).await })).await;
 
         let mut end = test.db.sql();
         end.push("select count(pg_terminate_backend(pid)) from pg_stat_activity where pid::text = any(");
@@ -137,7 +137,9 @@ async fn a_server_that_closed_its_connections_is_asked_over_new_ones() {
 
         let mut answered = Vec::new();
         for _ in 0..10 {
-            answered.extend(db.session(Sight::All).fetch::<i64>("who", who(&db)).await.ok().map(|who| who[0]));
+            answered.extend(
+                db.session(AccessScope::Unrestricted).fetch::<i64>("who", who(&db)).await.ok().map(|who| who[0]),
+            );
         }
         assert!(answered.len() >= 7, "each connection fails at most once: {answered:?}");
         assert!(answered.iter().all(|connection| !before.contains(connection)), "{before:?} {answered:?}");
@@ -149,8 +151,8 @@ async fn nothing_is_left_open_by_a_database_that_was_closed() {
     for backend in Backend::all().await {
         let test = backend.database().await;
         let db = open(&test, 3).await;
-        join_all((0..6).map(|_| async { ask(&db.session(Sight::All)).await })).await;
-        let kept = db.session(Sight::All);
+        join_all((0..6).map(|_| async { ask(&db.session(AccessScope::Unrestricted)).await })).await;
+        let kept = db.session(AccessScope::Unrestricted);
         ask(&kept).await;
 
         let (closed, ()) =

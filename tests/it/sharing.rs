@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use gatherum::{
-    access::{Accounts, Scope, Viewer},
+    access::{Accounts, TokenScope, Viewer},
     app::Engine,
     catalog::sharing::Views,
     config::Config,
@@ -34,7 +34,7 @@ async fn people(db: &Db) -> People {
     let accounts = Accounts::new(db);
     let ann = accounts.add("Ann").await.expect("an account").id;
     let ben = accounts.add("Ben").await.expect("an account").id;
-    People { ann: Viewer::of(ann, Scope::Write), ben: Viewer::of(ben, Scope::Write) }
+    People { ann: Viewer::of(ann, TokenScope::Write), ben: Viewer::of(ben, TokenScope::Write) }
 }
 
 fn user_id(viewer: Viewer) -> String {
@@ -364,7 +364,7 @@ async fn an_account_shares_ten_times_an_hour() {
         assert_eq!(code(&share(&engine, ann, ann, &secret).await), "BAD_USER_INPUT");
         let other = artifact(&engine, ben, "other", "PRIVATE").await;
         assert!(share(&engine, ben, ann, &other).await.is_string(), "others' shares do not count");
-        let nobody = Viewer::of(Uuid::from_u128(7), Scope::Write);
+        let nobody = Viewer::of(Uuid::from_u128(7), TokenScope::Write);
         assert_eq!(code(&share(&engine, ben, nobody, &other).await), "NOT_FOUND");
         write(&test.db, |sql| {
             sql.push("update shares set created_at = ").bind(Arg::Time(Time(Time::now().0 - 3_601_000_000)));

@@ -7,7 +7,7 @@ use gatherum::{
     graphql::{
         CountStrategy, Engine, Execute, Request, Settings,
         guard::Limits,
-        object::{Absent, Fields, NoArguments, Object},
+        object::{EmptyRoot, Fields, NoArguments, Object},
     },
 };
 use serde_json::{Value, json};
@@ -68,7 +68,7 @@ impl Object for Child {
             /// Fails, and must not be null.
             bad => compute::<NoArguments, i64>(|_, _, _| Err(failure()));
             /// The second one fails, and must not be null.
-            secondBad => column::<NoArguments, gatherum::error::Result<i64>>(|children, _, _| {
+            secondBad => batch::<NoArguments, gatherum::error::Result<i64>>(|children, _, _| {
                 let values = children.iter().map(|child| if child.0 == 2 { Err(failure()) } else { Ok(child.0) });
                 Box::pin(std::future::ready(Ok(values.collect())))
             });
@@ -107,14 +107,14 @@ impl Relation for Broken {
 async fn ask(query: &str) -> Value {
     let test = Backend::Sqlite.database().await;
     let settings = Settings { page_size_default: 50, page_size_max: 100, counts: CountStrategy::Live };
-    let loading = dataloader::Limits { keys_max: 100, statements_max: None };
+    let loading = dataloader::LoadLimits { keys_max: 100, statements_max: None };
     let engine: Engine<Root> = Engine::new(
-        (Root, Absent),
+        (Root, EmptyRoot),
         test.db.clone(),
         settings,
         Limits::default(),
         loading,
-        gatherum::graphql::kept::Config::default(),
+        gatherum::graphql::load_cache::CacheConfig::default(),
     )
     .expect("a schema");
     let body = engine.execute(Request { query: query.to_owned(), ..Request::default() }).await.body;

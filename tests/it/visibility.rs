@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use gatherum::{
-    access::{Accounts, Scope, Viewer},
+    access::{Accounts, TokenScope, Viewer},
     app::Engine,
     db::{Arg, Db, Time},
     graphql::id::GlobalId,
@@ -82,7 +82,7 @@ impl World {
                 createArtifact(input: { type: $type, name: $name, visibility: $visibility, tags: $tags }) { artifact { id } }
               }";
             let variables = json!({ "type": kind, "name": name, "visibility": visibility, "tags": tags });
-            let made = ask_json(engine, Viewer::of(owner, Scope::Write), make, &variables).await;
+            let made = ask_json(engine, Viewer::of(owner, TokenScope::Write), make, &variables).await;
             let id = made["data"]["createArtifact"]["artifact"]["id"].as_str().expect("an id").to_owned();
             self.artifacts.insert(name, Artifact { id, owner, kind, visibility, tags });
         }
@@ -99,7 +99,7 @@ impl World {
             createCollection(input: { name: $name, visibility: $visibility, artifactIds: $ids }) { collection { id } }
           }";
         let variables = json!({ "name": name, "visibility": visibility, "ids": ids });
-        let viewer = Viewer::of(owner, Scope::Write);
+        let viewer = Viewer::of(owner, TokenScope::Write);
         let made = ask_json(engine, viewer, make, &variables).await;
         let id = made["data"]["createCollection"]["collection"]["id"].as_str().expect("an id").to_owned();
         let group = "mutation($id: ID!, $name: String!, $ids: [ID!]) {
@@ -122,7 +122,7 @@ impl World {
           }";
         let to = GlobalId { prefix: "user", id: recipient }.to_string();
         let variables = json!({ "target": target, "recipient": to });
-        let shared = ask_json(engine, Viewer::of(sender, Scope::Write), share, &variables).await;
+        let shared = ask_json(engine, Viewer::of(sender, TokenScope::Write), share, &variables).await;
         assert!(shared["errors"].is_null(), "{shared}");
         self.shares.insert((target, recipient));
     }
@@ -140,9 +140,11 @@ impl World {
     }
 
     fn viewers(&self) -> Vec<Viewer> {
-        let users =
-            self.users.iter().flat_map(|user| [Scope::Read, Scope::Write].map(|scope| Viewer::of(*user, scope)));
-        let admin = Viewer::of(self.users[2], Scope::Admin);
+        let users = self
+            .users
+            .iter()
+            .flat_map(|user| [TokenScope::Read, TokenScope::Write].map(|scope| Viewer::of(*user, scope)));
+        let admin = Viewer::of(self.users[2], TokenScope::Admin);
         users.chain([Viewer::ANONYMOUS, admin, Viewer::LOCAL]).collect()
     }
 

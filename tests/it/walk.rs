@@ -11,7 +11,7 @@ use std::{
 };
 
 use gatherum::{
-    access::{Scope, Viewer},
+    access::{TokenScope, Viewer},
     catalog::{Mutation, Query, Subscription},
     graphql,
 };
@@ -181,7 +181,8 @@ async fn queries() -> (Vec<(String, usize)>, usize) {
 async fn every_path_takes_one_number_of_statements() {
     let (queries, paths) = queries().await;
     assert!(paths > 200, "the walk found only {paths} paths");
-    let [viewer, admin] = [Scope::Write, Scope::Admin].map(|scope| Viewer::of(fixture::id(Kind::User, 0), scope));
+    let [viewer, admin] =
+        [TokenScope::Write, TokenScope::Admin].map(|scope| Viewer::of(fixture::id(Kind::User, 0), scope));
     for backend in Backend::all().await {
         let mut figures: BTreeMap<&str, u64> = BTreeMap::new();
         for size in SIZES {
@@ -302,7 +303,7 @@ mod bypassing {
                 /// An item.
                 type;
                 /// Counts by a statement of its own for each item.
-                count => column::<NoArguments, i64>(|items, _, _| Box::pin(async move {
+                count => batch::<NoArguments, i64>(|items, _, _| Box::pin(async move {
                     let mut counts = Vec::new();
                     for item in items {
                         let mut sql = item.0.sql();
@@ -320,7 +321,7 @@ mod bypassing {
 #[tokio::test]
 async fn a_field_that_bypasses_the_loaders_is_found() {
     use gatherum::{
-        dataloader::Limits,
+        dataloader::LoadLimits,
         graphql::{CountStrategy, Engine, Execute, Request, Settings, guard},
     };
     let mut figures = BTreeSet::new();
@@ -328,14 +329,14 @@ async fn a_field_that_bypasses_the_loaders_is_found() {
         let test = Backend::Sqlite.database().await;
         let root = bypassing::Root { db: test.db.clone(), size };
         let settings = Settings { page_size_default: 50, page_size_max: 100, counts: CountStrategy::Live };
-        let loading = Limits { keys_max: 100, statements_max: None };
+        let loading = LoadLimits { keys_max: 100, statements_max: None };
         let engine: Engine<_> = Engine::new(
-            (root, graphql::object::Absent),
+            (root, graphql::object::EmptyRoot),
             test.db.clone(),
             settings,
             guard::Limits::default(),
             loading,
-            gatherum::graphql::kept::Config::default(),
+            gatherum::graphql::load_cache::CacheConfig::default(),
         )
         .expect("a schema");
         let before = test.db.statements_run();

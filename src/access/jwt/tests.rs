@@ -130,15 +130,15 @@ async fn a_token_says_who_it_is_and_what_it_is_good_for() {
         let token = token(&json!({ "alg": alg, "kid": kid }), &claims(), &key, signing);
         let found = place.issuer.check(&token).await.unwrap_or_else(|| panic!("{alg} is taken"));
         assert_eq!((found.issuer.as_str(), found.subject.as_str(), found.name.as_str()), (ISSUER, "4711", "Ann"));
-        assert_eq!(found.scope, Scope::Write, "{alg}");
+        assert_eq!(found.scope, TokenScope::Write, "{alg}");
     }
     for (change, scope) in [
-        (json!({ "scope": null }), Scope::Read),
-        (json!({ "scope": "write admin" }), Scope::Read),
-        (json!({ "scope": "gatherum:admin" }), Scope::Admin),
-        (json!({ "scope": ["gatherum:write", 7] }), Scope::Write),
-        (json!({ "scope": "gatherum:administrator" }), Scope::Read),
-        (json!({ "aud": ["other", AUDIENCE] }), Scope::Write),
+        (json!({ "scope": null }), TokenScope::Read),
+        (json!({ "scope": "write admin" }), TokenScope::Read),
+        (json!({ "scope": "gatherum:admin" }), TokenScope::Admin),
+        (json!({ "scope": ["gatherum:write", 7] }), TokenScope::Write),
+        (json!({ "scope": "gatherum:administrator" }), TokenScope::Read),
+        (json!({ "aud": ["other", AUDIENCE] }), TokenScope::Write),
     ] {
         let found = place.issuer.check(&good(&changed(change.clone()))).await;
         assert_eq!(found.map(|claims| claims.scope), Some(scope), "{change}");

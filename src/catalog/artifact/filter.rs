@@ -6,7 +6,7 @@ use crate::{
         Visibility, collection,
         filter::{IdMatch, Ids, Links, NameMatch, Names, Search, SearchIndex, distinct_texts},
         group,
-        sight::{self, Reach},
+        policy::{self, Access},
     },
     db::{Arg, Sql, Time},
     error::Result,
@@ -46,17 +46,17 @@ const SEARCH: SearchIndex = SearchIndex {
 const TAGS: Links = Links {
     select: "select l.artifact_id from tags t join artifact_tags l on l.tag_id = t.id where t.slug",
     // The artifacts that they lead to have conditions of their own.
-    sight: |_| {},
+    policy: |_| {},
     having: " group by l.artifact_id having count(*) = ",
 };
 const COLLECTIONS: Links = Links {
     select: "select m.artifact_id from collection_artifacts m where m.collection_id",
-    sight: |sql| sight::memberships(Reach::Known, sql),
+    policy: |sql| policy::memberships(Access::ById, sql),
     having: " group by m.artifact_id having count(*) = ",
 };
 const GROUPS: Links = Links {
     select: "select m.artifact_id from group_artifacts m where m.group_id",
-    sight: |sql| sight::memberships(Reach::Known, sql),
+    policy: |sql| policy::memberships(Access::ById, sql),
     having: " group by m.artifact_id having count(*) = ",
 };
 
@@ -135,7 +135,7 @@ impl ArtifactConditions {
         if let Some(is_in_none) = self.uncollected {
             sql.push(if is_in_none { " and not exists (" } else { " and exists (" });
             sql.push("select 1 from collection_artifacts m where m.artifact_id = a.id");
-            sight::memberships(Reach::Listed, sql);
+            policy::memberships(Access::InLists, sql);
             sql.push(")");
         }
     }

@@ -7,22 +7,23 @@ use crate::{
     catalog::{
         filter::OrderDirection,
         order::{self, Ordered},
-        sight::{self, Reach},
+        policy::{self, Access},
     },
-    dataloader::{Relation, Root},
-    db::{Arg, HasColumns, Record, Row, SelectList, Sql, Text, Time},
+    dataloader::{Relation, RootKey},
+    db::{Arg, Record, Row, SelectColumns, SelectList, Sql, Text, Time},
     error::Result,
     fields,
     graphql::{
         SortType,
-        connection::{Connected, Connection, Edge, Names, PageArguments},
-        list::{List, Order, Parent, begin_groups, count_members},
+        connection::{Connected, Connection, ConnectionNames, Edge, PageArguments},
+        list::{List, ListParent, Order, begin_groups, count_members},
         object::{Fields, NoArguments, Object},
     },
-    relation, stored,
+    relation, row,
 };
 
-const ARTIFACTS: Names = Names { connection: "ArtifactConnection", edge: "ArtifactEdge", nodes: "artifacts" };
+const ARTIFACTS: ConnectionNames =
+    ConnectionNames { connection: "ArtifactConnection", edge: "ArtifactEdge", nodes: "artifacts" };
 
 /// What artifacts are sorted by.
 #[derive(Enum, Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,7 +104,7 @@ pub struct AllArtifacts {
 }
 
 impl List for AllArtifacts {
-    type Parent = Root;
+    type Parent = RootKey;
     type Row = Artifact;
     const NAME: &'static str = "Query.artifacts";
     const TOTAL_NAME: &'static str = "Query.artifacts.totalCount";
@@ -123,8 +124,8 @@ impl List for AllArtifacts {
         }
     }
 
-    fn sight(sql: &mut Sql) {
-        sight::artifacts(Reach::Listed, sql);
+    fn policy(sql: &mut Sql) {
+        policy::artifacts(Access::InLists, sql);
     }
 
     fn filter(&self, sql: &mut Sql) {
@@ -134,7 +135,7 @@ impl List for AllArtifacts {
 
 impl Connected for AllArtifacts {
     type Node = Artifact;
-    const TYPES: Names = ARTIFACTS;
+    const TYPES: ConnectionNames = ARTIFACTS;
 
     fn node(row: &Artifact) -> Artifact {
         row.clone()
@@ -164,8 +165,8 @@ impl List for ArtifactsOfTag {
         Order { name: "CREATED_AT", columns: COLUMNS, descending: true }
     }
 
-    fn sight(sql: &mut Sql) {
-        sight::artifacts(Reach::Listed, sql);
+    fn policy(sql: &mut Sql) {
+        policy::artifacts(Access::InLists, sql);
     }
 
     fn filter(&self, _sql: &mut Sql) {}
@@ -173,7 +174,7 @@ impl List for ArtifactsOfTag {
 
 impl Connected for ArtifactsOfTag {
     type Node = Artifact;
-    const TYPES: Names = ARTIFACTS;
+    const TYPES: ConnectionNames = ARTIFACTS;
 
     fn node(row: &Artifact) -> Artifact {
         row.clone()
@@ -184,11 +185,11 @@ impl Connected for ArtifactsOfTag {
     }
 }
 
-stored! {
+row! {
     /// What a collection knows of a member.
     pub struct Membership from 32 {
-        always {}
-        asked {
+        eager {}
+        on_demand {
             status: Option<Text> = "m.status",
             note: Option<Text> = "m.note",
             added_at: Time = "m.added_at",
@@ -202,11 +203,11 @@ impl AsRef<Membership> for Edge<ArtifactsOfCollection> {
     }
 }
 
-stored! {
+row! {
     /// What a group knows of a member.
     pub struct GroupMembership from 32 {
-        always {}
-        asked { added_at: Time = "m.added_at" }
+        eager {}
+        on_demand { added_at: Time = "m.added_at" }
     }
 }
 
@@ -223,13 +224,13 @@ pub struct Member<M> {
     membership: M,
 }
 
-impl<M: HasColumns> Record for Member<M> {
+impl<M: SelectColumns> Record for Member<M> {
     fn read(row: &mut Row<'_>) -> sqlx::Result<Self> {
         Ok(Self { artifact: Artifact::read(row)?, membership: M::read(row)? })
     }
 }
 
-impl<M: HasColumns> HasColumns for Member<M> {
+impl<M: SelectColumns> SelectColumns for Member<M> {
     fn columns(list: &mut SelectList) {
         Artifact::columns(list);
         M::columns(list);
@@ -324,7 +325,7 @@ impl List for ArtifactsOfCollection {
     }
 
     /// It is seen with its parent.
-    fn sight(_sql: &mut Sql) {}
+    fn policy(_sql: &mut Sql) {}
 
     fn filter(&self, sql: &mut Sql) {
         self.conditions.write("m.artifact_type", sql);
@@ -343,7 +344,7 @@ impl List for ArtifactsOfCollection {
 
 impl Connected for ArtifactsOfCollection {
     type Node = Artifact;
-    const TYPES: Names = Names {
+    const TYPES: ConnectionNames = ConnectionNames {
         connection: "CollectionArtifactConnection",
         edge: "CollectionArtifactEdge",
         nodes: "the artifacts of a collection",
@@ -357,7 +358,7 @@ impl Connected for ArtifactsOfCollection {
         fields! { fields;
             type;
             /// Zero-based place in the collection, whatever filter and order the list has.
-            position => column::<NoArguments, _>(|edges, _, node| Box::pin(async move {
+            position => batch::<NoArguments, _>(|edges, _, node| Box::pin(async move {
                 // At the start of the list in its own order, the places are those of the page.
                 let known = edges.iter().map(|edge| edge.list().is_by_position().then(|| edge.place_from_start())?);
                 if let Some(places) = known.map(|place| Some(place? as i64)).collect::<Option<Vec<i64>>>() {
@@ -367,11 +368,11 @@ impl Connected for ArtifactsOfCollection {
                 node.load::<i64, _>(PlaceInCollection, keys).await
             }));
             /// Free state of the artifact in this collection, such as `shortlisted`.
-            status => stored(Membership::status);
+            status => column(Membership::status);
             /// A note on the artifact in this collection.
-            note => stored(Membership::note);
+            note => column(Membership::note);
             /// When it came into the collection.
-            addedAt => stored(Membership::added_at);
+            addedAt => column(Membership::added_at);
         }
     }
 
@@ -425,15 +426,18 @@ impl List for ArtifactsOfGroup {
     }
 
     /// It is seen with its parent.
-    fn sight(_sql: &mut Sql) {}
+    fn policy(_sql: &mut Sql) {}
 
     fn filter(&self, _sql: &mut Sql) {}
 }
 
 impl Connected for ArtifactsOfGroup {
     type Node = Artifact;
-    const TYPES: Names =
-        Names { connection: "GroupArtifactConnection", edge: "GroupArtifactEdge", nodes: "the artifacts of a group" };
+    const TYPES: ConnectionNames = ConnectionNames {
+        connection: "GroupArtifactConnection",
+        edge: "GroupArtifactEdge",
+        nodes: "the artifacts of a group",
+    };
 
     fn node(row: &Member<GroupMembership>) -> Artifact {
         row.artifact.clone()
@@ -443,7 +447,7 @@ impl Connected for ArtifactsOfGroup {
         fields! { fields;
             type;
             /// Zero-based place in the group.
-            position => column::<NoArguments, _>(|edges, _, node| Box::pin(async move {
+            position => batch::<NoArguments, _>(|edges, _, node| Box::pin(async move {
                 let known = edges.iter().map(|edge| edge.place_from_start().map(|place| place as i64));
                 if let Some(places) = known.collect::<Option<Vec<i64>>>() {
                     return Ok(places);
@@ -452,7 +456,7 @@ impl Connected for ArtifactsOfGroup {
                 node.load::<i64, _>(PlaceInGroup, keys).await
             }));
             /// When it came into the group.
-            addedAt => stored(GroupMembership::added_at);
+            addedAt => column(GroupMembership::added_at);
         }
     }
 }

@@ -19,7 +19,7 @@ use crate::{
         user::OwnerOfArtifact,
         version::VersionsOfArtifact,
     },
-    dataloader::Root,
+    dataloader::RootKey,
     db::{Text, Time},
     error::{Error, Result},
     fields,
@@ -27,7 +27,7 @@ use crate::{
         id::{self, GlobalId},
         object::{Fields, NoArguments, Object},
     },
-    stored,
+    row,
 };
 
 pub use filter::{ArtifactConditions, ArtifactFilter};
@@ -42,11 +42,11 @@ pub use write::{declare_mutations, refusal};
 /// Prefix of the ids of artifacts.
 pub const PREFIX: &str = "artifact";
 
-stored! {
+row! {
     /// An artifact, without the heavy columns.
     pub struct Artifact(Stored) from 0 {
-        always { id: Uuid = "a.id" }
-        asked {
+        eager { id: Uuid = "a.id" }
+        on_demand {
             kind: Text = "a.type",
             name: Text = "a.name",
             description: Option<Text> = "a.description",
@@ -81,11 +81,11 @@ impl Object for Artifact {
             /// Opaque, the same for ever, unique among all objects.
             id => value(|artifact: &Artifact| GlobalId { prefix: PREFIX, id: artifact.0.id });
             /// What it is, as a lower-case slug such as `skill`, `command`, `listing` or `track`.
-            type => stored(Stored::kind);
+            type => column(Stored::kind);
             /// What it is called; unique for its owner and type.
-            name => stored(Stored::name);
+            name => column(Stored::name);
             /// What it is for. With `maxLength` at most so many characters, cut at a word, with an ellipsis.
-            description => stored_with::<DescriptionArguments, _, _, _>(Stored::description, |text, args| {
+            description => column_with::<DescriptionArguments, _, _, _>(Stored::description, |text, args| {
                 args.apply(text.as_deref())
             });
             /// The full text. Read from the database only where it is asked for.
@@ -95,17 +95,17 @@ impl Object for Artifact {
                 |content: Option<Option<String>>| content.flatten(),
             );
             /// Where it comes from, such as `github:owner/repo/path`.
-            source => stored(Stored::source);
+            source => column(Stored::source);
             /// Who made it.
-            author => stored(Stored::author);
+            author => column(Stored::author);
             /// The licence it is under, as an SPDX identifier where there is one.
-            license => stored(Stored::license);
+            license => column(Stored::license);
             /// Label of the newest version.
-            version => stored(Stored::version);
+            version => column(Stored::version);
             /// Further properties, a JSON object. Read from the database only where it is asked for.
             metadata => load::<NoArguments, _, _>(Artifact::id, |_, _, _| Ok(MetadataOfArtifact), parse_metadata);
             /// Who may see it, besides those who can see a collection that holds it.
-            visibility => stored(Stored::visibility);
+            visibility => column(Stored::visibility);
             /// The account that owns it; null on a server without accounts.
             owner => load::<NoArguments, _, _>(Artifact::id, |_, _, _| Ok(OwnerOfArtifact), |owner| owner);
             /// Its tags, by name.
@@ -126,11 +126,11 @@ impl Object for Artifact {
             /// Links that open it and were not revoked, the newest first; for who may change it, and nothing for others.
             shareLinks => load::<NoArguments, _, _>(Artifact::id, |_, _, _| Ok(LinksOfArtifact), |links| links);
             /// Counts its changes, from 1. A write that expects another revision is refused.
-            revision => stored(Stored::revision);
+            revision => column(Stored::revision);
             /// When it was made.
-            createdAt => stored(Stored::created_at);
+            createdAt => column(Stored::created_at);
             /// When it was last changed.
-            updatedAt => stored(Stored::updated_at);
+            updatedAt => column(Stored::updated_at);
         }
     }
 }
@@ -140,7 +140,7 @@ pub fn declare_root(fields: &mut Fields<'_, '_, Query>) {
     fields! { fields;
         type;
         /// The artifact with this id; null where there is none.
-        artifact => column::<ById, _>(|parents, args, node| {
+        artifact => batch::<ById, _>(|parents, args, node| {
             let count = parents.len();
             Box::pin(async move {
                 let id = id::parse(PREFIX, &args.id)?;
@@ -148,7 +148,7 @@ pub fn declare_root(fields: &mut Fields<'_, '_, Query>) {
             })
         });
         /// Artifacts that the viewer owns, or that are public by themselves or in a collection; the newest first unless another order is given, or a search, which is ranked.
-        artifacts => connection::<ArtifactsArguments, _>(|_| Root, |args, _| args.list());
+        artifacts => connection::<ArtifactsArguments, _>(|_| RootKey, |args, _| args.list());
     }
 }
 

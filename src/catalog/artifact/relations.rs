@@ -3,7 +3,7 @@ use uuid::Uuid;
 
 use super::Artifact;
 use crate::{
-    catalog::sight::{self, Reach},
+    catalog::policy::{self, Access},
     relation,
 };
 
@@ -12,7 +12,7 @@ relation! {
     pub ArtifactById("Query.artifact"): Uuid => Option<Artifact>, rows of Artifact;
     |keys, sql| {
         sql.push("select a.id, ").columns::<Artifact>().push(" from artifacts a where a.id").in_ids(keys);
-        sight::artifacts(Reach::Known, sql);
+        policy::artifacts(Access::ById, sql);
     }
 }
 
@@ -45,7 +45,7 @@ relation! {
     pub CollectionCount("Artifact.collectionCount"): Uuid => i64, rows of i64;
     |keys, sql| {
         sql.push("select m.artifact_id, count(*) from collection_artifacts m where m.artifact_id").in_ids(keys);
-        sight::memberships(Reach::Listed, sql);
+        policy::memberships(Access::InLists, sql);
         sql.push(" group by m.artifact_id");
     }
 }

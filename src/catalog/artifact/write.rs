@@ -12,8 +12,8 @@ use crate::{
         change::{Audience, Change, ChangeKind},
         collection::{self, Locked},
         input::{self, BatchError, BatchMode, DeleteInput, DeletePayload, Outcomes, refused},
+        policy::{self, Access},
         rules::{self, NAME_MAX},
-        sight::{self, Reach},
         tag, version,
     },
     db::{
@@ -439,7 +439,7 @@ async fn change(write: &mut Write<'_>, items: Vec<(Uuid, &Named)>) -> Result<()>
         sql.push(" else e.").push(name).push(" end");
     }
     sql.push(" from ").row_table(COLUMNS, &rows).push(" r where e.id = r.id");
-    write.execute("artifacts.update", sql).await.map_err(Error::to_be_tried_again)?;
+    write.execute("artifacts.update", sql).await.map_err(Error::retryable)?;
     let hidden: Vec<Uuid> = items.iter().filter(|(_, named)| named.hides()).map(|(id, _)| *id).collect();
     if hidden.is_empty() || write.viewer().user.is_none() {
         return Ok(());
@@ -515,9 +515,9 @@ async fn update(write: &mut Write<'_>, inputs: &[UpdateArtifactInput]) -> Result
 async fn current(write: &mut Write<'_>, ids: Vec<Uuid>) -> Result<HashMap<Uuid, Current>> {
     let mut sql = write.sql();
     sql.push("select a.id, ");
-    sight::may_change("a.owner_id", &mut sql);
+    policy::may_change("a.owner_id", &mut sql);
     sql.push(", a.revision, a.type, a.name, a.owner_id, a.visibility from artifacts a where a.id").in_ids(&ids);
-    sight::artifacts(Reach::Known, &mut sql);
+    policy::artifacts(Access::ById, &mut sql);
     sql.push(" order by a.id").either("", " for update of a");
     let found = write.fetch_with("artifacts.current", sql, |row| {
         let (id, may_change): (Uuid, i64) = (row.next()?, row.next()?);
@@ -601,7 +601,7 @@ async fn delete(write: &mut Write<'_>, given: &[(ID, Option<i64>)]) -> Result<Ou
 pub async fn refusal(write: &mut Write<'_>, id: Uuid, field: &'static str) -> Result<Error> {
     let mut sql = write.sql();
     sql.push("select a.id from artifacts a where a.id = ").bind(Arg::Id(id));
-    sight::artifacts(Reach::Known, &mut sql);
+    policy::artifacts(Access::ById, &mut sql);
     let is_seen = !write.fetch::<Uuid>("artifacts.seen", sql).await?.is_empty();
     let refused = input::may_change("artifact", field, is_seen.then_some(false));
     Ok(refused.err().unwrap_or_else(|| input::not_found("artifact", field)))
@@ -679,7 +679,7 @@ impl Object for ArtifactBatchResult {
             /// The item's zero-based place in the batch.
             index => leaf(|result| &result.index);
             /// The artifact as it is now; null where it was not written.
-            artifact => column::<NoArguments, _>(|results, _, node| Box::pin(async move {
+            artifact => batch::<NoArguments, _>(|results, _, node| Box::pin(async move {
                 let keys = results.iter().filter_map(|result| result.item.as_ref().ok().copied()).collect();
                 let mut found = node.load::<Artifact, _>(ArtifactById, keys).await?.into_iter();
                 Ok(results.iter().map(|result| result.item.as_ref().ok().and_then(|_| found.next()?)).collect())

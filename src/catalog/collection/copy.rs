@@ -12,8 +12,8 @@ use crate::{
         change::{Change, ChangeKind},
         group,
         input::{self, refused},
+        policy::{self, Access},
         rules::{self, NAME_MAX},
-        sight::{self, Reach},
     },
     db::{Arg, Cell},
     error::{Code, Error, Result},
@@ -53,7 +53,7 @@ pub(super) async fn copy(write: &mut Write<'_>, input: &CopyCollectionInput) -> 
 async fn original(write: &mut Write<'_>, id: Uuid) -> Result<Original> {
     let mut sql = write.sql();
     sql.push("select c.name, c.description, c.kind, c.color from collections c where c.id = ").bind(Arg::Id(id));
-    sight::collections(Reach::Known, &mut sql);
+    policy::collections(Access::ById, &mut sql);
     sql.either("", " for share");
     let found = write
         .fetch_with("collections.lock", sql, |row| {

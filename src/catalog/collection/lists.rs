@@ -7,21 +7,22 @@ use crate::{
     catalog::{
         Visibility, artifact,
         filter::{OrderDirection, Search, SearchIndex, distinct_texts},
-        sight::{self, Reach},
+        policy::{self, Access},
         user,
     },
-    dataloader::Root,
+    dataloader::RootKey,
     db::{Arg, Sql},
     error::Result,
     graphql::{
         SortType,
-        connection::{Connected, Names, PageArguments},
+        connection::{Connected, ConnectionNames, PageArguments},
         id,
         list::{List, Order},
     },
 };
 
-const COLLECTIONS: Names = Names { connection: "CollectionConnection", edge: "CollectionEdge", nodes: "collections" };
+const COLLECTIONS: ConnectionNames =
+    ConnectionNames { connection: "CollectionConnection", edge: "CollectionEdge", nodes: "collections" };
 
 /// Which collections: those that meet every condition given.
 #[derive(InputObject, Clone, Debug, Default, PartialEq, Eq)]
@@ -141,7 +142,7 @@ const SEARCH: SearchIndex = SearchIndex {
 };
 
 impl List for AllCollections {
-    type Parent = Root;
+    type Parent = RootKey;
     type Row = Collection;
     const NAME: &'static str = "Query.collections";
     const TOTAL_NAME: &'static str = "Query.collections.totalCount";
@@ -153,8 +154,8 @@ impl List for AllCollections {
         self.order
     }
 
-    fn sight(sql: &mut Sql) {
-        sight::collections(Reach::Listed, sql);
+    fn policy(sql: &mut Sql) {
+        policy::collections(Access::InLists, sql);
     }
 
     fn filter(&self, sql: &mut Sql) {
@@ -180,7 +181,7 @@ impl List for AllCollections {
 
 impl Connected for AllCollections {
     type Node = Collection;
-    const TYPES: Names = COLLECTIONS;
+    const TYPES: ConnectionNames = COLLECTIONS;
 
     fn node(row: &Collection) -> Collection {
         row.clone()
@@ -213,8 +214,8 @@ impl List for CollectionsOfArtifact {
         self.order
     }
 
-    fn sight(sql: &mut Sql) {
-        sight::collections(Reach::Listed, sql);
+    fn policy(sql: &mut Sql) {
+        policy::collections(Access::InLists, sql);
     }
 
     fn filter(&self, _sql: &mut Sql) {}
@@ -222,7 +223,7 @@ impl List for CollectionsOfArtifact {
 
 impl Connected for CollectionsOfArtifact {
     type Node = Collection;
-    const TYPES: Names = COLLECTIONS;
+    const TYPES: ConnectionNames = COLLECTIONS;
 
     fn node(row: &Collection) -> Collection {
         row.clone()
@@ -255,8 +256,8 @@ impl List for CollectionsOfUser {
         self.order
     }
 
-    fn sight(sql: &mut Sql) {
-        sight::collections(Reach::Listed, sql);
+    fn policy(sql: &mut Sql) {
+        policy::collections(Access::InLists, sql);
     }
 
     fn filter(&self, _sql: &mut Sql) {}
@@ -264,7 +265,7 @@ impl List for CollectionsOfUser {
 
 impl Connected for CollectionsOfUser {
     type Node = Collection;
-    const TYPES: Names = COLLECTIONS;
+    const TYPES: ConnectionNames = COLLECTIONS;
 
     fn node(row: &Collection) -> Collection {
         row.clone()

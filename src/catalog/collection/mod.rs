@@ -17,7 +17,7 @@ use crate::{
         sharing::LinksOfCollection,
         user::OwnerOfCollection,
     },
-    dataloader::Root,
+    dataloader::RootKey,
     db::{Text, Time},
     error::{Code, Error, Result},
     fields,
@@ -25,7 +25,7 @@ use crate::{
         id::{self, GlobalId},
         object::{Fields, NoArguments, Object},
     },
-    stored,
+    row,
 };
 
 pub use counts::{repair_counts, wrong_counts};
@@ -40,11 +40,11 @@ pub use write::{
 /// Prefix of the ids of collections.
 pub const PREFIX: &str = "collection";
 
-stored! {
+row! {
     /// A collection.
     pub struct Collection(Stored) from 0 {
-        always { id: Uuid = "c.id" }
-        asked {
+        eager { id: Uuid = "c.id" }
+        on_demand {
             name: Text = "c.name",
             description: Option<Text> = "c.description",
             kind: Option<Text> = "c.kind",
@@ -76,15 +76,15 @@ impl Object for Collection {
             /// Opaque, the same for ever, unique among all objects.
             id => value(|collection: &Collection| GlobalId { prefix: PREFIX, id: collection.0.id });
             /// What it is called; unique for its owner.
-            name => stored(Stored::name);
+            name => column(Stored::name);
             /// What it is for.
-            description => stored(Stored::description);
+            description => column(Stored::description);
             /// Free classification, such as `context`.
-            kind => stored(Stored::kind);
+            kind => column(Stored::kind);
             /// Its colour, as `#rrggbb`.
-            color => stored(Stored::color);
+            color => column(Stored::color);
             /// Who may see it, and with it the artifacts it holds.
-            visibility => stored(Stored::visibility);
+            visibility => column(Stored::visibility);
             /// The account that owns it; null on a server without accounts.
             owner => load::<NoArguments, _, _>(Collection::id, |_, _, _| Ok(OwnerOfCollection), |owner| owner);
             /// How many artifacts it holds, of one type where `type` is given.
@@ -108,11 +108,11 @@ impl Object for Collection {
             /// Links that open it and were not revoked, the newest first; for who may change it, and nothing for others.
             shareLinks => load::<NoArguments, _, _>(Collection::id, |_, _, _| Ok(LinksOfCollection), |links| links);
             /// Counts its changes, from 1. A write that expects another revision is refused.
-            revision => stored(Stored::revision);
+            revision => column(Stored::revision);
             /// When it was made.
-            createdAt => stored(Stored::created_at);
+            createdAt => column(Stored::created_at);
             /// When it was last changed.
-            updatedAt => stored(Stored::updated_at);
+            updatedAt => column(Stored::updated_at);
         }
     }
 }
@@ -122,7 +122,7 @@ pub fn declare_root(fields: &mut Fields<'_, '_, Query>) {
     fields! { fields;
         type;
         /// The collection with this id; null where there is none.
-        collection => column::<ById, _>(|parents, args, node| {
+        collection => batch::<ById, _>(|parents, args, node| {
             let count = parents.len();
             Box::pin(async move {
                 let id = id::parse(PREFIX, &args.id)?;
@@ -130,7 +130,7 @@ pub fn declare_root(fields: &mut Fields<'_, '_, Query>) {
             })
         });
         /// Collections that the viewer owns or that are public, by name unless another order is given.
-        collections => connection::<AllCollectionsArguments, _>(|_| Root, |args, _| args.list());
+        collections => connection::<AllCollectionsArguments, _>(|_| RootKey, |args, _| args.list());
     }
 }
 

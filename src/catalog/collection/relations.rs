@@ -3,7 +3,7 @@ use uuid::Uuid;
 
 use super::Collection;
 use crate::{
-    catalog::sight::{self, Reach},
+    catalog::policy::{self, Access},
     dataloader::Relation,
     db::{Row, Sql},
     graphql::CountStrategy,
@@ -15,7 +15,7 @@ relation! {
     pub CollectionById("Query.collection"): Uuid => Option<Collection>, rows of Collection;
     |keys, sql| {
         sql.push("select c.id, ").columns::<Collection>().push(" from collections c where c.id").in_ids(keys);
-        sight::collections(Reach::Known, sql);
+        policy::collections(Access::ById, sql);
     }
 }
 

@@ -16,7 +16,7 @@ use crate::{
         id::GlobalId,
         object::{Fields, NoArguments, Object},
     },
-    stored,
+    row,
 };
 
 use relations::{ArtifactCount, PlaceOfGroup};
@@ -26,11 +26,11 @@ pub use write::{copy_all, declare_mutations};
 /// Prefix of the ids of groups.
 pub const PREFIX: &str = "group";
 
-stored! {
+row! {
     /// A group.
     pub struct Group(Stored) from 0 {
-        always { id: Uuid = "g.id", collection_id: Uuid = "g.collection_id" }
-        asked {
+        eager { id: Uuid = "g.id", collection_id: Uuid = "g.collection_id" }
+        on_demand {
             name: Text = "g.name",
             description: Option<Text> = "g.description",
             color: Option<Text> = "g.color",
@@ -61,13 +61,13 @@ impl Object for Group {
             /// Opaque, the same for ever, unique among all objects.
             id => value(|group: &Group| GlobalId { prefix: PREFIX, id: group.0.id });
             /// What it is called; unique in its collection.
-            name => stored(Stored::name);
+            name => column(Stored::name);
             /// What it is for.
-            description => stored(Stored::description);
+            description => column(Stored::description);
             /// Its colour: a name, or `#rrggbb`.
-            color => stored(Stored::color);
+            color => column(Stored::color);
             /// The name of its icon.
-            icon => stored(Stored::icon);
+            icon => column(Stored::icon);
             /// Zero-based place among its collection's groups.
             position => load::<NoArguments, _, _>(Group::id, |_, _, _| Ok(PlaceOfGroup), |place| place);
             /// The collection it belongs to.
@@ -81,11 +81,11 @@ impl Object for Group {
             /// The artifacts it holds, in its order.
             artifacts => connection::<PlainArguments, _>(Group::id, |_, _| Ok(ArtifactsOfGroup));
             /// Counts its changes, from 1. A write that expects another revision is refused.
-            revision => stored(Stored::revision);
+            revision => column(Stored::revision);
             /// When it was made.
-            createdAt => stored(Stored::created_at);
+            createdAt => column(Stored::created_at);
             /// When it was last changed.
-            updatedAt => stored(Stored::updated_at);
+            updatedAt => column(Stored::updated_at);
         }
     }
 }

@@ -3,24 +3,24 @@ use uuid::Uuid;
 
 use super::Group;
 use crate::{
-    catalog::sight::{self, Reach},
+    catalog::policy::{self, Access},
     db::Sql,
     graphql::{
         SortType,
-        connection::{Connected, Names},
+        connection::{Connected, ConnectionNames},
         list::{List, Order},
     },
     relation,
 };
 
-const GROUPS: Names = Names { connection: "GroupConnection", edge: "GroupEdge", nodes: "groups" };
+const GROUPS: ConnectionNames = ConnectionNames { connection: "GroupConnection", edge: "GroupEdge", nodes: "groups" };
 
 relation! {
     /// Groups by their ids.
     pub GroupById("Query.node(Group)"): Uuid => Option<Group>, rows of Group;
     |keys, sql| {
         sql.push("select g.id, ").columns::<Group>().push(" from groups g where g.id").in_ids(keys);
-        sight::groups(Reach::Known, sql);
+        policy::groups(Access::ById, sql);
     }
 }
 
@@ -43,14 +43,14 @@ impl List for GroupsOfCollection {
     }
 
     /// It is seen with its parent.
-    fn sight(_sql: &mut Sql) {}
+    fn policy(_sql: &mut Sql) {}
 
     fn filter(&self, _sql: &mut Sql) {}
 }
 
 impl Connected for GroupsOfCollection {
     type Node = Group;
-    const TYPES: Names = GROUPS;
+    const TYPES: ConnectionNames = GROUPS;
 
     fn node(row: &Group) -> Group {
         row.clone()
@@ -75,8 +75,8 @@ impl List for GroupsOfArtifact {
         Order { name: "NAME", columns: COLUMNS, descending: false }
     }
 
-    fn sight(sql: &mut Sql) {
-        sight::groups(Reach::Listed, sql);
+    fn policy(sql: &mut Sql) {
+        policy::groups(Access::InLists, sql);
     }
 
     fn filter(&self, _sql: &mut Sql) {}
@@ -84,7 +84,7 @@ impl List for GroupsOfArtifact {
 
 impl Connected for GroupsOfArtifact {
     type Node = Group;
-    const TYPES: Names = GROUPS;
+    const TYPES: ConnectionNames = GROUPS;
 
     fn node(row: &Group) -> Group {
         row.clone()

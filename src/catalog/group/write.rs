@@ -15,8 +15,8 @@ use crate::{
         collection,
         input::{self, DeleteInput, DeletePayload, refused},
         order::{self, STEP},
+        policy::{self, Access},
         rules::{self, NAME_MAX},
-        sight::{self, Reach},
     },
     db::{
         Arg, Cell,
@@ -133,9 +133,9 @@ struct Locked {
 async fn lock(write: &mut Write<'_>, id: Uuid, field: &'static str) -> Result<Locked> {
     let mut sql = write.sql();
     sql.push("select ");
-    sight::may_change("c.owner_id", &mut sql);
+    policy::may_change("c.owner_id", &mut sql);
     sql.push(", g.collection_id, g.revision, c.owner_id, c.visibility from groups g join collections c on c.id = g.collection_id where g.id = ").bind(Arg::Id(id));
-    sight::collections(Reach::Known, &mut sql);
+    policy::collections(Access::ById, &mut sql);
     sql.either("", " for update of g, c");
     let found = write.fetch_with("groups.lock", sql, |row| {
         let may_change: i64 = row.next()?;
@@ -195,7 +195,7 @@ async fn append(write: &mut Write<'_>, (group, collection): (Uuid, Uuid), artifa
     let members: HashSet<Uuid> = write.fetch::<Uuid>("collection_artifacts.known", sql).await?.into_iter().collect();
     if let Some(place) = artifacts.iter().position(|artifact| !members.contains(artifact)) {
         let message = "the collection of the group does not hold an artifact with this id";
-        return Err(Error::new(Code::NotFound, message).in_item("artifactIds", place));
+        return Err(Error::new(Code::NotFound, message).at_index("artifactIds", place));
     }
     let numbered = artifacts.iter().enumerate();
     let rows: Vec<Vec<Cell>> = numbered.map(|(n, id)| vec![Cell::Id(*id), Cell::Int(n as i64)]).collect();
@@ -325,7 +325,7 @@ async fn copy(write: &mut Write<'_>, input: &CopyGroupInput) -> Result<GroupPayl
     let mut sql = write.sql();
     sql.push("select g.name, g.description, g.color, g.icon, g.collection_id from groups g where g.id = ");
     sql.bind(Arg::Id(from));
-    sight::groups(Reach::Known, &mut sql);
+    policy::groups(Access::ById, &mut sql);
     let found: Vec<Original> = write
         .fetch_with("groups.original", sql, |row| {
             Ok((row.next()?, row.next_or_null()?, row.next_or_null()?, row.next_or_null()?, row.next()?))

@@ -12,10 +12,10 @@ use crate::{
     catalog::{
         Mutation, Query,
         input::{self, DeleteInput},
-        sight,
+        policy,
     },
     dataloader::Relation,
-    db::{Arg, HasColumns, Record, Row, SelectList, Sql, Time},
+    db::{Arg, Record, Row, SelectColumns, SelectList, Sql, Time},
     error::{Code, Error, Result},
     fields,
     graphql::{
@@ -60,7 +60,7 @@ impl Record for ShareLink {
     }
 }
 
-impl HasColumns for ShareLink {
+impl SelectColumns for ShareLink {
     fn columns(list: &mut SelectList) {
         for column in
             ["l.id", "l.artifact_id", "l.collection_id", "l.view_count", "l.expires_at", "l.revoked_at", "l.created_at"]
@@ -83,7 +83,7 @@ impl Object for ShareLink {
             /// Opaque, the same for ever, unique among all objects.
             id => value(|link: &ShareLink| GlobalId { prefix: PREFIX, id: link.id });
             /// What it leads to.
-            target => column::<NoArguments, Shareable>(|links, _, node| Box::pin(async move {
+            target => batch::<NoArguments, Shareable>(|links, _, node| Box::pin(async move {
                 let targets: Vec<Target> = links.iter().map(|link| link.target).collect();
                 load_targets(node, &targets).await
             }));
@@ -104,11 +104,11 @@ impl Object for ShareLink {
 
 /// Writes the condition that whoever asks may change what the link `l` leads to, after ` and `.
 fn own(sql: &mut Sql) {
-    if sight::is_restricted(sql) {
+    if policy::is_restricted(sql) {
         sql.push(" and (exists (select 1 from artifacts a where a.id = l.artifact_id");
-        sight::own("a.owner_id", sql);
+        policy::own("a.owner_id", sql);
         sql.push(") or exists (select 1 from collections c where c.id = l.collection_id");
-        sight::own("c.owner_id", sql);
+        policy::own("c.owner_id", sql);
         sql.push("))");
     }
 }
@@ -187,12 +187,12 @@ pub fn declare_root(fields: &mut Fields<'_, '_, Query>) {
     fields! { fields;
         type;
         /// What a link leads to, for whoever has it; null where the token is not known, has expired or was revoked.
-        shared => column::<ByToken, _>(|parents, args, node| {
+        shared => batch::<ByToken, _>(|parents, args, node| {
             let views = parents[0].views.clone();
             let count = parents.len();
             Box::pin(async move {
                 // Many open one link: what the first has loaded serves those after.
-                node.reuse().await;
+                node.enable_cache().await;
                 // What cannot be a token takes the same way as one that is not known.
                 let hash = LinkToken::hash_of(&args.token);
                 let openings = node.load::<SharedView, _>(LinkByHash { views }, vec![hash; count]).await?;
@@ -295,8 +295,8 @@ async fn create(write: &mut Write<'_>, input: &CreateShareLinkInput) -> Result<S
         let message = format!("there are {LINKS_MAX} links to it already: revoke one");
         return Err(Error::new(Code::LimitExceeded, message).in_field("targetId"));
     }
-    write.tell_once();
-    write.outdate();
+    write.mark_one_time_secret();
+    write.invalidate_caches();
     Ok(ShareLinkPayload { id, token: Some(token.reveal().to_owned()) })
 }
 
@@ -310,7 +310,7 @@ async fn revoke(write: &mut Write<'_>, input: &DeleteInput) -> Result<ShareLinkP
     if write.execute("share_links.revoke", sql).await? == 0 {
         return Err(input::not_found("link", "id"));
     }
-    write.outdate();
+    write.invalidate_caches();
     Ok(ShareLinkPayload { id, token: None })
 }
 
@@ -333,7 +333,7 @@ impl Object for ShareLinkPayload {
             /// The link that was written.
             type;
             /// The link as it is now.
-            shareLink => column::<NoArguments, ShareLink>(|payloads, _, node| Box::pin(async move {
+            shareLink => batch::<NoArguments, ShareLink>(|payloads, _, node| Box::pin(async move {
                 let keys = payloads.iter().map(|payload| payload.id).collect();
                 let found = node.load::<ShareLink, _>(LinkById, keys).await?;
                 let link = |(link, payload): (Option<ShareLink>, &Self)| {

@@ -11,16 +11,16 @@ use super::{
     artifact::{self, Artifact},
     collection::{self, Collection},
     input,
-    sight::{self, Reach},
+    policy::{self, Access},
 };
 use crate::{
     abstract_output,
-    db::{Arg, HasColumns, Record, Row, SelectList, Sql, Time},
+    db::{Arg, Record, Row, SelectColumns, SelectList, Sql, Time},
     error::{Code, Error, Result},
     graphql::{
-        Node, Write,
+        ExecutionField, Write,
         id::{self, GlobalId},
-        object::Declaring,
+        object::SchemaBuilder,
     },
     relation,
 };
@@ -44,8 +44,8 @@ abstract_output! {
     }
 }
 
-fn declare_union(declaring: &mut Declaring<'_>) {
-    declaring.union("Shareable", &["What can be shared: an artifact, or a collection with the artifacts it holds."]);
+fn declare_union(schema: &mut SchemaBuilder<'_>) {
+    schema.union("Shareable", &["What can be shared: an artifact, or a collection with the artifacts it holds."]);
 }
 
 /// Declares the root fields that share.
@@ -101,9 +101,9 @@ impl Target {
             Self::Artifact(id) => {
                 let mut sql = write.sql();
                 sql.push("select ");
-                sight::may_change("a.owner_id", &mut sql);
+                policy::may_change("a.owner_id", &mut sql);
                 sql.push(" from artifacts a where a.id = ").bind(Arg::Id(id));
-                sight::artifacts(Reach::Known, &mut sql);
+                policy::artifacts(Access::ById, &mut sql);
                 sql.either("", " for update of a");
                 let found = write.fetch::<i64>("artifacts.lock", sql).await?;
                 input::may_change("artifact", "targetId", found.first().map(|may_change| *may_change == 1))
@@ -124,7 +124,7 @@ relation! {
 }
 
 /// Of an artifact `a` and a collection `c`, of which one is there: which of the two, and the columns of both.
-impl HasColumns for Shareable {
+impl SelectColumns for Shareable {
     fn columns(list: &mut SelectList) {
         list.push("cast(case when a.id is null then 1 else 0 end as bigint)");
         Artifact::columns(list);
@@ -143,7 +143,7 @@ impl Record for Shareable {
 }
 
 /// What the targets are.
-async fn load_targets(node: Node<'_>, targets: &[Target]) -> Result<Vec<Shareable>> {
+async fn load_targets(node: ExecutionField<'_>, targets: &[Target]) -> Result<Vec<Shareable>> {
     let keys = targets.iter().map(|target| match target {
         Target::Artifact(id) | Target::Collection(id) => *id,
     });

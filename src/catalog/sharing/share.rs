@@ -8,15 +8,15 @@ use crate::{
     catalog::{
         Mutation,
         input::{self, DeleteInput, refused},
-        rules, sight,
+        policy, rules,
         user::{self, User, UserById},
     },
-    db::{Arg, HasColumns, Record, Row, SelectList, Sql, Text, Time},
+    db::{Arg, Record, Row, SelectColumns, SelectList, Sql, Text, Time},
     error::{Code, Error, Result},
     fields,
     graphql::{
         SortType, Write,
-        connection::{Connected, Names},
+        connection::{Connected, ConnectionNames},
         id::GlobalId,
         list::{List, Order},
         object::{Fields, NoArguments, Object},
@@ -62,7 +62,7 @@ impl Record for Share {
     }
 }
 
-impl HasColumns for Share {
+impl SelectColumns for Share {
     fn columns(list: &mut SelectList) {
         for column in [
             "s.id",
@@ -94,7 +94,7 @@ impl Object for Share {
             /// Opaque, the same for ever, unique among all objects.
             id => value(|share: &Share| GlobalId { prefix: PREFIX, id: share.id });
             /// What was shared.
-            target => column::<NoArguments, Shareable>(|shares, _, node| Box::pin(async move {
+            target => batch::<NoArguments, Shareable>(|shares, _, node| Box::pin(async move {
                 let targets: Vec<Target> = shares.iter().map(|share| share.target).collect();
                 load_targets(node, &targets).await
             }));
@@ -125,11 +125,11 @@ relation! {
     pub ShareById("Query.node(Share)"): Uuid => Option<Share>, rows of Share;
     |keys, sql| {
         sql.push("select s.id, ").columns::<Share>().push(" from shares s where s.id").in_ids(keys);
-        sight::shares(sql);
+        policy::shares(sql);
     }
 }
 
-const SHARES: Names = Names { connection: "ShareConnection", edge: "ShareEdge", nodes: "shares" };
+const SHARES: ConnectionNames = ConnectionNames { connection: "ShareConnection", edge: "ShareEdge", nodes: "shares" };
 
 macro_rules! share_list {
     ($(#[doc = $doc:literal])* $name:ident, $label:literal, $total:literal, $parent:literal, $filter:expr) => {
@@ -152,7 +152,7 @@ macro_rules! share_list {
             }
 
             /// The account whose shares they are is who asks.
-            fn sight(_sql: &mut Sql) {}
+            fn policy(_sql: &mut Sql) {}
 
             fn filter(&self, sql: &mut Sql) {
                 let filter: fn(&mut Sql) = $filter;
@@ -162,7 +162,7 @@ macro_rules! share_list {
 
         impl Connected for $name {
             type Node = Share;
-            const TYPES: Names = SHARES;
+            const TYPES: ConnectionNames = SHARES;
 
             fn node(row: &Share) -> Share {
                 row.clone()
@@ -275,9 +275,9 @@ async fn revoke(write: &mut Write<'_>, input: &DeleteInput) -> Result<SharePaylo
     let now = write.now();
     let mut sql = write.sql();
     sql.push("select ");
-    sight::may_change("s.sender_id", &mut sql);
+    policy::may_change("s.sender_id", &mut sql);
     sql.push(" from shares s where s.id = ").bind(Arg::Id(id));
-    sight::shares(&mut sql);
+    policy::shares(&mut sql);
     sql.either("", " for update of s");
     let found = write.fetch::<i64>("shares.lock", sql).await?;
     input::may_change("share", "id", found.first().map(|may_change| *may_change == 1))?;

@@ -11,7 +11,7 @@ use crate::{
         artifact::ArtifactsOfTag,
         filter::{PlainArguments, Search, no_nul},
     },
-    dataloader::Root,
+    dataloader::RootKey,
     db::Text,
     error::Result,
     fields,
@@ -20,7 +20,7 @@ use crate::{
         id::GlobalId,
         object::{Fields, NoArguments, Object},
     },
-    stored,
+    row,
 };
 
 pub use relations::{AllTags, TagById, TagsOfArtifact};
@@ -30,11 +30,11 @@ pub use write::{Named, declare_mutations, link, make, named};
 /// Prefix of the ids of tags.
 pub const PREFIX: &str = "tag";
 
-stored! {
+row! {
     /// A tag.
     pub struct Tag(Stored) from 0 {
-        always { id: Uuid = "t.id" }
-        asked {
+        eager { id: Uuid = "t.id" }
+        on_demand {
             name: Text = "t.name",
             slug: Text = "t.slug",
             color: Option<Text> = "t.color",
@@ -61,11 +61,11 @@ impl Object for Tag {
             /// Opaque, the same for ever, unique among all objects.
             id => value(|tag: &Tag| GlobalId { prefix: PREFIX, id: tag.0.id });
             /// What it is called.
-            name => stored(Stored::name);
+            name => column(Stored::name);
             /// The lower-case word that filters and `Query.tag` know it by; unique.
-            slug => stored(Stored::slug);
+            slug => column(Stored::slug);
             /// Its colour, as `#rrggbb`.
-            color => stored(Stored::color);
+            color => column(Stored::color);
             /// How many artifacts have it that the viewer may list.
             artifactCount => load::<NoArguments, _, _>(Tag::id, |_, _, _| Ok(ArtifactCount), |count| count);
             /// The artifacts that have it, as far as the viewer may list them, the newest first.
@@ -79,7 +79,7 @@ pub fn declare_root(fields: &mut Fields<'_, '_, Query>) {
     fields! { fields;
         type;
         /// The tag with this slug; null where there is none.
-        tag => column::<BySlug, _>(|parents, args, node| {
+        tag => batch::<BySlug, _>(|parents, args, node| {
             let count = parents.len();
             Box::pin(async move {
                 no_nul(&args.slug)?;
@@ -87,7 +87,7 @@ pub fn declare_root(fields: &mut Fields<'_, '_, Query>) {
             })
         });
         /// Tags of artifacts that the viewer may list, by name.
-        tags => connection::<TagsArguments, _>(|_| Root, |args, _| args.list());
+        tags => connection::<TagsArguments, _>(|_| RootKey, |args, _| args.list());
     }
 }
 

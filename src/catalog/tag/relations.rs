@@ -5,13 +5,13 @@ use super::Tag;
 use crate::{
     catalog::{
         filter::{Search, SearchIndex},
-        sight::{self, Reach},
+        policy::{self, Access},
     },
-    dataloader::Root,
+    dataloader::RootKey,
     db::Sql,
     graphql::{
         SortType,
-        connection::{Connected, Names},
+        connection::{Connected, ConnectionNames},
         list::{List, Order},
     },
     relation,
@@ -22,7 +22,7 @@ relation! {
     pub TagById("Query.node(Tag)"): Uuid => Option<Tag>, rows of Tag;
     |keys, sql| {
         sql.push("select t.id, ").columns::<Tag>().push(" from tags t where t.id").in_ids(keys);
-        sight::tags(Reach::Known, sql);
+        policy::tags(Access::ById, sql);
     }
 }
 
@@ -31,7 +31,7 @@ relation! {
     pub TagBySlug("Query.tag"): String => Option<Tag>, rows of Tag;
     |keys, sql| {
         sql.push("select t.slug, ").columns::<Tag>().push(" from tags t where t.slug").in_texts(keys);
-        sight::tags(Reach::Known, sql);
+        policy::tags(Access::ById, sql);
     }
 }
 
@@ -52,7 +52,7 @@ relation! {
     pub ArtifactCount("Tag.artifactCount"): Uuid => i64, rows of i64;
     |keys, sql| {
         sql.push("select l.tag_id, count(*) from artifact_tags l where l.tag_id").in_ids(keys);
-        sight::artifact_tags(Reach::Listed, sql);
+        policy::artifact_tags(Access::InLists, sql);
         sql.push(" group by l.tag_id");
     }
 }
@@ -71,7 +71,7 @@ const SEARCH: SearchIndex = SearchIndex {
 };
 
 impl List for AllTags {
-    type Parent = Root;
+    type Parent = RootKey;
     type Row = Tag;
     const NAME: &'static str = "Query.tags";
     const TOTAL_NAME: &'static str = "Query.tags.totalCount";
@@ -84,8 +84,8 @@ impl List for AllTags {
         Order { name: "NAME", columns: COLUMNS, descending: false }
     }
 
-    fn sight(sql: &mut Sql) {
-        sight::tags(Reach::Listed, sql);
+    fn policy(sql: &mut Sql) {
+        policy::tags(Access::InLists, sql);
     }
 
     fn filter(&self, sql: &mut Sql) {
@@ -97,7 +97,7 @@ impl List for AllTags {
 
 impl Connected for AllTags {
     type Node = Tag;
-    const TYPES: Names = Names { connection: "TagConnection", edge: "TagEdge", nodes: "tags" };
+    const TYPES: ConnectionNames = ConnectionNames { connection: "TagConnection", edge: "TagEdge", nodes: "tags" };
 
     fn node(row: &Tag) -> Tag {
         row.clone()

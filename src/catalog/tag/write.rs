@@ -12,13 +12,13 @@ use crate::{
         artifact::{self, Artifact, ArtifactById},
         change::{Audience, Change, ChangeKind},
         input::{self, DeleteInput, DeletePayload, TAGS_MAX},
+        policy::{self, Access},
         rules::{self, TAG_NAME_MAX},
-        sight::{self, Reach},
     },
     db::{
-        Arg, Cell,
+        AccessScope, Arg, Cell,
         CellType::{self, Id, Int, Text},
-        Sight, Sql,
+        Sql,
     },
     error::{Code, Error, Result},
     fields,
@@ -86,7 +86,7 @@ pub fn named(field: &'static str, names: &[String]) -> Result<Vec<Named>> {
     let mut tags = Vec::with_capacity(names.len());
     for (place, name) in names.iter().enumerate() {
         let given =
-            rules::name(name, TAG_NAME_MAX).map_err(|reason| Error::bad_user_input(reason).in_item(field, place))?;
+            rules::name(name, TAG_NAME_MAX).map_err(|reason| Error::bad_user_input(reason).at_index(field, place))?;
         let slug = rules::slug_of(&given);
         let slug = if slug.is_empty() { given.to_lowercase() } else { slug };
         if seen.insert(slug.clone()) {
@@ -181,22 +181,22 @@ async fn untag(write: &mut Write<'_>, input: &TagArtifactsInput) -> Result<Artif
 async fn lock_artifacts(write: &mut Write<'_>, ids: &[Uuid]) -> Result<HashSet<Uuid>> {
     let mut sql = write.sql();
     sql.push("select a.id, ");
-    sight::may_change("a.owner_id", &mut sql);
+    policy::may_change("a.owner_id", &mut sql);
     sql.push(" from artifacts a where a.id").in_ids(ids);
-    sight::artifacts(Reach::Known, &mut sql);
+    policy::artifacts(Access::ById, &mut sql);
     sql.push(" order by a.id").either("", " for update of a");
     let found: HashMap<Uuid, i64> = write.fetch("artifacts.lock", sql).await?.into_iter().collect();
     if let Some(place) = ids.iter().position(|id| found.get(id) == Some(&0)) {
-        return Err(input::forbidden("the artifact belongs to another account").in_item("artifactIds", place));
+        return Err(input::forbidden("the artifact belongs to another account").at_index("artifactIds", place));
     }
     Ok(found.into_keys().collect())
 }
 
 /// Whether everyone can see a tag.
 async fn is_public(write: &mut Write<'_>, id: Uuid) -> Result<bool> {
-    let mut sql = Sql::new(write.dialect(), Sight::Public);
+    let mut sql = Sql::new(write.dialect(), AccessScope::Anonymous);
     sql.push("select t.id from tags t where t.id = ").bind(Arg::Id(id));
-    sight::tags(Reach::Listed, &mut sql);
+    policy::tags(Access::InLists, &mut sql);
     Ok(!write.fetch::<Uuid>("tags.audience", sql).await?.is_empty())
 }
 
@@ -207,7 +207,7 @@ async fn may_change(write: &mut Write<'_>, id: Uuid) -> Result<()> {
     }
     let mut sql = write.sql();
     sql.push("select t.id from tags t where t.id = ").bind(Arg::Id(id));
-    sight::tags(Reach::Known, &mut sql);
+    policy::tags(Access::ById, &mut sql);
     match write.fetch::<Uuid>("tags.seen", sql).await?.is_empty() {
         true => Err(input::not_found("tag", "id")),
         false => Err(input::forbidden("tags are everyone's: to change one needs a token with the scope admin")),
@@ -311,7 +311,7 @@ impl Object for ArtifactsPayload {
             /// The artifacts that were asked for.
             type;
             /// Those there are, as they are now.
-            artifacts => column::<NoArguments, _>(|payloads, _, node| Box::pin(async move {
+            artifacts => batch::<NoArguments, _>(|payloads, _, node| Box::pin(async move {
                 let keys = payloads.iter().flat_map(|payload| payload.artifacts.iter().copied()).collect();
                 let mut found = node.load::<Artifact, _>(ArtifactById, keys).await?.into_iter();
                 let of = |payload: &Self| -> Vec<Artifact> {

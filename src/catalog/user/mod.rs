@@ -17,7 +17,7 @@ use crate::{
         id::GlobalId,
         object::{Fields, NoArguments, Object},
     },
-    stored,
+    row,
 };
 
 use relations::{CollectionCount, UserByName};
@@ -27,11 +27,11 @@ use viewer::Viewer;
 /// Prefix of the ids of accounts.
 pub const PREFIX: &str = "user";
 
-stored! {
+row! {
     /// An account.
     pub struct User from 0 {
-        always { id: Uuid = "u.id", name: Text = "u.name" }
-        asked {}
+        eager { id: Uuid = "u.id", name: Text = "u.name" }
+        on_demand {}
     }
 }
 
@@ -73,7 +73,7 @@ pub fn declare_root(fields: &mut Fields<'_, '_, Query>) {
         /// Who asks.
         viewer => compute::<NoArguments, _>(|_, _, context| Ok(Viewer(context.viewer)));
         /// The account with this name; null where there is none, and for who has no token.
-        user => column::<ByName, _>(|parents, args, node| {
+        user => batch::<ByName, _>(|parents, args, node| {
             let count = parents.len();
             Box::pin(async move {
                 no_nul(&args.name)?;

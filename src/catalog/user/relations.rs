@@ -3,7 +3,7 @@ use uuid::Uuid;
 
 use super::User;
 use crate::{
-    catalog::sight::{self, Reach},
+    catalog::policy::{self, Access},
     relation,
 };
 
@@ -12,7 +12,7 @@ relation! {
     pub UserById("Query.node(User)"): Uuid => Option<User>, rows of User;
     |keys, sql| {
         sql.push("select u.id, ").columns::<User>().push(" from users u where u.id").in_ids(keys);
-        sight::users(sql);
+        policy::users(sql);
     }
 }
 
@@ -21,7 +21,7 @@ relation! {
     pub UserByName("Query.user"): String => Option<User>, rows of User;
     |keys, sql| {
         sql.push("select u.name, ").columns::<User>().push(" from users u where u.name").in_texts(keys);
-        sight::users(sql);
+        policy::users(sql);
     }
 }
 
@@ -48,7 +48,7 @@ relation! {
     pub CollectionCount("User.collectionCount"): Uuid => i64, rows of i64;
     |keys, sql| {
         sql.push("select c.owner_id, count(*) from collections c where c.owner_id").in_ids(keys);
-        sight::collections(Reach::Listed, sql);
+        policy::collections(Access::InLists, sql);
         sql.push(" group by c.owner_id");
     }
 }

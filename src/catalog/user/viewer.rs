@@ -12,8 +12,8 @@ use crate::{
     },
     fields,
     graphql::{
-        Column, Leaf, Node, Origin, Output,
-        object::{Declaring, Fields, NoArguments, Object},
+        ExecutionField, FieldResults, Leaf, Output, ResultIndex,
+        object::{Fields, NoArguments, Object, SchemaBuilder},
     },
 };
 
@@ -32,12 +32,12 @@ pub enum Scope {
     Admin,
 }
 
-impl From<access::Scope> for Scope {
-    fn from(scope: access::Scope) -> Self {
+impl From<access::TokenScope> for Scope {
+    fn from(scope: access::TokenScope) -> Self {
         match scope {
-            access::Scope::Read => Self::Read,
-            access::Scope::Write => Self::Write,
-            access::Scope::Admin => Self::Admin,
+            access::TokenScope::Read => Self::Read,
+            access::TokenScope::Write => Self::Write,
+            access::TokenScope::Admin => Self::Admin,
         }
     }
 }
@@ -60,12 +60,16 @@ impl Leaf for Scope {
 impl Output for Scope {
     const NULLABLE: bool = false;
 
-    fn type_ref(declaring: &mut Declaring<'_>) -> String {
-        <Self as Leaf>::type_ref(declaring.registry())
+    fn type_ref(schema: &mut SchemaBuilder<'_>) -> String {
+        <Self as Leaf>::type_ref(schema.registry())
     }
 
-    fn complete<'a>(values: Vec<Self>, _origins: Vec<Origin>, _node: Node<'a>) -> BoxFuture<'a, Column> {
-        Box::pin(std::future::ready(Column::of_leaves(&values)))
+    fn complete<'a>(
+        values: Vec<Self>,
+        _origins: Vec<ResultIndex>,
+        _node: ExecutionField<'a>,
+    ) -> BoxFuture<'a, FieldResults> {
+        Box::pin(std::future::ready(FieldResults::of_leaves(&values)))
     }
 }
 
@@ -86,7 +90,7 @@ impl Object for Viewer {
             /// Who asks.
             type;
             /// The account of the token; null without one, and on a server without accounts.
-            user => column::<NoArguments, _>(|viewers, _, node| Box::pin(async move {
+            user => batch::<NoArguments, _>(|viewers, _, node| Box::pin(async move {
                 let keys = viewers.iter().filter_map(|viewer| viewer.0.user).collect();
                 let mut found = node.load::<User, _>(UserById, keys).await?.into_iter();
                 let user = |viewer: &Viewer| -> Option<User> { viewer.0.user.and_then(|_| found.next()?) };
@@ -95,7 +99,7 @@ impl Object for Viewer {
             /// What the viewer may do: all of it on a server without accounts, none of it without a token, which still may
             /// read what is public.
             scopes => compute::<NoArguments, _>(|viewer, _, _| {
-                let held = access::Scope::ALL.into_iter().filter(|scope| Some(*scope) <= viewer.0.scope);
+                let held = access::TokenScope::ALL.into_iter().filter(|scope| Some(*scope) <= viewer.0.scope);
                 Ok(held.map(Scope::from).collect::<Vec<_>>())
             });
             /// What was shared with the viewer and has not ended, the newest first.

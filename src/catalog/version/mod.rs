@@ -13,7 +13,7 @@ use crate::{
         id::GlobalId,
         object::{Fields, NoArguments, Object},
     },
-    stored,
+    row,
 };
 
 pub use relations::{VersionById, VersionsOfArtifact};
@@ -22,11 +22,11 @@ pub use write::{declare_mutations, insert_missing};
 /// Prefix of the ids of versions.
 pub const PREFIX: &str = "version";
 
-stored! {
+row! {
     /// A version of an artifact.
     pub struct Version(Stored) from 0 {
-        always { id: Uuid = "v.id", artifact_id: Uuid = "v.artifact_id" }
-        asked {
+        eager { id: Uuid = "v.id", artifact_id: Uuid = "v.artifact_id" }
+        on_demand {
             label: Text = "v.version",
             content_hash: Option<Text> = "v.content_hash",
             notes: Option<Text> = "v.notes",
@@ -49,13 +49,13 @@ impl Object for Version {
             /// The artifact it is a version of.
             artifact => load::<NoArguments, _, _>(|version| version.0.artifact_id, |_, _, _| Ok(ArtifactOfVersion), required);
             /// Its label, such as `1.4.0`.
-            version => stored(Stored::label);
+            version => column(Stored::label);
             /// The hash of its content, as its source gave it.
-            contentHash => stored(Stored::content_hash);
+            contentHash => column(Stored::content_hash);
             /// What changed.
-            notes => stored(Stored::notes);
+            notes => column(Stored::notes);
             /// When it was made.
-            createdAt => stored(Stored::created_at);
+            createdAt => column(Stored::created_at);
         }
     }
 }

@@ -3,11 +3,11 @@ use uuid::Uuid;
 
 use super::Version;
 use crate::{
-    catalog::sight,
+    catalog::policy,
     db::Sql,
     graphql::{
         SortType,
-        connection::{Connected, Names},
+        connection::{Connected, ConnectionNames},
         list::{List, Order},
     },
     relation,
@@ -18,7 +18,7 @@ relation! {
     pub VersionById("Query.node(ArtifactVersion)"): Uuid => Option<Version>, rows of Version;
     |keys, sql| {
         sql.push("select v.id, ").columns::<Version>().push(" from artifact_versions v where v.id").in_ids(keys);
-        sight::versions(sql);
+        policy::versions(sql);
     }
 }
 
@@ -41,15 +41,15 @@ impl List for VersionsOfArtifact {
     }
 
     /// It is seen with its parent.
-    fn sight(_sql: &mut Sql) {}
+    fn policy(_sql: &mut Sql) {}
 
     fn filter(&self, _sql: &mut Sql) {}
 }
 
 impl Connected for VersionsOfArtifact {
     type Node = Version;
-    const TYPES: Names =
-        Names { connection: "ArtifactVersionConnection", edge: "ArtifactVersionEdge", nodes: "versions" };
+    const TYPES: ConnectionNames =
+        ConnectionNames { connection: "ArtifactVersionConnection", edge: "ArtifactVersionEdge", nodes: "versions" };
 
     fn node(row: &Version) -> Version {
         row.clone()

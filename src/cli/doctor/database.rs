@@ -71,7 +71,7 @@ async fn one<T: crate::db::Record>(db: &Db, sqlite: &'static str, postgres: &'st
     match db.fetch::<T>("doctor", sql).await {
         Ok(mut rows) if !rows.is_empty() => Ok(rows.swap_remove(0)),
         Ok(_) => Err(unanswered("it answers with nothing".to_owned())),
-        Err(error) => Err(unanswered(format!("{error} ({})", error.causes()))),
+        Err(error) => Err(unanswered(format!("{error} ({})", error.source_chain()))),
     }
 }
 
@@ -94,7 +94,9 @@ async fn integrity(db: &Db) -> Finding {
             let faults = faults[..faults.len().min(FAULTS_MAX)].join("; ").replace('\n', " ");
             Finding::problem("integrity", format!("the file is damaged: {faults}"), remedy)
         }
-        Err(error) => Finding::problem("integrity", format!("the file cannot be read: {}", error.causes()), remedy),
+        Err(error) => {
+            Finding::problem("integrity", format!("the file cannot be read: {}", error.source_chain()), remedy)
+        }
     }
 }
 
@@ -249,7 +251,7 @@ async fn counts(db: &Db, repair: bool) -> Finding {
     let wrong = match collection::wrong_counts(db).await {
         Ok(wrong) => wrong,
         Err(error) => {
-            let found = format!("they cannot be compared: {error} ({})", error.causes());
+            let found = format!("they cannot be compared: {error} ({})", error.source_chain());
             return Finding::problem("counts", found, "look at the log of the database, or at its disk");
         }
     };
@@ -263,7 +265,7 @@ async fn counts(db: &Db, repair: bool) -> Finding {
         Ok(()) => Finding::ok("counts", format!("{wrong} kept counts were wrong and are right now")),
         Err(error) => {
             let found =
-                format!("{wrong} kept counts are wrong and could not be set right: {error} ({})", error.causes());
+                format!("{wrong} kept counts are wrong and could not be set right: {error} ({})", error.source_chain());
             Finding::problem("counts", found, "try again, or set database.busy_timeout higher")
         }
     }

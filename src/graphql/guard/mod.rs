@@ -19,8 +19,8 @@ use documented::DocumentedFields;
 use serde::{Deserialize, Serialize};
 
 use self::{
-    scan::{Excess, scan},
-    shape::{FieldShape, Shape},
+    scan::{LimitExceeded, scan},
+    shape::{FieldSummary, SchemaSummary},
 };
 use crate::error::{Code, Error, Result};
 
@@ -91,40 +91,40 @@ impl Default for Limits {
 
 /// Refuses documents above its limits.
 #[derive(Debug)]
-pub struct Guard {
-    shape: Shape,
+pub struct CostAnalyzer {
+    shape: SchemaSummary,
     limits: Limits,
 }
 
 /// Why a document was refused, and where.
 #[derive(Clone, Debug)]
-pub struct Refusal {
+pub struct DocumentError {
     /// The fault, for the client.
     pub error: Error,
     /// The place in the document.
     pub position: Option<Pos>,
 }
 
-impl Guard {
+impl CostAnalyzer {
     /// Reads the schema from its definition.
     ///
     /// # Errors
     /// The definition is not one.
     pub fn new(sdl: &str, limits: Limits) -> Result<Self> {
-        Ok(Self { shape: Shape::read(sdl)?, limits })
+        Ok(Self { shape: SchemaSummary::read(sdl)?, limits })
     }
 
     /// Reads a document: size, tokens and nesting first, then its grammar.
     ///
     /// # Errors
     /// `LIMIT_EXCEEDED` above a limit, `GRAPHQL_PARSE_FAILED` for what is no document.
-    pub fn parse(&self, text: &str) -> std::result::Result<ExecutableDocument, Refusal> {
+    pub fn parse(&self, text: &str) -> std::result::Result<ExecutableDocument, DocumentError> {
         within("the document has", text.len() as u64, self.limits.document_bytes as u64, "bytes")?;
         scan(text, self.limits.tokens, self.limits.nesting).map_err(|excess| match excess {
-            Excess::Tokens => {
+            LimitExceeded::Tokens => {
                 limit_exceeded(format!("the document has more than {} tokens: split it", self.limits.tokens))
             }
-            Excess::Nesting => {
+            LimitExceeded::Nesting => {
                 limit_exceeded(format!("the document nests brackets more than {} deep", self.limits.nesting))
             }
         })?;
@@ -140,7 +140,7 @@ impl Guard {
         document: &ExecutableDocument,
         operation: &OperationDefinition,
         variables: &Variables,
-    ) -> std::result::Result<(), Refusal> {
+    ) -> std::result::Result<(), DocumentError> {
         self.check_variables(variables)?;
         self.check_directives(document)?;
         let root = match operation.ty {
@@ -148,7 +148,7 @@ impl Guard {
             OperationType::Mutation => &self.shape.mutation,
             OperationType::Subscription => &self.shape.subscription,
         };
-        let mut weighing = Weighing {
+        let mut weighing = CostVisitor {
             guard: self,
             document,
             operation,
@@ -176,7 +176,7 @@ impl Guard {
         Ok(())
     }
 
-    fn check_variables(&self, variables: &Variables) -> std::result::Result<(), Refusal> {
+    fn check_variables(&self, variables: &Variables) -> std::result::Result<(), DocumentError> {
         let mut open: Vec<&Value> = variables.values().collect();
         while let Some(value) = open.pop() {
             match value {
@@ -196,7 +196,7 @@ impl Guard {
         Ok(())
     }
 
-    fn check_directives(&self, document: &ExecutableDocument) -> std::result::Result<(), Refusal> {
+    fn check_directives(&self, document: &ExecutableDocument) -> std::result::Result<(), DocumentError> {
         let check = |directives: &[Positioned<Directive>]| {
             within("a place has", directives.len() as u64, self.limits.directives as u64, "directives")
         };
@@ -225,7 +225,7 @@ impl Guard {
 
 /// What a selection set stands for, for one object.
 #[derive(Clone, Copy, Debug, Default)]
-struct Weight {
+struct Cost {
     /// Fields of the set itself.
     fields: u64,
     /// Selections in it and below.
@@ -237,7 +237,7 @@ struct Weight {
     introspection_lists: u64,
 }
 
-impl Weight {
+impl Cost {
     fn add(&mut self, other: Self) {
         self.fields = self.fields.saturating_add(other.fields);
         self.selections = self.selections.saturating_add(other.selections);
@@ -249,22 +249,27 @@ impl Weight {
 }
 
 /// One look at an operation.
-struct Weighing<'a> {
-    guard: &'a Guard,
+struct CostVisitor<'a> {
+    guard: &'a CostAnalyzer,
     document: &'a ExecutableDocument,
     operation: &'a OperationDefinition,
     variables: &'a Variables,
     /// Weights of fragments on a page of so many objects.
-    known: HashMap<(Name, Option<u64>), Weight>,
+    known: HashMap<(Name, Option<u64>), Cost>,
     open: HashSet<Name>,
     /// Selections looked at, for the tests.
     steps: u64,
 }
 
-impl Weighing<'_> {
+impl CostVisitor<'_> {
     /// Weighs a selection set on an object of type `of`; `page` is the length of the list it is the connection of.
-    fn selections(&mut self, set: &SelectionSet, of: &str, page: Option<u64>) -> std::result::Result<Weight, Refusal> {
-        let mut total = Weight::default();
+    fn selections(
+        &mut self,
+        set: &SelectionSet,
+        of: &str,
+        page: Option<u64>,
+    ) -> std::result::Result<Cost, DocumentError> {
+        let mut total = Cost::default();
         for item in &set.items {
             self.steps += 1;
             total.selections = total.selections.saturating_add(1);
@@ -283,7 +288,7 @@ impl Weighing<'_> {
                             self.fragment(name, of, page, item.pos)?
                         }
                         // An unknown fragment is validation's to name.
-                        None => Weight::default(),
+                        None => Cost::default(),
                     }
                 }
             });
@@ -297,15 +302,15 @@ impl Weighing<'_> {
         of: &str,
         page: Option<u64>,
         position: Pos,
-    ) -> std::result::Result<Weight, Refusal> {
+    ) -> std::result::Result<Cost, DocumentError> {
         let key = (name.clone(), page);
         if let Some(weight) = self.known.get(&key) {
             return Ok(*weight);
         }
-        let Some(fragment) = self.document.fragments.get(name) else { return Ok(Weight::default()) };
+        let Some(fragment) = self.document.fragments.get(name) else { return Ok(Cost::default()) };
         if !self.open.insert(name.clone()) {
             let message = format!("fragment `{name}` spreads itself");
-            return Err(Refusal {
+            return Err(DocumentError {
                 error: Error::new(Code::GraphqlValidationFailed, message),
                 position: Some(position),
             });
@@ -316,7 +321,7 @@ impl Weighing<'_> {
         Ok(weight)
     }
 
-    fn field(&mut self, field: &Field, of: &str, page: Option<u64>) -> std::result::Result<Weight, Refusal> {
+    fn field(&mut self, field: &Field, of: &str, page: Option<u64>) -> std::result::Result<Cost, DocumentError> {
         let name = field.name.node.as_str();
         let is_introspection = name.starts_with("__") || of.starts_with("__");
         let shape = self.guard.shape.field(of, name).cloned();
@@ -332,7 +337,7 @@ impl Weighing<'_> {
         let is_list_of_types =
             is_introspection && matches!(name, "fields" | "interfaces" | "possibleTypes" | "inputFields");
         let is_object = shape.as_ref().is_some_and(|shape| self.guard.shape.has_fields(&shape.of));
-        Ok(Weight {
+        Ok(Cost {
             fields: 1,
             selections: below.selections,
             aliases: below.aliases.saturating_add(u64::from(field.alias.is_some())),
@@ -343,7 +348,7 @@ impl Weighing<'_> {
     }
 
     /// How many objects the field leads to, for one parent.
-    fn length(&self, field: &Field, shape: &FieldShape, page: Option<u64>) -> u64 {
+    fn length(&self, field: &Field, shape: &FieldSummary, page: Option<u64>) -> u64 {
         if !shape.is_list {
             return 1;
         }
@@ -357,7 +362,7 @@ impl Weighing<'_> {
     }
 
     /// How long a page the field asks for, where it has pages.
-    fn page(&self, field: &Field, shape: &FieldShape) -> Option<u64> {
+    fn page(&self, field: &Field, shape: &FieldSummary) -> Option<u64> {
         let default = shape.page?.unwrap_or_else(|| u64::from(self.guard.limits.page_size_default));
         let given = ["first", "last"].into_iter().find_map(|name| match self.argument(field, name) {
             Some(Value::Number(number)) => Some(number.as_u64().unwrap_or(0)),
@@ -391,7 +396,7 @@ impl Weighing<'_> {
 pub fn operation<'d>(
     document: &'d ExecutableDocument,
     name: Option<&str>,
-) -> std::result::Result<&'d Positioned<OperationDefinition>, Refusal> {
+) -> std::result::Result<&'d Positioned<OperationDefinition>, DocumentError> {
     let found = match (&document.operations, name) {
         (DocumentOperations::Single(operation), None) => Some(operation),
         (DocumentOperations::Multiple(operations), Some(name)) => operations.get(name),
@@ -403,23 +408,23 @@ pub fn operation<'d>(
             Some(name) => format!("the document has no operation named `{}`", echo(name)),
             None => "the document has several operations: say which by `operationName`".to_owned(),
         };
-        Refusal { error: Error::new(Code::BadRequest, message), position: None }
+        DocumentError { error: Error::new(Code::BadRequest, message), position: None }
     })
 }
 
-fn within(what: &str, found: u64, allowed: u64, unit: &str) -> std::result::Result<(), Refusal> {
+fn within(what: &str, found: u64, allowed: u64, unit: &str) -> std::result::Result<(), DocumentError> {
     if found <= allowed {
         return Ok(());
     }
     Err(limit_exceeded(format!("{what} {found} {unit}, {allowed} are allowed")))
 }
 
-fn limit_exceeded(message: String) -> Refusal {
-    Refusal { error: Error::new(Code::LimitExceeded, message), position: None }
+fn limit_exceeded(message: String) -> DocumentError {
+    DocumentError { error: Error::new(Code::LimitExceeded, message), position: None }
 }
 
 /// The parser's error in one line: where it is and what stands there.
-fn syntax_error(text: &str, error: &async_graphql::parser::Error) -> Refusal {
+fn syntax_error(text: &str, error: &async_graphql::parser::Error) -> DocumentError {
     use async_graphql::parser::Error as Syntax;
     let position = error.positions().next();
     let message = match (error, position) {
@@ -438,7 +443,7 @@ fn syntax_error(text: &str, error: &async_graphql::parser::Error) -> Refusal {
         (Syntax::RecursionLimitExceeded, _) => "the document nests selections too deep".to_owned(),
         _ => "syntax error".to_owned(),
     };
-    Refusal { error: Error::new(Code::GraphqlParseFailed, message), position }
+    DocumentError { error: Error::new(Code::GraphqlParseFailed, message), position }
 }
 
 /// The text from a position on, to the end of its line.

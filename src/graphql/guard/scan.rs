@@ -2,13 +2,13 @@
 
 /// What a text has too much of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Excess {
+pub(super) enum LimitExceeded {
     Tokens,
     Nesting,
 }
 
 /// Counts tokens and nesting up to the limits. What is no token counts as one for each character; the parser finds it.
-pub(super) fn scan(text: &str, tokens_max: usize, nesting_max: usize) -> Result<(), Excess> {
+pub(super) fn scan(text: &str, tokens_max: usize, nesting_max: usize) -> Result<(), LimitExceeded> {
     let bytes = text.as_bytes();
     let (mut at, mut tokens, mut nesting) = (0, 0_usize, 0_usize);
     while let Some(&byte) = bytes.get(at) {
@@ -39,10 +39,10 @@ pub(super) fn scan(text: &str, tokens_max: usize, nesting_max: usize) -> Result<
         }
         tokens += 1;
         if tokens > tokens_max {
-            return Err(Excess::Tokens);
+            return Err(LimitExceeded::Tokens);
         }
         if nesting > nesting_max {
-            return Err(Excess::Nesting);
+            return Err(LimitExceeded::Nesting);
         }
     }
     Ok(())
@@ -87,7 +87,7 @@ mod tests {
         for (text, tokens) in cases {
             assert_eq!(scan(text, tokens, 10), Ok(()), "{text}");
             if tokens > 0 {
-                assert_eq!(scan(text, tokens - 1, 10), Err(Excess::Tokens), "{text}");
+                assert_eq!(scan(text, tokens - 1, 10), Err(LimitExceeded::Tokens), "{text}");
             }
         }
     }
@@ -97,7 +97,7 @@ mod tests {
         for text in
             ["{a".repeat(10_000), "{a(b:".to_owned() + &"[".repeat(10_000), "{a(b:".to_owned() + &"{c:".repeat(9)]
         {
-            assert_eq!(scan(&text, usize::MAX, 8), Err(Excess::Nesting));
+            assert_eq!(scan(&text, usize::MAX, 8), Err(LimitExceeded::Nesting));
         }
     }
 }

@@ -13,8 +13,8 @@ use crate::error::{Error, Result};
 
 /// The fields of every type with fields.
 #[derive(Debug)]
-pub(super) struct Shape {
-    types: HashMap<String, HashMap<String, FieldShape>>,
+pub(super) struct SchemaSummary {
+    types: HashMap<String, HashMap<String, FieldSummary>>,
     pub(super) query: String,
     pub(super) mutation: String,
     pub(super) subscription: String,
@@ -22,7 +22,7 @@ pub(super) struct Shape {
 
 /// What a field leads to.
 #[derive(Clone, Debug)]
-pub(super) struct FieldShape {
+pub(super) struct FieldSummary {
     /// The name of its type, without lists and non-null.
     pub(super) of: String,
     pub(super) is_list: bool,
@@ -32,7 +32,7 @@ pub(super) struct FieldShape {
     pub(super) takes_ids: bool,
 }
 
-impl Shape {
+impl SchemaSummary {
     pub(super) fn read(sdl: &str) -> Result<Self> {
         let document = parse_schema(sdl).map_err(Error::internal)?;
         let mut types = HashMap::new();
@@ -61,7 +61,7 @@ impl Shape {
         Ok(Self { types, query, mutation, subscription })
     }
 
-    pub(super) fn field(&self, of: &str, name: &str) -> Option<&FieldShape> {
+    pub(super) fn field(&self, of: &str, name: &str) -> Option<&FieldSummary> {
         self.types.get(of)?.get(name)
     }
 
@@ -71,7 +71,7 @@ impl Shape {
     }
 }
 
-fn shape(field: &FieldDefinition) -> FieldShape {
+fn shape(field: &FieldDefinition) -> FieldSummary {
     let argument = |name: &str| field.arguments.iter().find(|argument| argument.node.name.node == *name);
     let default = |name: &str| {
         argument(name).map(|argument| match argument.node.default_value.as_ref().map(|value| &value.node) {
@@ -80,7 +80,12 @@ fn shape(field: &FieldDefinition) -> FieldShape {
         })
     };
     let (of, is_list) = innermost(&field.ty.node);
-    FieldShape { of, is_list, page: default("first").or_else(|| default("last")), takes_ids: argument("ids").is_some() }
+    FieldSummary {
+        of,
+        is_list,
+        page: default("first").or_else(|| default("last")),
+        takes_ids: argument("ids").is_some(),
+    }
 }
 
 fn innermost(ty: &Type) -> (String, bool) {

@@ -19,17 +19,17 @@ type Facet { value: String! }
 schema { query: Query }
 "#;
 
-fn guard() -> Guard {
-    Guard::new(SDL, Limits::default()).expect("a schema")
+fn guard() -> CostAnalyzer {
+    CostAnalyzer::new(SDL, Limits::default()).expect("a schema")
 }
 
-fn weigh(text: &str, variables: serde_json::Value) -> std::result::Result<(Weight, u64), Refusal> {
+fn weigh(text: &str, variables: serde_json::Value) -> std::result::Result<(Cost, u64), DocumentError> {
     let guard = guard();
     let document = guard.parse(text)?;
     let operation = &operation(&document, None)?.node;
     let variables = Variables::from_json(variables);
     guard.check(&document, operation, &variables)?;
-    let mut weighing = Weighing {
+    let mut weighing = CostVisitor {
         guard: &guard,
         document: &document,
         operation,
@@ -105,7 +105,7 @@ fn a_fragment_bomb_is_weighed_in_linear_time() {
             text += &format!(" fragment F{level} on Query {{ {spread} }}");
         }
         text += &format!(" fragment F{levels} on Query {{ __typename }}");
-        let guard = Guard::new(SDL, Limits { tokens: 100_000, ..Limits::default() }).expect("a schema");
+        let guard = CostAnalyzer::new(SDL, Limits { tokens: 100_000, ..Limits::default() }).expect("a schema");
         let document = guard.parse(&text).expect("a document");
         let operation = &operation(&document, None).expect("an operation").node;
         let variables = Variables::default();
@@ -113,7 +113,7 @@ fn a_fragment_bomb_is_weighed_in_linear_time() {
         let refusal = guard.check(&document, operation, &variables).expect_err("more selections than allowed");
 
         assert_eq!(refusal.error.code, Code::LimitExceeded);
-        let mut weighing = Weighing {
+        let mut weighing = CostVisitor {
             guard: &guard,
             document: &document,
             operation,

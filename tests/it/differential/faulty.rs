@@ -2,12 +2,12 @@
 use futures_util::future::{BoxFuture, FutureExt};
 use gatherum::{
     abstract_output,
-    dataloader::Limits,
+    dataloader::LoadLimits,
     error::{Error, Result},
     fields,
     graphql::{
         CountStrategy, Engine, Settings, guard, introspection_json,
-        object::{About, Absent, Declaring, Fields, NoArguments, Object},
+        object::{EmptyRoot, FieldMeta, Fields, NoArguments, Object, SchemaBuilder},
     },
 };
 use serde_json::{Value, json};
@@ -71,9 +71,9 @@ abstract_output! {
     }
 }
 
-fn declare_number(declaring: &mut Declaring<'_>) {
-    let n = About { name: "n", docs: &["The number."] };
-    declaring.interface("Number", &["A number."], &[(n, "Int!")]);
+fn declare_number(schema: &mut SchemaBuilder<'_>) {
+    let n = FieldMeta { name: "n", docs: &["The number."] };
+    schema.interface("Number", &["A number."], &[(n, "Int!")]);
 }
 
 fn number(n: i64) -> Number {
@@ -265,18 +265,18 @@ fn values(_field: &str, argument: &str, random: &mut Random) -> Option<Sample> {
 async fn documents_over_faulty_fields_are_answered_as_the_reference_does() {
     let test = Backend::Sqlite.database().await;
     let settings = Settings { page_size_default: 50, page_size_max: 100, counts: CountStrategy::Live };
-    let loading = Limits { keys_max: 100, statements_max: None };
+    let loading = LoadLimits { keys_max: 100, statements_max: None };
     let limits = guard::Limits { objects: 10_000_000, ..guard::Limits::default() };
     let engine: Engine<Root> = Engine::new(
-        (Root, Absent),
+        (Root, EmptyRoot),
         test.db.clone(),
         settings,
         limits,
         loading,
-        gatherum::graphql::kept::Config::default(),
+        gatherum::graphql::load_cache::CacheConfig::default(),
     )
     .expect("a schema");
-    let introspection = introspection_json::<Root, Absent, Absent>().await.expect("an answer");
+    let introspection = introspection_json::<Root, EmptyRoot, EmptyRoot>().await.expect("an answer");
     let schema = Schema::read(&serde_json::from_str(&introspection).expect("JSON"), values);
 
     let count = super::documents(DOCUMENTS);

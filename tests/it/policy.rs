@@ -115,15 +115,15 @@ fn every_statement_says_whose_eyes_it_reads_with() {
             }
             let file = path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
             let folder = path.parent().and_then(Path::file_name).and_then(|name| name.to_str()).unwrap_or_default();
-            if file == "sight.rs" || !file.ends_with(".rs") {
+            if file == "policy.rs" || !file.ends_with(".rs") {
                 continue;
             }
             let text = fs::read_to_string(&path).expect("a text");
             for item in items(&text) {
                 let reads =
                     |table: &&str| ["from ", "join "].iter().any(|word| item.contains(&format!("{word}{table}")));
-                let is_own = item.contains("sight::")
-                    || item.contains("fn sight(sql: &mut Sql)")
+                let is_own = item.contains("policy::")
+                    || item.contains("fn policy(sql: &mut Sql)")
                     || item.contains("own(sql)")
                     || item.contains("conditions(sql)");
                 if TABLES.iter().any(reads) && !is_own {

@@ -23,16 +23,16 @@ use quick_cache::{
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::document::Document;
+use super::document::PreparedOperation;
 use crate::{
     access::Viewer,
-    dataloader::{Loads, Rounds},
+    dataloader::{RecordedLoads, Rounds},
 };
 
 /// What is kept from one request to the next.
 #[derive(Clone, Debug, PartialEq, Eq, DocumentedFields, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Config {
+pub struct CacheConfig {
     /// How long what was loaded for a link is kept at most. Writes end it, on other nodes when they hear of them; this is for
     /// what is not heard of: writes by hand, and all of them where the network swallows what PostgreSQL tells. 0 keeps
     /// nothing. Default 10 s.
@@ -44,7 +44,7 @@ pub struct Config {
     pub bytes: usize,
 }
 
-impl Default for Config {
+impl Default for CacheConfig {
     fn default() -> Self {
         Self { ttl: Duration::from_secs(10), max_entries: 1_000, bytes: 16 << 20 }
     }
@@ -55,25 +55,25 @@ const ENTRY_BYTES: usize = 1 << 10;
 
 /// Which writes this node has heard of.
 #[derive(Debug, Default)]
-pub(super) struct Hearing {
+pub(super) struct WriteClock {
     writes: AtomicU64,
-    is_hearing: AtomicBool,
+    is_connected: AtomicBool,
 }
 
-impl Hearing {
+impl WriteClock {
     /// Something was written, or may have been.
     pub(super) fn heard(&self) {
         self.writes.fetch_add(1, Ordering::AcqRel);
     }
 
     /// Whether writes of other nodes are heard of from now on.
-    pub(super) fn hears(&self, is_hearing: bool) {
-        self.is_hearing.store(is_hearing, Ordering::Release);
+    pub(super) fn set_connected(&self, is_connected: bool) {
+        self.is_connected.store(is_connected, Ordering::Release);
         self.heard();
     }
 
     pub(super) fn is_open(&self) -> bool {
-        self.is_hearing.load(Ordering::Acquire)
+        self.is_connected.load(Ordering::Acquire)
     }
 
     /// How many writes there were; nothing where those of others are not heard of.
@@ -85,13 +85,13 @@ impl Hearing {
 
 /// Who hears of writes.
 #[async_trait::async_trait]
-pub(super) trait Ears: Send + Sync {
+pub(super) trait Invalidation: Send + Sync {
     /// How many writes there were; nothing where those of others cannot be heard of.
     async fn writes(&self) -> Option<u64>;
 }
 
 /// Loads by what was asked for, bounded by the memory they take.
-pub(super) struct Kept {
+pub(super) struct LoadCache {
     entries: Cache<Key, Arc<Entry>, Weigh>,
     ttl: Duration,
 }
@@ -100,7 +100,7 @@ pub(super) struct Kept {
 type Key = [u8; 32];
 
 struct Entry {
-    loads: Arc<Loads>,
+    loads: Arc<RecordedLoads>,
     writes: u64,
     since: Instant,
     bytes: usize,
@@ -117,9 +117,9 @@ impl Weighter<Key, Arc<Entry>> for Weigh {
     }
 }
 
-impl Kept {
+impl LoadCache {
     /// Keeps what the settings say; nothing where they say so.
-    pub(super) fn new(config: &Config) -> Option<Arc<Self>> {
+    pub(super) fn new(config: &CacheConfig) -> Option<Arc<Self>> {
         if config.ttl.is_zero() || config.max_entries == 0 || config.bytes == 0 {
             return None;
         }
@@ -133,7 +133,7 @@ impl Kept {
         Some(Arc::new(Self { entries, ttl: config.ttl }))
     }
 
-    fn get(&self, key: &Key, writes: u64) -> Option<Arc<Loads>> {
+    fn get(&self, key: &Key, writes: u64) -> Option<Arc<RecordedLoads>> {
         let entry = self.entries.get(key)?;
         if entry.writes == writes && entry.since.elapsed() < self.ttl {
             return Some(entry.loads.clone());
@@ -144,31 +144,31 @@ impl Kept {
 }
 
 /// What a request needs to have its loads kept.
-pub(super) struct Keeper {
-    pub(super) kept: Arc<Kept>,
-    pub(super) ears: Arc<dyn Ears>,
-    pub(super) document: Arc<Document>,
-    pub(super) begun: Mutex<Option<Begun>>,
+pub(super) struct CacheHandle {
+    pub(super) kept: Arc<LoadCache>,
+    pub(super) invalidation: Arc<dyn Invalidation>,
+    pub(super) document: Arc<PreparedOperation>,
+    pub(super) begun: Mutex<Option<PendingEntry>>,
 }
 
 /// A request whose loads are to be kept.
-pub(super) struct Begun {
+pub(super) struct PendingEntry {
     key: Key,
     writes: u64,
     since: Instant,
 }
 
-impl Keeper {
+impl CacheHandle {
     /// Has `rounds` answer from what was kept of a request that asked the same, or keep what it loads.
     pub(super) async fn begin(&self, viewer: Viewer, variables: &IndexMap<Name, Value>, rounds: &Rounds) {
-        let Some(writes) = self.ears.writes().await else { return };
+        let Some(writes) = self.invalidation.writes().await else { return };
         let Some(key) = self.key(viewer, variables) else { return };
         match self.kept.get(&key, writes) {
             Some(loads) => rounds.reuse(loads),
             None => {
                 let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
                 // Of several fields that ask for it, the first says from when on.
-                begun.get_or_insert(Begun { key, writes, since: Instant::now() });
+                begun.get_or_insert(PendingEntry { key, writes, since: Instant::now() });
                 rounds.keep();
             }
         }
@@ -176,7 +176,7 @@ impl Keeper {
 
     fn key(&self, viewer: Viewer, variables: &IndexMap<Name, Value>) -> Option<Key> {
         let mut digest = Sha256::new_with_prefix(self.document.digest());
-        let asked = serde_json::to_vec(&(viewer.user, viewer.scope.map(crate::access::Scope::as_str), variables));
+        let asked = serde_json::to_vec(&(viewer.user, viewer.scope.map(crate::access::TokenScope::as_str), variables));
         digest.update(asked.ok()?);
         Some(digest.finalize().into())
     }

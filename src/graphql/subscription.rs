@@ -16,8 +16,8 @@ use tracing::warn;
 
 use super::{
     Context,
-    kept::{Ears, Hearing},
-    object::{Absent, Object},
+    load_cache::{Invalidation, WriteClock},
+    object::{EmptyRoot, Object},
 };
 use crate::{
     db::{Db, Feed, Heard},
@@ -28,7 +28,7 @@ use crate::{
 const QUEUE_LENGTH: usize = 1_024;
 
 /// Announced where there is more than can be told: those who follow are told to read again.
-pub const UNTOLD: &str = "null";
+pub const OVERFLOW: &str = "null";
 
 /// The root of subscriptions: one change, as it was announced.
 #[async_trait::async_trait]
@@ -41,7 +41,7 @@ pub trait Change: Object + DeserializeOwned {
 }
 
 #[async_trait::async_trait]
-impl Change for Absent {
+impl Change for EmptyRoot {
     async fn is_seen(&self, _field: &str, _context: &Context) -> Result<bool> {
         Ok(false)
     }
@@ -49,21 +49,21 @@ impl Change for Absent {
 
 /// What one who follows hears.
 #[derive(Clone, Debug)]
-pub(super) enum News<S> {
+pub(super) enum Event<S> {
     Change(Arc<S>),
     Lost,
 }
 
 /// Gives what the feed hears to all who follow. The feed is opened for the first of them.
-pub(super) struct Hub<S> {
+pub(super) struct Broadcaster<S> {
     db: Db,
-    news: broadcast::Sender<News<S>>,
-    hearing: Arc<Hearing>,
-    listening: Mutex<Listening>,
+    news: broadcast::Sender<Event<S>>,
+    clock: Arc<WriteClock>,
+    listening: Mutex<ListenTask>,
 }
 
 #[derive(Default)]
-struct Listening {
+struct ListenTask {
     task: Option<JoinHandle<()>>,
     /// When somebody tried who can do without.
     tried_at: Option<Instant>,
@@ -73,48 +73,48 @@ struct Listening {
 const TRY_FOR: Duration = Duration::from_secs(1);
 const TRY_AGAIN_AFTER: Duration = Duration::from_secs(5);
 
-impl<S: Change> Hub<S> {
+impl<S: Change> Broadcaster<S> {
     pub(super) fn new(db: Db) -> Self {
-        Self { db, news: broadcast::Sender::new(QUEUE_LENGTH), hearing: Arc::default(), listening: Mutex::default() }
+        Self { db, news: broadcast::Sender::new(QUEUE_LENGTH), clock: Arc::default(), listening: Mutex::default() }
     }
 
     /// All changes that are kept from now on.
     ///
     /// # Errors
     /// `UNAVAILABLE` where the database cannot be listened to.
-    pub(super) async fn follow(&self) -> Result<Following<S>> {
+    pub(super) async fn follow(&self) -> Result<Subscriber<S>> {
         self.listen(&mut *self.listening.lock().await).await?;
-        Ok(Following { news: self.news.subscribe() })
+        Ok(Subscriber { news: self.news.subscribe() })
     }
 
-    async fn listen(&self, listening: &mut Listening) -> Result<()> {
+    async fn listen(&self, listening: &mut ListenTask) -> Result<()> {
         if listening.task.as_ref().is_none_or(JoinHandle::is_finished) {
             let feed = self.db.feed().await?;
-            self.hearing.hears(true);
-            listening.task = Some(tokio::spawn(listen(feed, self.hearing.clone(), self.news.clone())));
+            self.clock.set_connected(true);
+            listening.task = Some(tokio::spawn(listen(feed, self.clock.clone(), self.news.clone())));
         }
         Ok(())
     }
 
     /// What is done until the guard is dropped may write.
-    pub(super) fn writing(&self) -> Writing<'_> {
-        Writing(&self.hearing)
+    pub(super) fn writing(&self) -> WriteGuard<'_> {
+        WriteGuard(&self.clock)
     }
 }
 
 /// Whatever becomes of a write, what was read before it is old.
-pub(super) struct Writing<'h>(&'h Hearing);
+pub(super) struct WriteGuard<'h>(&'h WriteClock);
 
-impl Drop for Writing<'_> {
+impl Drop for WriteGuard<'_> {
     fn drop(&mut self) {
         self.0.heard();
     }
 }
 
-impl<S: Change> Hub<S> {
+impl<S: Change> Broadcaster<S> {
     /// Sees to it that writes are heard of, if that can be.
     async fn open(&self) {
-        if self.hearing.is_open() {
+        if self.clock.is_open() {
             return;
         }
         // Who comes while another tries goes on without.
@@ -125,7 +125,7 @@ impl<S: Change> Hub<S> {
         listening.tried_at = Some(Instant::now());
         let cause = match tokio::time::timeout(TRY_FOR, self.listen(&mut listening)).await {
             Ok(Ok(())) => return,
-            Ok(Err(error)) => error.causes(),
+            Ok(Err(error)) => error.source_chain(),
             Err(_) => "no connection in time".to_owned(),
         };
         warn!(cause, "writes of other nodes are not heard of: nothing is kept for links");
@@ -133,14 +133,14 @@ impl<S: Change> Hub<S> {
 }
 
 #[async_trait::async_trait]
-impl<S: Change> Ears for Hub<S> {
+impl<S: Change> Invalidation for Broadcaster<S> {
     async fn writes(&self) -> Option<u64> {
         self.open().await;
-        self.hearing.writes()
+        self.clock.writes()
     }
 }
 
-impl<S> Drop for Hub<S> {
+impl<S> Drop for Broadcaster<S> {
     fn drop(&mut self) {
         if let Some(task) = self.listening.get_mut().task.take() {
             task.abort();
@@ -149,56 +149,56 @@ impl<S> Drop for Hub<S> {
 }
 
 /// Whatever ends the listening, nothing is heard from then on.
-struct Deaf(Arc<Hearing>);
+struct ListenGuard(Arc<WriteClock>);
 
-impl Drop for Deaf {
+impl Drop for ListenGuard {
     fn drop(&mut self) {
-        self.0.hears(false);
+        self.0.set_connected(false);
     }
 }
 
-async fn listen<S: Change>(mut feed: Feed, hearing: Arc<Hearing>, news: broadcast::Sender<News<S>>) {
-    let _deaf = Deaf(hearing.clone());
+async fn listen<S: Change>(mut feed: Feed, clock: Arc<WriteClock>, news: broadcast::Sender<Event<S>>) {
+    let _deaf = ListenGuard(clock.clone());
     loop {
         let heard = feed.next().await;
         match heard {
-            Heard::Message(_) => hearing.heard(),
-            Heard::Lost => hearing.hears(true),
-            Heard::Interrupted => hearing.hears(false),
+            Heard::Message(_) => clock.heard(),
+            Heard::Lost => clock.set_connected(true),
+            Heard::Interrupted => clock.set_connected(false),
         }
         match heard {
             Heard::Message(message) => match serde_json::from_str::<Option<Vec<S>>>(&message) {
-                Ok(None) => drop(news.send(News::Lost)),
+                Ok(None) => drop(news.send(Event::Lost)),
                 Ok(Some(changes)) => {
                     for change in changes {
-                        let _ = news.send(News::Change(Arc::new(change)));
+                        let _ = news.send(Event::Change(Arc::new(change)));
                     }
                 }
                 Err(error) => {
                     // Another release may announce what this one does not know.
                     warn!(%error, "an announcement cannot be read");
-                    let _ = news.send(News::Lost);
+                    let _ = news.send(Event::Lost);
                 }
             },
-            Heard::Lost | Heard::Interrupted => drop(news.send(News::Lost)),
+            Heard::Lost | Heard::Interrupted => drop(news.send(Event::Lost)),
         }
     }
 }
 
 /// The changes for one who follows.
-pub(super) struct Following<S> {
-    news: broadcast::Receiver<News<S>>,
+pub(super) struct Subscriber<S> {
+    news: broadcast::Receiver<Event<S>>,
 }
 
-impl<S: Change> Following<S> {
+impl<S: Change> Subscriber<S> {
     /// The next change.
     ///
     /// # Errors
     /// `EVENTS_LOST` where some were missed: the follower was too slow, or the database was not heard for a while.
     pub(super) async fn next(&mut self) -> Result<Arc<S>> {
         match self.news.recv().await {
-            Ok(News::Change(change)) => Ok(change),
-            Ok(News::Lost) | Err(_) => {
+            Ok(Event::Change(change)) => Ok(change),
+            Ok(Event::Lost) | Err(_) => {
                 Err(Error::new(Code::EventsLost, "changes were missed: read again, and follow anew"))
             }
         }

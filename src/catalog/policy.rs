@@ -8,27 +8,27 @@
 //! Who sees everything pays for nothing of it: then no condition is written.
 use uuid::Uuid;
 
-use crate::db::{Arg, Sight, Sql, Time};
+use crate::db::{AccessScope, Arg, Sql, Time};
 
 /// How an object is come upon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reach {
+pub enum Access {
     /// In a list, a search or a count.
-    Listed,
+    InLists,
     /// By its id.
-    Known,
+    ById,
 }
 
 /// Writes the condition on the artifact under the alias `a`, after ` and `.
-pub fn artifacts(reach: Reach, sql: &mut Sql) {
+pub fn artifacts(reach: Access, sql: &mut Sql) {
     let Some(user) = restricted(sql) else { return };
     sql.push(" and (a.owner_id = ").bind(user);
     match reach {
-        Reach::Listed => {
+        Access::InLists => {
             sql.push(" or a.visibility = 'PUBLIC' or ");
             in_collection(sql).push("vc.visibility = 'PUBLIC'))");
         }
-        Reach::Known => {
+        Access::ById => {
             sql.push(" or a.visibility <> 'PRIVATE' or ");
             shared("vs.artifact_id = a.id", sql).push(" or ");
             in_collection(sql).push("(vc.visibility <> 'PRIVATE' or ");
@@ -38,12 +38,12 @@ pub fn artifacts(reach: Reach, sql: &mut Sql) {
 }
 
 /// Writes the condition on the collection under the alias `c`, after ` and `.
-pub fn collections(reach: Reach, sql: &mut Sql) {
+pub fn collections(reach: Access, sql: &mut Sql) {
     let Some(user) = restricted(sql) else { return };
     sql.push(" and (c.owner_id = ").bind(user);
     match reach {
-        Reach::Listed => sql.push(" or c.visibility = 'PUBLIC')"),
-        Reach::Known => {
+        Access::InLists => sql.push(" or c.visibility = 'PUBLIC')"),
+        Access::ById => {
             sql.push(" or c.visibility <> 'PRIVATE' or ");
             shared("vs.collection_id = c.id", sql).push(")")
         }
@@ -51,7 +51,7 @@ pub fn collections(reach: Reach, sql: &mut Sql) {
 }
 
 /// Writes the condition on the group under the alias `g`, after ` and `: it is seen with its collection.
-pub fn groups(reach: Reach, sql: &mut Sql) {
+pub fn groups(reach: Access, sql: &mut Sql) {
     if is_restricted(sql) {
         sql.push(" and exists (select 1 from collections c where c.id = g.collection_id");
         collections(reach, sql);
@@ -63,13 +63,13 @@ pub fn groups(reach: Reach, sql: &mut Sql) {
 pub fn versions(sql: &mut Sql) {
     if is_restricted(sql) {
         sql.push(" and exists (select 1 from artifacts a where a.id = v.artifact_id");
-        artifacts(Reach::Known, sql);
+        artifacts(Access::ById, sql);
         sql.push(")");
     }
 }
 
 /// Writes the condition on the tag under the alias `t`, after ` and `: it is seen with an artifact that has it.
-pub fn tags(reach: Reach, sql: &mut Sql) {
+pub fn tags(reach: Access, sql: &mut Sql) {
     if is_restricted(sql) {
         sql.push(" and exists (select 1 from artifact_tags vt join artifacts a on a.id = vt.artifact_id ");
         sql.push("where vt.tag_id = t.id");
@@ -79,7 +79,7 @@ pub fn tags(reach: Reach, sql: &mut Sql) {
 }
 
 /// Writes the condition on the membership under the alias `m`, after ` and `: it is seen with its collection.
-pub fn memberships(reach: Reach, sql: &mut Sql) {
+pub fn memberships(reach: Access, sql: &mut Sql) {
     if is_restricted(sql) {
         sql.push(" and exists (select 1 from collections c where c.id = m.collection_id");
         collections(reach, sql);
@@ -88,7 +88,7 @@ pub fn memberships(reach: Reach, sql: &mut Sql) {
 }
 
 /// Writes the condition on the tag of an artifact under the alias `l`, after ` and `: it is seen with the artifact.
-pub fn artifact_tags(reach: Reach, sql: &mut Sql) {
+pub fn artifact_tags(reach: Access, sql: &mut Sql) {
     if is_restricted(sql) {
         sql.push(" and exists (select 1 from artifacts a where a.id = l.artifact_id");
         artifacts(reach, sql);
@@ -107,7 +107,7 @@ pub fn shares(sql: &mut Sql) {
 
 /// Writes the condition on the account under the alias `u`, after ` and `: accounts are known to each other.
 pub fn users(sql: &mut Sql) {
-    if sql.sight() == Sight::Public {
+    if sql.access_scope() == AccessScope::Anonymous {
         sql.push(" and false");
     }
 }
@@ -144,10 +144,10 @@ pub fn is_restricted(sql: &Sql) -> bool {
 
 /// The account that conditions are for, where there are any. Nothing is owned by the one of who has none.
 fn restricted(sql: &Sql) -> Option<Arg> {
-    match sql.sight() {
-        Sight::All => None,
-        Sight::User(user) => Some(Arg::Id(user)),
-        Sight::Public => Some(Arg::Id(Uuid::nil())),
+    match sql.access_scope() {
+        AccessScope::Unrestricted => None,
+        AccessScope::User(user) => Some(Arg::Id(user)),
+        AccessScope::Anonymous => Some(Arg::Id(Uuid::nil())),
     }
 }
 

@@ -2,11 +2,11 @@
 use std::{any::Any, collections::HashMap, sync::Arc};
 
 use super::Relation;
-use crate::db::Columns;
+use crate::db::Projection;
 
 /// The loads of a request: for each relation its keys and what they lead to.
 #[derive(Debug, Default)]
-pub struct Loads {
+pub struct RecordedLoads {
     loaded: Vec<Box<dyn Any + Send + Sync>>,
     bytes: usize,
 }
@@ -15,15 +15,15 @@ pub struct Loads {
 #[derive(Debug)]
 struct Loaded<R: Relation> {
     relation: R,
-    columns: Columns,
+    columns: Projection,
     values: HashMap<R::Key, R::Value>,
 }
 
-impl Loads {
+impl RecordedLoads {
     pub(super) fn add<R: Relation>(
         &mut self,
         relation: R,
-        columns: Columns,
+        columns: Projection,
         values: HashMap<R::Key, R::Value>,
         bytes: usize,
     ) {
@@ -37,7 +37,12 @@ impl Loads {
     }
 
     /// What the keys lead to, in their order, where all of it was loaded with these columns at least.
-    pub(super) fn find<R: Relation>(&self, relation: &R, columns: Columns, keys: &[R::Key]) -> Option<Vec<R::Value>> {
+    pub(super) fn find<R: Relation>(
+        &self,
+        relation: &R,
+        columns: Projection,
+        keys: &[R::Key],
+    ) -> Option<Vec<R::Value>> {
         let mut loaded = self.loaded.iter().filter_map(|loaded| loaded.downcast_ref::<Loaded<R>>());
         loaded.find_map(|loaded| {
             let is_same = loaded.relation == *relation && loaded.columns.contains(columns);
@@ -48,12 +53,12 @@ impl Loads {
 
 /// What becomes of a request's loads.
 #[derive(Debug, Default)]
-pub(super) enum Keeping {
+pub(super) enum Recording {
     /// They are for this request alone.
     #[default]
     Nothing,
     /// They are kept as they come.
-    Keeps(Loads),
+    Keeps(RecordedLoads),
     /// They were kept before; what is not among them is loaded.
-    Has(Arc<Loads>),
+    Has(Arc<RecordedLoads>),
 }
