@@ -16,11 +16,11 @@ use crate::{
         sharing::{SHARED_DOCUMENT, Views},
     },
     config::Config,
-    dataloader,
     db::{Db, migrate},
     error,
     graphql::{self, Settings},
     http::{self, Access, Health, Pool, Site},
+    loader,
 };
 
 /// A server that listens and does not serve yet.
@@ -110,7 +110,7 @@ async fn flush(views: &Views, db: &Db, has_ended: &Notify) {
 }
 
 /// Executes the whole schema.
-pub type Engine = graphql::Engine<Query, Mutation, Subscription>;
+pub type Engine = graphql::Service<Query, Mutation, Subscription>;
 
 /// Connections that the system completes before they are accepted. The 1,024 of tokio are few when many clients connect
 /// at once, or come back after a restart: what does not fit is tried again by the client's system after a second. The
@@ -139,10 +139,8 @@ pub fn engine(config: &Config, db: Db, views: Views) -> Result<Engine> {
         page_size_max: config.limits.page_size_max,
         counts: config.loading.count_strategy,
     };
-    let loading = dataloader::LoadLimits {
-        keys_max: config.loading.batch_keys,
-        statements_max: config.loading.max_sql_per_request,
-    };
+    let loading =
+        loader::LoadLimits { keys_max: config.loading.batch_keys, statements_max: config.loading.max_sql_per_request };
     Ok(Engine::new((Query { views }, Mutation), db, settings, config.limits.clone(), loading, config.cache.clone())?)
 }
 

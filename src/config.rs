@@ -28,7 +28,7 @@ pub struct Config {
     /// The HTTP side.
     pub http: http::Config,
     /// What one document may cost.
-    pub limits: graphql::guard::Limits,
+    pub limits: graphql::cost::Limits,
     /// Who may ask.
     pub access: access::Config,
     /// How relationships are loaded.
@@ -207,7 +207,7 @@ fn described(section: &str, name: &str) -> String {
         "cache" => graphql::load_cache::CacheConfig::get_field_docs(name),
         "database" => db::Config::get_field_docs(name),
         "http" => http::Config::get_field_docs(name),
-        "limits" => graphql::guard::Limits::get_field_docs(name),
+        "limits" => graphql::cost::Limits::get_field_docs(name),
         "loading" => Loading::get_field_docs(name),
         "log" => telemetry::Config::get_field_docs(name),
         _ => Ok(""),

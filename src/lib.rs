@@ -27,8 +27,8 @@ pub mod catalog;
 /// What every type of the schema shares: declaration, guard, execution, connections, cursors, ids.
 pub mod graphql;
 
-/// Batched loading: what one round of an execution asks for leaves as one statement per relationship.
-pub mod dataloader;
+/// Relationships that one SQL statement loads: batch functions for the engine.
+pub mod loader;
 
 /// The only door to SQLite and PostgreSQL: pools, statements, journal, migrations.
 pub mod db;
@@ -41,3 +41,15 @@ pub mod telemetry;
 
 /// What can go wrong, and the stable code each fault has for clients.
 pub mod error;
+
+pub use gatherum_engine::abstract_output;
+
+/// Declares the fields of a type: the engine's macro, with connections and writes.
+#[macro_export]
+macro_rules! fields {
+    ($($declaration:tt)*) => {{
+        #[allow(unused_imports, reason = "most types have neither")]
+        use $crate::graphql::{ConnectionFields as _, WriteFields as _};
+        gatherum_engine::fields! { $($declaration)* }
+    }};
+}

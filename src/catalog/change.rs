@@ -12,15 +12,15 @@ use super::{
 };
 use crate::{
     access::Viewer,
-    dataloader::Relation,
     db::{Projection, Record, Row, Sql},
     error::Result,
     fields,
     graphql::{
-        self, Context, Leaf,
+        self, Context, Leaf, RequestContext,
         id::{self, GlobalId},
-        object::{Fields, NoArguments, Object},
+        object::{NoArguments, Object, ObjectBuilder},
     },
+    loader::Relation,
 };
 
 /// What happened to an object.
@@ -116,10 +116,10 @@ impl Leaf for ChangeKind {
 pub struct Subscription(Change);
 
 #[async_trait::async_trait]
-impl graphql::Change for Subscription {
+impl graphql::subscription::Event for Subscription {
     /// Asked anew for each change: what could be seen when following began may be hidden now.
-    async fn is_seen(&self, field: &str, context: &Context) -> Result<bool> {
-        let (change, viewer) = (&self.0, context.viewer);
+    async fn is_visible(&self, field: &str, context: &Context) -> Result<bool> {
+        let (change, viewer) = (&self.0, context.request().viewer);
         if viewer.is_admin() {
             return Ok(true);
         }
@@ -141,6 +141,8 @@ struct Seen {
     prefix: String,
     reach: Access,
 }
+
+crate::sql_loader!(Seen);
 
 impl Relation for Seen {
     type Key = Uuid;
@@ -181,7 +183,7 @@ impl Object for Subscription {
         "Subscription".to_owned()
     }
 
-    fn declare(fields: &mut Fields<'_, '_, Self>) {
+    fn declare(fields: &mut ObjectBuilder<'_, '_, Self>) {
         fields! { fields;
             /// All that can be followed. Changes are told of once they are kept; those of one collection in their order.
             /// One who is too slow, or was cut off, is told so by an error with the code `EVENTS_LOST`, and reads again.
@@ -227,7 +229,7 @@ impl Object for CollectionEvent {
         "CollectionEvent".to_owned()
     }
 
-    fn declare(fields: &mut Fields<'_, '_, Self>) {
+    fn declare(fields: &mut ObjectBuilder<'_, '_, Self>) {
         fields! { fields;
             /// A change of a collection.
             type;
@@ -265,7 +267,7 @@ impl Object for CatalogEvent {
         "CatalogEvent".to_owned()
     }
 
-    fn declare(fields: &mut Fields<'_, '_, Self>) {
+    fn declare(fields: &mut ObjectBuilder<'_, '_, Self>) {
         fields! { fields;
             /// A change of an object.
             type;

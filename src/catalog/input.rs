@@ -12,7 +12,7 @@ use crate::{
     fields,
     graphql::{
         id,
-        object::{Fields, Object},
+        object::{Object, ObjectBuilder},
     },
 };
 
@@ -63,7 +63,7 @@ impl Object for DeletePayload {
         "DeletePayload".to_owned()
     }
 
-    fn declare(fields: &mut Fields<'_, '_, Self>) {
+    fn declare(fields: &mut ObjectBuilder<'_, '_, Self>) {
         fields! { fields;
             /// What was deleted.
             type;
@@ -82,7 +82,7 @@ impl Object for BatchError {
         "BatchError".to_owned()
     }
 
-    fn declare(fields: &mut Fields<'_, '_, Self>) {
+    fn declare(fields: &mut ObjectBuilder<'_, '_, Self>) {
         fields! { fields;
             /// Why an item of a batch was not written.
             type;

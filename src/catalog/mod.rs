@@ -20,7 +20,7 @@ mod visibility;
 
 use crate::{
     fields,
-    graphql::object::{Fields, Object},
+    graphql::object::{Object, ObjectBuilder},
 };
 
 pub use change::Subscription;
@@ -38,7 +38,7 @@ impl Object for Query {
         "Query".to_owned()
     }
 
-    fn declare(fields: &mut Fields<'_, '_, Self>) {
+    fn declare(fields: &mut ObjectBuilder<'_, '_, Self>) {
         fields! { fields;
             /// All that can be read.
             type;
@@ -61,7 +61,7 @@ impl Object for Mutation {
         "Mutation".to_owned()
     }
 
-    fn declare(fields: &mut Fields<'_, '_, Self>) {
+    fn declare(fields: &mut ObjectBuilder<'_, '_, Self>) {
         fields! { fields;
             /// All that can be written. Each field is one transaction: it is kept whole or not at all. The fields of one
             /// document are written one after the other; one that is refused ends it.

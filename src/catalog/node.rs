@@ -14,14 +14,14 @@ use crate::{
         user::{self, User, UserById},
         version::{self, Version, VersionById},
     },
-    dataloader::Relation,
     error::{Error, Result},
     fields,
     graphql::{
         ExecutionField,
         id::{self, GlobalId},
-        object::{FieldMeta, Fields, SchemaBuilder},
+        object::{FieldMeta, ObjectBuilder, SchemaBuilder},
     },
+    loader::Loader,
 };
 
 abstract_output! {
@@ -62,7 +62,7 @@ fn declare_interface(schema: &mut SchemaBuilder<'_>) {
 }
 
 /// Declares the root fields that lead to any object.
-pub fn declare_root(fields: &mut Fields<'_, '_, Query>) {
+pub fn declare_root(fields: &mut ObjectBuilder<'_, '_, Query>) {
     fields! { fields;
         type;
         /// The object with this id; null where there is none.
@@ -79,7 +79,7 @@ pub fn declare_root(fields: &mut Fields<'_, '_, Query>) {
         nodes => batch::<NodesArguments, _>(|parents, args, node| {
             let count = parents.len();
             Box::pin(async move {
-                let max = node.context().settings.page_size_max as usize;
+                let max = node.context().pages.max as usize;
                 if args.ids.len() > max {
                     let message = format!("`ids` has {} ids, at most {max} can be read at once", args.ids.len());
                     return Err(Error::bad_user_input(message));
@@ -133,18 +133,15 @@ pub async fn load(node: ExecutionField<'_>, ids: Vec<Result<GlobalId>>) -> Vec<R
     nodes
 }
 
-async fn load_type<T, R: Relation<Key = Uuid, Value = Option<T>>>(
+async fn load_type<T, L: Loader<Key = Uuid, Value = Option<T>>>(
     node: ExecutionField<'_>,
-    relation: R,
+    loader: L,
     places: Vec<(usize, Uuid)>,
     any: fn(T) -> AnyNode,
-) -> Vec<(usize, Result<Option<AnyNode>>)>
-where
-    Option<T>: crate::dataloader::FromRows<R::Row>,
-{
+) -> Vec<(usize, Result<Option<AnyNode>>)> {
     let keys = places.iter().map(|(_, id)| *id).collect();
     let places = places.into_iter().map(|(place, _)| place);
-    match node.load::<AnyNode, R>(relation, keys).await {
+    match node.load::<AnyNode, L>(loader, keys).await {
         Ok(found) => places.zip(found.into_iter().map(|object| Ok(object.map(any)))).collect(),
         Err(error) => places.map(|place| (place, Err(error.clone()))).collect(),
     }

@@ -1,82 +1,14 @@
 //! Which columns of a record a statement reads: those that its request asks for.
 use super::{Record, Row};
 
-/// Places for the columns of a record.
-const PLACES: u32 = 63;
+pub use gatherum_engine::{ColumnRef, Projection, Selected};
 
-/// A set of columns of one record, each at its place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Projection(u64);
-
-impl Projection {
-    /// None but those that are always read.
-    pub const NONE: Self = Self(0);
-    /// All there are.
-    pub const ALL: Self = Self(u64::MAX);
-    /// What a list is sorted by, which its statement reads behind the columns of the record.
-    pub const SORT_KEYS: Self = Self(1 << PLACES);
-
-    /// The columns of both sets.
-    #[must_use]
-    pub const fn union(self, other: Self) -> Self {
-        Self(self.0 | other.0)
-    }
-
-    /// Whether all columns of `other` are in it.
-    #[must_use]
-    pub const fn contains(self, other: Self) -> bool {
-        self.0 & other.0 == other.0
-    }
-
-    pub(super) const fn has_index(self, place: u32) -> bool {
-        self.0 & (1 << place) != 0
-    }
-}
-
-/// A value of a row that is read where it is asked for. Only its [`ColumnRef`] gives it, and the same column says what to
-/// read, so that nothing can be used that was not read.
-#[derive(Clone, Debug)]
-pub struct Selected<T>(Option<T>);
-
-impl<T: Record> Selected<T> {
-    /// Reads the value where the row has it. [`crate::row!`] calls it.
-    ///
-    /// # Errors
-    /// The column is missing or of another type.
-    pub fn read(place: u32, row: &mut Row<'_>) -> sqlx::Result<Self> {
-        row.columns().has_index(place).then(|| T::read(row)).transpose().map(Self)
-    }
-}
-
-/// A column of the record `R` that is read where it is asked for.
-#[derive(Debug)]
-pub struct ColumnRef<R, T> {
-    place: u32,
-    get: fn(&R) -> &Selected<T>,
-}
-
-impl<R, T> ColumnRef<R, T> {
-    /// The column at a place. [`crate::row!`] calls it, at compile time.
-    ///
-    /// # Panics
-    /// There is no such place.
-    pub const fn new(place: u32, get: fn(&R) -> &Selected<T>) -> Self {
-        assert!(place < PLACES, "a record has too many columns");
-        Self { place, get }
-    }
-
-    /// The set of this one column.
-    pub const fn set(&self) -> Projection {
-        Projection(1 << self.place)
-    }
-
-    /// The value.
-    ///
-    /// # Panics
-    /// The row was read without this column, though [`ColumnRef::set`] was asked for.
-    pub fn of<'r>(&self, row: &'r R) -> &'r T {
-        (self.get)(row).0.as_ref().expect("a column is read with the field that needs it")
-    }
+/// Reads the value if the row's projection has the column at `index`. [`crate::row!`] calls it.
+///
+/// # Errors
+/// The column is missing or of another type.
+pub fn read_selected<T: Record>(index: u32, row: &mut Row<'_>) -> sqlx::Result<Selected<T>> {
+    row.columns().has_index(index).then(|| T::read(row)).transpose().map(Selected::new)
 }
 
 /// A record that knows its columns, and lists those of them that a statement reads.
@@ -178,7 +110,7 @@ macro_rules! row {
                 fn read(row: &mut $crate::db::Row<'_>) -> sqlx::Result<Self> {
                     Ok(Self {
                         $($always: $crate::db::Record::read(row)?,)*
-                        $($asked: $crate::db::Selected::read($first + Place::$asked as u32, row)?,)*
+                        $($asked: $crate::db::read_selected($first + Place::$asked as u32, row)?,)*
                     })
                 }
             }

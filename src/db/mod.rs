@@ -34,7 +34,7 @@ use sqlx::{
 };
 use tracing::{info, warn};
 
-pub use columns::{ColumnRef, Projection, SelectColumns, SelectList, Selected};
+pub use columns::{ColumnRef, Projection, SelectColumns, SelectList, Selected, read_selected};
 pub use config::{Config, Synchronous, redacted};
 pub use fault::is_serialization_conflict;
 pub use feed::{Feed, Heard};

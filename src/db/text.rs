@@ -21,6 +21,12 @@ impl Deref for Text {
     }
 }
 
+impl From<Text> for CompactString {
+    fn from(text: Text) -> Self {
+        text.0
+    }
+}
+
 impl From<&str> for Text {
     fn from(text: &str) -> Self {
         Self(text.into())

@@ -7,10 +7,16 @@ use std::{fmt::Debug, sync::Arc};
 
 use uuid::Uuid;
 
-use super::cursor::{SortType, SortValue};
+use gatherum_engine::{
+    RootKey,
+    connection::{Slice, SortedRow},
+    cursor::{SortType, SortValue},
+};
+
 use crate::{
-    dataloader::{Key, Relation, RootKey},
-    db::{Arg, Dialect, Projection, Record, Row, SelectColumns, Sql},
+    db::{Arg, Dialect, Projection, Record, Row, SelectColumns, Sql, Text, Time},
+    loader::{Key, Relation},
+    sql_loader,
 };
 
 /// A list that can be paged: the value itself carries the filter and the order.
@@ -110,19 +116,6 @@ impl Order {
     }
 }
 
-/// Which part of a list is asked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Slice {
-    /// Rows at most.
-    pub size: u32,
-    /// Sort values of the row after which to begin, in the direction of reading.
-    pub from: Option<Vec<SortValue>>,
-    /// Sort values of the row before which to end, in the direction of reading.
-    pub to: Option<Vec<SortValue>>,
-    /// Reads from the end.
-    pub backward: bool,
-}
-
 /// A page of a list, for each parent: one row more than asked for, in the direction of reading.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page<L> {
@@ -132,23 +125,7 @@ pub struct Page<L> {
     pub slice: Slice,
 }
 
-/// A row and its sort values, where they were asked for by [`Projection::SORT_KEYS`].
-#[derive(Clone, Debug)]
-pub struct SortedRow<R> {
-    /// What the list's row holds.
-    pub row: R,
-    sort: Option<Vec<SortValue>>,
-}
-
-impl<R> SortedRow<R> {
-    /// The values of the columns of the order.
-    ///
-    /// # Panics
-    /// The row was read without them.
-    pub fn sort(&self) -> &[SortValue] {
-        self.sort.as_deref().expect("sort values are read with the field that needs them")
-    }
-}
+sql_loader!([L: List] Page<L>);
 
 impl<L: List> Relation for Page<L> {
     type Key = L::Parent;
@@ -172,14 +149,14 @@ impl<L: List> Relation for Page<L> {
     fn read(&self, row: &mut Row<'_>) -> sqlx::Result<Self::Row> {
         let read = L::Row::read(row)?;
         if !row.asks(Projection::SORT_KEYS) {
-            return Ok(SortedRow { row: read, sort: None });
+            return Ok(SortedRow::new(read, None));
         }
         let columns = self.list.order().columns;
         let mut sort = Vec::with_capacity(columns.len());
         for (_, kind) in columns {
-            sort.push(SortValue::read(*kind, row)?);
+            sort.push(read_sort_value(*kind, row)?);
         }
-        Ok(SortedRow { row: read, sort: Some(sort) })
+        Ok(SortedRow::new(read, Some(sort)))
     }
 }
 
@@ -263,7 +240,7 @@ impl<L: List> Page<L> {
         }
         sql.push(")").push(comparison).push("(");
         for (place, value) in values.iter().enumerate() {
-            sql.push(if place > 0 { ", " } else { "" }).bind(value.arg());
+            sql.push(if place > 0 { ", " } else { "" }).bind(sort_arg(value));
         }
         sql.push(")");
     }
@@ -279,7 +256,9 @@ impl<L: List> Page<L> {
 
 /// How many members a list has, for each parent, the filter applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Total<L>(pub(super) L);
+pub struct Total<L>(pub L);
+
+sql_loader!([L: List] Total<L>);
 
 impl<L: List> Relation for Total<L> {
     type Key = L::Parent;
@@ -314,4 +293,24 @@ pub fn begin_groups<L: List>(keys: &[L::Parent], columns: &'static str, sql: &mu
     sql.push("select keys.id, ").push(columns).push(" from ");
     L::Parent::table(keys, sql);
     sql.push(" as keys cross join ").push(L::FROM).push(" where ").push(L::PARENT).push(" = keys.id");
+}
+
+/// Reads a sort value, the next column of a row.
+fn read_sort_value(kind: SortType, row: &mut Row<'_>) -> sqlx::Result<SortValue> {
+    Ok(match kind {
+        SortType::Int => SortValue::Int(row.next()?),
+        SortType::Text => SortValue::Text(row.next::<Text>()?.into()),
+        SortType::Time => SortValue::Time(row.next::<Time>()?.0),
+        SortType::Id => SortValue::Id(row.next()?),
+    })
+}
+
+/// A sort value as a parameter.
+fn sort_arg(value: &SortValue) -> Arg {
+    match value {
+        SortValue::Int(value) => Arg::Int(*value),
+        SortValue::Text(text) => Arg::Text(Some(text.to_string())),
+        SortValue::Time(time) => Arg::Time(Time(*time)),
+        SortValue::Id(id) => Arg::Id(*id),
+    }
 }

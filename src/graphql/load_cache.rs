@@ -7,10 +7,7 @@
 //!
 //! [`Node::reuse`]: super::Node::reuse
 use std::{
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -23,11 +20,13 @@ use quick_cache::{
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::document::PreparedOperation;
-use crate::{
-    access::Viewer,
-    dataloader::{RecordedLoads, Rounds},
+use gatherum_engine::{
+    ExecutionField,
+    loading::{RecordedLoads, Rounds},
 };
+
+use super::RequestContext;
+use crate::access::Viewer;
 
 /// What is kept from one request to the next.
 #[derive(Clone, Debug, PartialEq, Eq, DocumentedFields, Deserialize, Serialize)]
@@ -53,51 +52,21 @@ impl Default for CacheConfig {
 /// Bytes of an entry beside its loads, about.
 const ENTRY_BYTES: usize = 1 << 10;
 
-/// Which writes this node has heard of.
-#[derive(Debug, Default)]
-pub(super) struct WriteClock {
-    writes: AtomicU64,
-    is_connected: AtomicBool,
-}
-
-impl WriteClock {
-    /// Something was written, or may have been.
-    pub(super) fn heard(&self) {
-        self.writes.fetch_add(1, Ordering::AcqRel);
-    }
-
-    /// Whether writes of other nodes are heard of from now on.
-    pub(super) fn set_connected(&self, is_connected: bool) {
-        self.is_connected.store(is_connected, Ordering::Release);
-        self.heard();
-    }
-
-    pub(super) fn is_open(&self) -> bool {
-        self.is_connected.load(Ordering::Acquire)
-    }
-
-    /// How many writes there were; nothing where those of others are not heard of.
-    pub(super) fn writes(&self) -> Option<u64> {
-        let writes = self.writes.load(Ordering::Acquire);
-        self.is_open().then_some(writes)
-    }
-}
-
-/// Who hears of writes.
+/// Counts the writes that this node knows of.
 #[async_trait::async_trait]
-pub(super) trait Invalidation: Send + Sync {
-    /// How many writes there were; nothing where those of others cannot be heard of.
+pub(super) trait WriteCount: Send + Sync {
+    /// The number of writes so far; `None` if the writes of other nodes are not received.
     async fn writes(&self) -> Option<u64>;
 }
 
 /// Loads by what was asked for, bounded by the memory they take.
 pub(super) struct LoadCache {
-    entries: Cache<Key, Arc<Entry>, Weigh>,
+    entries: Cache<CacheKey, Arc<Entry>, EntryWeighter>,
     ttl: Duration,
 }
 
 /// The hash of a document, its variables and its viewer: what is asked for may be secret.
-type Key = [u8; 32];
+type CacheKey = [u8; 32];
 
 struct Entry {
     loads: Arc<RecordedLoads>,
@@ -107,12 +76,12 @@ struct Entry {
 }
 
 #[derive(Clone)]
-struct Weigh {
+struct EntryWeighter {
     least: u64,
 }
 
-impl Weighter<Key, Arc<Entry>> for Weigh {
-    fn weight(&self, _: &Key, entry: &Arc<Entry>) -> u64 {
+impl Weighter<CacheKey, Arc<Entry>> for EntryWeighter {
+    fn weight(&self, _: &CacheKey, entry: &Arc<Entry>) -> u64 {
         (entry.bytes as u64).max(self.least)
     }
 }
@@ -125,7 +94,7 @@ impl LoadCache {
         }
         let bytes = config.bytes as u64;
         // An entry alone may fill nine tenths of the whole: what is heavier is not kept, so there is one shard.
-        let weigh = Weigh { least: (bytes / 10 * 9 / config.max_entries as u64).max(1) };
+        let weigh = EntryWeighter { least: (bytes / 10 * 9 / config.max_entries as u64).max(1) };
         let mut options = OptionsBuilder::new();
         options.shards(1).estimated_items_capacity(config.max_entries.min(1 << 16)).weight_capacity(bytes);
         let options = options.build().ok()?;
@@ -133,7 +102,7 @@ impl LoadCache {
         Some(Arc::new(Self { entries, ttl: config.ttl }))
     }
 
-    fn get(&self, key: &Key, writes: u64) -> Option<Arc<RecordedLoads>> {
+    fn get(&self, key: &CacheKey, writes: u64) -> Option<Arc<RecordedLoads>> {
         let entry = self.entries.get(key)?;
         if entry.writes == writes && entry.since.elapsed() < self.ttl {
             return Some(entry.loads.clone());
@@ -143,51 +112,74 @@ impl LoadCache {
     }
 }
 
-/// What a request needs to have its loads kept.
+/// The cache, for one request.
 pub(super) struct CacheHandle {
-    pub(super) kept: Arc<LoadCache>,
-    pub(super) invalidation: Arc<dyn Invalidation>,
-    pub(super) document: Arc<PreparedOperation>,
-    pub(super) begun: Mutex<Option<PendingEntry>>,
+    cache: Arc<LoadCache>,
+    writes: Arc<dyn WriteCount>,
+    /// A hash of the document and the name of the operation.
+    digest: [u8; 32],
+    pending: Mutex<Option<PendingEntry>>,
 }
 
-/// A request whose loads are to be kept.
-pub(super) struct PendingEntry {
-    key: Key,
+/// A request whose loads are recorded for the cache.
+struct PendingEntry {
+    key: CacheKey,
     writes: u64,
     since: Instant,
 }
 
+/// Enables the cache for the loads of a request.
+pub trait CacheLoads {
+    /// Reuses the loads of an equal request, or records the loads from now on for later ones. Call it before anything is
+    /// loaded, in a field that many requests have in common; a value that depends on the time must be checked by the field.
+    fn enable_cache(self) -> impl Future<Output = ()> + Send;
+}
+
+impl CacheLoads for ExecutionField<'_> {
+    async fn enable_cache(self) {
+        let context = self.context();
+        let request = context.request();
+        if let Some(cache) = &request.cache {
+            cache.begin(request.viewer, self.variables(), &context.rounds).await;
+        }
+    }
+}
+
 impl CacheHandle {
-    /// Has `rounds` answer from what was kept of a request that asked the same, or keep what it loads.
-    pub(super) async fn begin(&self, viewer: Viewer, variables: &IndexMap<Name, Value>, rounds: &Rounds) {
-        let Some(writes) = self.invalidation.writes().await else { return };
+    pub(super) fn new(cache: Arc<LoadCache>, writes: Arc<dyn WriteCount>, digest: [u8; 32]) -> Self {
+        Self { cache, writes, digest, pending: Mutex::default() }
+    }
+
+    /// Lets `rounds` replay the loads of an equal request, or record its own.
+    async fn begin(&self, viewer: Viewer, variables: &IndexMap<Name, Value>, rounds: &Rounds) {
+        let Some(writes) = self.writes.writes().await else { return };
         let Some(key) = self.key(viewer, variables) else { return };
-        match self.kept.get(&key, writes) {
-            Some(loads) => rounds.reuse(loads),
+        match self.cache.get(&key, writes) {
+            Some(loads) => rounds.replay_from(loads),
             None => {
-                let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
-                // Of several fields that ask for it, the first says from when on.
-                begun.get_or_insert(PendingEntry { key, writes, since: Instant::now() });
-                rounds.keep();
+                let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+                // If several fields enable the cache, the first one sets the time from which the loads are valid.
+                pending.get_or_insert(PendingEntry { key, writes, since: Instant::now() });
+                rounds.record();
             }
         }
     }
 
-    fn key(&self, viewer: Viewer, variables: &IndexMap<Name, Value>) -> Option<Key> {
-        let mut digest = Sha256::new_with_prefix(self.document.digest());
-        let asked = serde_json::to_vec(&(viewer.user, viewer.scope.map(crate::access::TokenScope::as_str), variables));
-        digest.update(asked.ok()?);
+    fn key(&self, viewer: Viewer, variables: &IndexMap<Name, Value>) -> Option<CacheKey> {
+        let mut digest = Sha256::new_with_prefix(self.digest);
+        let request =
+            serde_json::to_vec(&(viewer.user, viewer.scope.map(crate::access::TokenScope::as_str), variables));
+        digest.update(request.ok()?);
         Some(digest.finalize().into())
     }
 
-    /// Keeps what was loaded.
-    pub(super) fn end(&self, rounds: &Rounds) {
-        let begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let (Some(begun), Some(loads)) = (begun, rounds.kept()) {
+    /// Stores the recorded loads.
+    pub(super) fn store(&self, rounds: &Rounds) {
+        let pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let (Some(pending), Some(loads)) = (pending, rounds.take_recording()) {
             let bytes = loads.bytes() + ENTRY_BYTES;
-            let entry = Entry { loads: Arc::new(loads), writes: begun.writes, since: begun.since, bytes };
-            self.kept.entries.insert(begun.key, Arc::new(entry));
+            let entry = Entry { loads: Arc::new(loads), writes: pending.writes, since: pending.since, bytes };
+            self.cache.entries.insert(pending.key, Arc::new(entry));
         }
     }
 }

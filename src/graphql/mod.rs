@@ -1,57 +1,59 @@
-//! What every type of the schema shares.
-use std::{
-    sync::{Arc, atomic::AtomicBool},
-    time::Duration,
-};
+//! Executes requests on behalf of a viewer: the engine with the catalogue's database, accounts and caches.
+use std::sync::{Arc, atomic::AtomicBool};
 
 use async_graphql::Variables;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use serde::{Deserialize, Serialize};
 
-use crate::{access::Viewer, dataloader::Rounds, db::Db, error::Code};
+use crate::{access::Viewer, db::Db, error::Code};
 
-mod column;
 pub mod connection;
-mod cursor;
-mod document;
-mod engine;
-mod execute;
-pub mod guard;
-pub mod id;
 mod idempotency;
-mod json;
 pub mod list;
 pub mod load_cache;
-pub mod object;
+mod report;
 pub mod scalar;
-mod subscription;
+mod service;
 mod write;
 
-pub use column::{FieldResults, MixedResults, Output};
-pub use cursor::{SortType, SortValue};
-pub use engine::{Engine, introspection_json, sdl};
-pub use execute::{ExecutionField, ResultIndex, SelectionView};
-pub use json::Leaf;
-pub use subscription::{Change, OVERFLOW};
-pub use write::Write;
+pub use connection::ConnectionFields;
+pub use gatherum_engine::cursor::{SortType, SortValue};
+pub use gatherum_engine::{
+    Context, ExecutionField, FieldResults, Leaf, OperationKind as Operation, Output, ResultIndex, SelectionView, cost,
+    id, introspection_json, object, sdl, subscription,
+};
+pub use load_cache::CacheLoads;
+pub use report::{BatchReport, RequestReport};
+pub use service::Service;
+pub use write::{Write, WriteFields};
 
-/// What the fields of one request are resolved with.
-pub struct Context {
-    /// Its loads.
-    pub rounds: Rounds,
-    /// What holds for all requests.
-    pub settings: Settings,
-    /// On whose behalf they are resolved.
+/// The state that the fields of one request share.
+pub struct RequestState {
+    /// The viewer on whose behalf the request is executed.
     pub viewer: Viewer,
-    /// Where fields of a mutation write; nothing else reaches it.
+    /// How the artifacts of a collection are counted.
+    pub counts: CountStrategy,
+    /// The database that the fields of a mutation write to.
     db: Db,
-    /// The key of a request that may be tried again.
+    /// Set if the request may be retried.
     idempotency: Option<idempotency::Idempotency>,
-    /// Whether its answer tells what is told once.
-    is_one_time_secret: AtomicBool,
-    /// What keeps its loads for requests that ask the same.
+    /// Whether the response contains a secret that is shown only once.
+    has_one_time_secret: AtomicBool,
+    /// Reuses the loads of equal requests.
     cache: Option<load_cache::CacheHandle>,
+}
+
+/// Access to the [`RequestState`].
+pub trait RequestContext {
+    /// The state of the request.
+    fn request(&self) -> &RequestState;
+}
+
+impl RequestContext for Context {
+    fn request(&self) -> &RequestState {
+        self.state()
+    }
 }
 
 /// What holds for all requests.
@@ -94,17 +96,6 @@ pub struct Request {
     pub viewer: Viewer,
 }
 
-/// The kind of the operation that a request asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Operation {
-    /// Reads.
-    Query,
-    /// Writes.
-    Mutation,
-    /// Follows.
-    Subscription,
-}
-
 /// What became of a request.
 #[derive(Debug)]
 pub struct Response {
@@ -129,8 +120,8 @@ pub struct Response {
 }
 
 impl Response {
-    /// What a request was answered before.
-    fn told_before(body: Vec<u8>, operation: Operation, request: &Request) -> Self {
+    /// The stored response to an earlier, equal request.
+    fn replayed(body: Vec<u8>, operation: Operation, request: &Request) -> Self {
         Self {
             body: body.into(),
             executed: true,
@@ -143,72 +134,6 @@ impl Response {
             report: RequestReport::default(),
         }
     }
-}
-
-/// What a request cost in statements, rounds, rows and time.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct RequestReport {
-    /// SQL statements that were run.
-    pub statements: u32,
-    /// Rounds of loading: times that the execution waited for the database.
-    pub rounds: u32,
-    /// Rows that the statements yielded.
-    pub rows: u64,
-    /// Time during which at least one statement ran.
-    pub db: Duration,
-    /// Time from the text of the request to the text of the response.
-    pub total: Duration,
-    /// Answers that a cache gave.
-    pub cache_hits: u64,
-    /// Answers that a cache was asked for and did not have.
-    pub cache_misses: u64,
-    /// The statements, in the order of their rounds and, within one, by name.
-    pub batches: Vec<BatchReport>,
-}
-
-impl RequestReport {
-    /// The report as `extensions.gatherum` shows it, times in milliseconds.
-    pub fn to_json(&self) -> serde_json::Value {
-        serde_json::json!({
-            "statements": self.statements,
-            "rounds": self.rounds,
-            "rows": self.rows,
-            "dbMs": milliseconds(self.db),
-            "totalMs": milliseconds(self.total),
-            "cacheHits": self.cache_hits,
-            "cacheMisses": self.cache_misses,
-            "batches": self.batches.iter().map(BatchReport::to_json).collect::<Vec<_>>(),
-        })
-    }
-}
-
-impl BatchReport {
-    fn to_json(&self) -> serde_json::Value {
-        serde_json::json!({
-            "relation": self.relation,
-            "keys": self.keys,
-            "rows": self.rows,
-            "ms": milliseconds(self.time),
-        })
-    }
-}
-
-/// Milliseconds with three decimals.
-fn milliseconds(time: Duration) -> f64 {
-    (time.as_secs_f64() * 1e6).round() / 1e3
-}
-
-/// One statement of a request.
-#[derive(Clone, Debug, PartialEq)]
-pub struct BatchReport {
-    /// The relationship that was loaded, such as `Artifact.collections`.
-    pub relation: &'static str,
-    /// Distinct keys the statement answered.
-    pub keys: u32,
-    /// Rows it yielded.
-    pub rows: u64,
-    /// How long it took.
-    pub time: Duration,
 }
 
 /// The responses to a subscription.

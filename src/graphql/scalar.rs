@@ -1,7 +1,15 @@
 //! The schema's own scalars, as inputs.
 use async_graphql::{InputValueError, InputValueResult, Scalar, ScalarType, Value};
 
-use crate::db::Time;
+use gatherum_engine::{
+    Leaf,
+    async_graphql::{InputType, registry::Registry},
+    leaf_outputs,
+};
+
+use crate::db::{Text, Time};
+
+pub use gatherum_engine::scalar::Json;
 
 /// A point in time: RFC 3339, in UTC in every answer, such as `2026-01-31T12:00:00.000Z`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,18 +32,24 @@ impl ScalarType for DateTime {
     }
 }
 
-/// Any JSON value.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Json(pub serde_json::Value);
-
-/// Any JSON value.
-#[Scalar(name = "JSON", specified_by_url = "https://www.rfc-editor.org/rfc/rfc8259")]
-impl ScalarType for Json {
-    fn parse(value: Value) -> InputValueResult<Self> {
-        Ok(Self(value.into_json()?))
+impl Leaf for Text {
+    fn type_ref(registry: &mut Registry) -> String {
+        str::type_ref(registry)
     }
-
-    fn to_value(&self) -> Value {
-        Value::from_json(self.0.clone()).unwrap_or_default()
+    fn write(&self, json: &mut Vec<u8>) {
+        (**self).write(json);
     }
 }
+
+impl Leaf for Time {
+    fn type_ref(registry: &mut Registry) -> String {
+        <DateTime as InputType>::create_type_info(registry)
+    }
+    fn write(&self, json: &mut Vec<u8>) {
+        json.push(b'"');
+        json.extend_from_slice(self.rfc3339().as_bytes());
+        json.push(b'"');
+    }
+}
+
+leaf_outputs!(Text, Time);

@@ -3,16 +3,25 @@
 //! A field's statements count like those of the loaders. What changed is announced in the same transaction, so that those
 //! who follow hear of it once it is kept, and only then. The objects of its answer are loaded afterwards, in rounds.
 use std::{
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Instant,
 };
 
+use async_graphql::InputType;
+use futures_util::future::BoxFuture;
+use gatherum_engine::{
+    Context, Output,
+    loading::{BatchRun, Rounds},
+    object::{FieldMeta, InputArgument, Object, ObjectBuilder},
+};
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::Context;
+use super::RequestContext;
 use crate::{
     access::Viewer,
-    dataloader::{ExecutedStatement, Rounds},
     db::{self, Dialect, Read, Record, Sql, Time, Transaction},
     error::{Error, Result},
 };
@@ -24,7 +33,7 @@ const ATTEMPTS_MAX: u32 = 4;
 pub struct Write<'c> {
     tx: Transaction,
     rounds: &'c Rounds,
-    is_one_time_secret: &'c AtomicBool,
+    has_one_time_secret: &'c AtomicBool,
     viewer: Viewer,
     now: Time,
     /// A list in JSON, without its end.
@@ -33,13 +42,41 @@ pub struct Write<'c> {
     is_discarded: bool,
 }
 
+/// The future of a mutation handler.
+pub type WriteFuture<'t, V> = BoxFuture<'t, Result<V>>;
+
+/// Declares the root fields of mutations.
+pub trait WriteFields {
+    /// A field that runs `handler` with its argument `input`, in one transaction. Its value leads to what was written.
+    fn write<A: InputType + Sync + 'static, V: Output + MutationOutcome>(
+        &mut self,
+        meta: FieldMeta,
+        handler: impl MutationHandler<A, V>,
+    );
+}
+
+impl<P: Object> WriteFields for ObjectBuilder<'_, '_, P> {
+    fn write<A: InputType + Sync + 'static, V: Output + MutationOutcome>(
+        &mut self,
+        meta: FieldMeta,
+        handler: impl MutationHandler<A, V>,
+    ) {
+        let handler = Arc::new(handler);
+        self.batch::<InputArgument<A>, V>(meta, move |parents, input, field| {
+            let handler = handler.clone();
+            debug_assert_eq!(parents.len(), 1, "the root of a mutation is one object");
+            Box::pin(async move { Ok(vec![run(field.context(), field.key(), &input.0, &*handler).await?]) })
+        });
+    }
+}
+
 /// What a write does: given its arguments, in a transaction that is kept where it succeeds.
 pub trait MutationHandler<A, V>:
-    for<'t> Fn(&'t A, &'t mut Write<'_>) -> super::object::WriteFuture<'t, V> + Send + Sync + 'static
+    for<'t> Fn(&'t A, &'t mut Write<'_>) -> WriteFuture<'t, V> + Send + Sync + 'static
 {
 }
 impl<A, V, F> MutationHandler<A, V> for F where
-    F: for<'t> Fn(&'t A, &'t mut Write<'_>) -> super::object::WriteFuture<'t, V> + Send + Sync + 'static
+    F: for<'t> Fn(&'t A, &'t mut Write<'_>) -> WriteFuture<'t, V> + Send + Sync + 'static
 {
 }
 
@@ -47,10 +84,10 @@ impl<'c> Write<'c> {
     async fn begin(context: &'c Context) -> Result<Self> {
         let now = Time::now();
         Ok(Self {
-            tx: context.db.begin().await?,
+            tx: context.request().db.begin().await?,
             rounds: &context.rounds,
-            is_one_time_secret: &context.is_one_time_secret,
-            viewer: context.viewer,
+            has_one_time_secret: &context.request().has_one_time_secret,
+            viewer: context.request().viewer,
             now,
             changes: Vec::new(),
             is_news: false,
@@ -91,7 +128,7 @@ impl<'c> Write<'c> {
     /// # Errors
     /// As [`Write::fetch`].
     pub async fn fetch_with<T>(&mut self, name: &'static str, sql: Sql, read: impl Read<T>) -> Result<Vec<T>> {
-        self.rounds.spend()?;
+        self.rounds.reserve_call()?;
         let start = Instant::now();
         let rows = self.tx.fetch_with(name, sql, read).await?;
         self.ran(name, rows.len(), start);
@@ -103,7 +140,7 @@ impl<'c> Write<'c> {
     /// # Errors
     /// As [`Write::fetch`].
     pub async fn execute(&mut self, name: &'static str, sql: Sql) -> Result<u64> {
-        self.rounds.spend()?;
+        self.rounds.reserve_call()?;
         let start = Instant::now();
         let written = self.tx.execute(name, sql).await?;
         self.ran(name, usize::try_from(written).unwrap_or(usize::MAX), start);
@@ -114,7 +151,7 @@ impl<'c> Write<'c> {
     fn ran(&self, relation: &'static str, rows: usize, start: Instant) {
         let is_told = self.viewer.is_admin() || !relation.starts_with("tags.");
         let rows = if is_told { rows } else { 0 };
-        self.rounds.ran(ExecutedStatement { relation, keys: 0, rows, time: start.elapsed() });
+        self.rounds.report_call(BatchRun { name: relation, keys: 0, rows, time: start.elapsed() });
     }
 
     /// Tells those who follow of a change, once it is kept.
@@ -130,7 +167,7 @@ impl<'c> Write<'c> {
 
     /// The answer has what is told once, so it is not kept for a request that is tried again.
     pub fn mark_one_time_secret(&mut self) {
-        self.is_one_time_secret.store(true, Ordering::Relaxed);
+        self.has_one_time_secret.store(true, Ordering::Relaxed);
     }
 
     /// Keeps nothing of what was written, although the field has a value.
@@ -148,10 +185,10 @@ impl<'c> Write<'c> {
         if !self.changes.is_empty() {
             self.changes.push(b']');
             let message = String::from_utf8(std::mem::take(&mut self.changes)).map_err(Error::internal)?;
-            self.rounds.spend()?;
+            self.rounds.reserve_call()?;
             let start = Instant::now();
             self.tx.announce(&message).await?;
-            self.rounds.ran(ExecutedStatement { relation: "announce", keys: 0, rows: 1, time: start.elapsed() });
+            self.rounds.report_call(BatchRun { name: "announce", keys: 0, rows: 1, time: start.elapsed() });
         }
         self.tx.commit().await
     }
@@ -162,7 +199,7 @@ pub trait MutationOutcome: Serialize + DeserializeOwned + Send + Sync {}
 impl<V: Serialize + DeserializeOwned + Send + Sync> MutationOutcome for V {}
 
 /// Runs `write` for the field under `key` in a transaction, and again where it met another one.
-pub(super) async fn run<A, V: MutationOutcome>(
+async fn run<A, V: MutationOutcome>(
     context: &Context,
     key: &str,
     args: &A,
@@ -189,13 +226,13 @@ async fn once<A, V: MutationOutcome>(
     write: &impl MutationHandler<A, V>,
 ) -> Result<V> {
     let mut transaction = Write::begin(context).await?;
-    if let Some(idempotency) = &context.idempotency
+    if let Some(idempotency) = &context.request().idempotency
         && let Some(outcome) = idempotency.outcome(&mut transaction, key).await?
     {
         return Ok(outcome);
     }
     let value = write(args, &mut transaction).await?;
-    if let Some(idempotency) = &context.idempotency {
+    if let Some(idempotency) = &context.request().idempotency {
         idempotency.keep(&mut transaction, key, &value).await?;
     }
     transaction.commit().await?;

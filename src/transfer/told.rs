@@ -88,7 +88,7 @@ impl Told {
             return None;
         }
         if self.count > TOLD_MAX {
-            return Some(graphql::OVERFLOW.to_owned());
+            return Some(graphql::subscription::OVERFLOW.to_owned());
         }
         let members = self.members.into_iter().map(|((collection, kind), artifacts)| {
             let kind = MEMBERS[usize::from(kind)];
@@ -138,7 +138,7 @@ mod tests {
             told.note(Telling::Object("tag"), Became::Changed, &[id(n)]);
         }
 
-        assert_eq!(told.message().as_deref(), Some(graphql::OVERFLOW));
+        assert_eq!(told.message().as_deref(), Some(graphql::subscription::OVERFLOW));
         assert_eq!(Told::default().message(), None);
     }
 }

@@ -1,18 +1,18 @@
 //! Imports point one way.
 use std::{collections::BTreeMap, fs, path::Path};
 
-/// Each room and the rooms it may use. `fields` and `abstract_output` are macros of `graphql`, `relation` is one of `dataloader`,
+/// Each room and the rooms it may use. `fields` and `abstract_output` are macros of `graphql`, `relation` and `sql_loader` are macros of `loader`,
 /// `row` one of `db`.
 const ALLOWED: [(&str, &[&str]); 14] = [
     ("main", &[]),
     ("cli", &["access", "app", "catalog", "config", "db", "graphql", "telemetry", "transfer"]),
-    ("app", &["access", "catalog", "config", "dataloader", "db", "error", "graphql", "http"]),
+    ("app", &["access", "catalog", "config", "loader", "db", "error", "graphql", "http"]),
     ("config", &["access", "db", "graphql", "http", "telemetry"]),
     ("http", &["access", "duration", "error", "graphql"]),
     ("transfer", &["catalog", "db", "graphql"]),
-    ("catalog", &["abstract_output", "access", "dataloader", "db", "error", "fields", "graphql", "relation", "row"]),
-    ("graphql", &["access", "dataloader", "db", "duration", "error", "fields"]),
-    ("dataloader", &["db", "error"]),
+    ("catalog", &["abstract_output", "access", "db", "error", "fields", "graphql", "loader", "relation", "row", "sql_loader"]),
+    ("graphql", &["access", "db", "duration", "error", "fields", "loader", "sql_loader"]),
+    ("loader", &["db", "error", "relation", "sql_loader"]),
     ("access", &["db", "error"]),
     ("db", &["duration", "error", "row"]),
     ("telemetry", &[]),

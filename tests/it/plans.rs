@@ -5,12 +5,12 @@ use gatherum::{
         artifact::{ArtifactsArguments, ArtifactsOfCollection, CollectionArtifactsArguments},
         collection::{AllCollectionsArguments, CollectionsOfArtifact},
     },
-    dataloader::{Relation, RootKey},
     db::{Db, Dialect},
     graphql::{
         CountStrategy, SortValue,
-        list::{List, Page, Slice},
+        list::{List, Page},
     },
+    loader::{Relation, RootKey},
 };
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection, Row};
@@ -28,7 +28,7 @@ fn parse<T: InputType>(value: Value) -> T {
 
 /// The page after some row, as text.
 fn page<L: List>(list: L, keys: &[L::Parent], after: Option<Vec<SortValue>>, db: &Db) -> String {
-    let slice = Slice { size: 20, from: after, to: None, backward: false };
+    let slice = gatherum::graphql::connection::Slice { size: 20, from: after, to: None, backward: false };
     let mut sql = db.sql();
     Page { list, slice }.statement(keys, &mut sql);
     sql.text().to_owned()
@@ -77,11 +77,11 @@ fn assert_indexed(plan: &str, is_sorted: bool, what: &str) {
 }
 
 fn after(list: &impl List) -> Vec<SortValue> {
-    use gatherum::{db::Time, graphql::SortType};
+    use gatherum::graphql::SortType;
     let value = |kind: SortType| match kind {
         SortType::Int => SortValue::Int(1),
         SortType::Text => SortValue::Text("m".into()),
-        SortType::Time => SortValue::Time(Time(1)),
+        SortType::Time => SortValue::Time(1),
         SortType::Id => SortValue::Id(Uuid::nil()),
     };
     list.order().types().into_iter().map(value).collect()

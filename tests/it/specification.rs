@@ -1,14 +1,14 @@
 //! What the specification says of errors, null and order, on a small schema whose fields fail in every way.
 use gatherum::{
-    dataloader::{self, Relation},
     db::{Row, Sql},
     error::Error,
     fields,
     graphql::{
-        CountStrategy, Engine, Execute, Request, Settings,
-        guard::Limits,
-        object::{EmptyRoot, Fields, NoArguments, Object},
+        CountStrategy, Execute, Request, Service, Settings,
+        cost::Limits,
+        object::{EmptyRoot, NoArguments, Object, ObjectBuilder},
     },
+    loader::{self, Relation},
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -30,7 +30,7 @@ impl Object for Root {
         "Query".to_owned()
     }
 
-    fn declare(fields: &mut Fields<'_, '_, Self>) {
+    fn declare(fields: &mut ObjectBuilder<'_, '_, Self>) {
         fields! { fields;
             /// A root.
             type;
@@ -57,7 +57,7 @@ impl Object for Child {
         "Child".to_owned()
     }
 
-    fn declare(fields: &mut Fields<'_, '_, Self>) {
+    fn declare(fields: &mut ObjectBuilder<'_, '_, Self>) {
         fields! { fields;
             /// A child.
             type;
@@ -88,6 +88,8 @@ impl Object for Child {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Broken(&'static str);
 
+gatherum::sql_loader!(Broken);
+
 impl Relation for Broken {
     type Key = Uuid;
     type Row = i64;
@@ -107,8 +109,8 @@ impl Relation for Broken {
 async fn ask(query: &str) -> Value {
     let test = Backend::Sqlite.database().await;
     let settings = Settings { page_size_default: 50, page_size_max: 100, counts: CountStrategy::Live };
-    let loading = dataloader::LoadLimits { keys_max: 100, statements_max: None };
-    let engine: Engine<Root> = Engine::new(
+    let loading = loader::LoadLimits { keys_max: 100, statements_max: None };
+    let engine: Service<Root> = Service::new(
         (Root, EmptyRoot),
         test.db.clone(),
         settings,

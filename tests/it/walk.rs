@@ -266,7 +266,7 @@ mod bypassing {
     use gatherum::{
         db::Db,
         fields,
-        graphql::object::{Fields, NoArguments, Object},
+        graphql::object::{NoArguments, Object, ObjectBuilder},
     };
 
     #[derive(Clone)]
@@ -283,7 +283,7 @@ mod bypassing {
             "Query".to_owned()
         }
 
-        fn declare(fields: &mut Fields<'_, '_, Self>) {
+        fn declare(fields: &mut ObjectBuilder<'_, '_, Self>) {
             fields! { fields;
                 /// The root.
                 type;
@@ -298,7 +298,7 @@ mod bypassing {
             "Item".to_owned()
         }
 
-        fn declare(fields: &mut Fields<'_, '_, Self>) {
+        fn declare(fields: &mut ObjectBuilder<'_, '_, Self>) {
             fields! { fields;
                 /// An item.
                 type;
@@ -321,8 +321,8 @@ mod bypassing {
 #[tokio::test]
 async fn a_field_that_bypasses_the_loaders_is_found() {
     use gatherum::{
-        dataloader::LoadLimits,
-        graphql::{CountStrategy, Engine, Execute, Request, Settings, guard},
+        graphql::{CountStrategy, Execute, Request, Service, Settings, cost},
+        loader::LoadLimits,
     };
     let mut figures = BTreeSet::new();
     for size in SIZES {
@@ -330,11 +330,11 @@ async fn a_field_that_bypasses_the_loaders_is_found() {
         let root = bypassing::Root { db: test.db.clone(), size };
         let settings = Settings { page_size_default: 50, page_size_max: 100, counts: CountStrategy::Live };
         let loading = LoadLimits { keys_max: 100, statements_max: None };
-        let engine: Engine<_> = Engine::new(
+        let engine: Service<_> = Service::new(
             (root, graphql::object::EmptyRoot),
             test.db.clone(),
             settings,
-            guard::Limits::default(),
+            cost::Limits::default(),
             loading,
             gatherum::graphql::load_cache::CacheConfig::default(),
         )

@@ -9,7 +9,6 @@ use crate::{
         order::{self, Ordered},
         policy::{self, Access},
     },
-    dataloader::{Relation, RootKey},
     db::{Arg, Record, Row, SelectColumns, SelectList, Sql, Text, Time},
     error::Result,
     fields,
@@ -17,8 +16,9 @@ use crate::{
         SortType,
         connection::{Connected, Connection, ConnectionNames, Edge, PageArguments},
         list::{List, ListParent, Order, begin_groups, count_members},
-        object::{Fields, NoArguments, Object},
+        object::{NoArguments, Object, ObjectBuilder},
     },
+    loader::{Relation, RootKey},
     relation, row,
 };
 
@@ -141,7 +141,7 @@ impl Connected for AllArtifacts {
         row.clone()
     }
 
-    fn declare_connection(fields: &mut Fields<'_, '_, Connection<Self>>) {
+    fn declare_connection(fields: &mut ObjectBuilder<'_, '_, Connection<Self>>) {
         declare_facets(fields);
     }
 }
@@ -180,7 +180,7 @@ impl Connected for ArtifactsOfTag {
         row.clone()
     }
 
-    fn declare_connection(fields: &mut Fields<'_, '_, Connection<Self>>) {
+    fn declare_connection(fields: &mut ObjectBuilder<'_, '_, Connection<Self>>) {
         declare_facets(fields);
     }
 }
@@ -354,7 +354,7 @@ impl Connected for ArtifactsOfCollection {
         row.artifact.clone()
     }
 
-    fn declare_edge(fields: &mut Fields<'_, '_, Edge<Self>>) {
+    fn declare_edge(fields: &mut ObjectBuilder<'_, '_, Edge<Self>>) {
         fields! { fields;
             type;
             /// Zero-based place in the collection, whatever filter and order the list has.
@@ -376,7 +376,7 @@ impl Connected for ArtifactsOfCollection {
         }
     }
 
-    fn declare_connection(fields: &mut Fields<'_, '_, Connection<Self>>) {
+    fn declare_connection(fields: &mut ObjectBuilder<'_, '_, Connection<Self>>) {
         declare_facets(fields);
     }
 }
@@ -443,7 +443,7 @@ impl Connected for ArtifactsOfGroup {
         row.artifact.clone()
     }
 
-    fn declare_edge(fields: &mut Fields<'_, '_, Edge<Self>>) {
+    fn declare_edge(fields: &mut ObjectBuilder<'_, '_, Edge<Self>>) {
         fields! { fields;
             type;
             /// Zero-based place in the group.
@@ -476,11 +476,11 @@ struct Facets<L: Connected> {
     parent: L::Parent,
 }
 
-fn declare_facets<L: Connected>(fields: &mut Fields<'_, '_, Connection<L>>) {
+fn declare_facets<L: Connected>(fields: &mut ObjectBuilder<'_, '_, Connection<L>>) {
     fields! { fields;
         type;
         /// Counts over all that meet the filter, not over the page.
-        facets => compute::<NoArguments, _>(|page, _, _| Ok(Facets { list: page.list().clone(), parent: page.parent() }));
+        facets => compute::<NoArguments, _>(|page, _, _| Ok(Facets { list: page.list().0.clone(), parent: page.parent() }));
     }
 }
 
@@ -489,7 +489,7 @@ impl<L: Connected> Object for Facets<L> {
         "ArtifactFacets".to_owned()
     }
 
-    fn declare(fields: &mut Fields<'_, '_, Self>) {
+    fn declare(fields: &mut ObjectBuilder<'_, '_, Self>) {
         fields! { fields;
             /// How the artifacts of a filtered list are spread over types and tags.
             type;
@@ -543,7 +543,7 @@ impl Object for FacetCount {
         "FacetCount".to_owned()
     }
 
-    fn declare(fields: &mut Fields<'_, '_, Self>) {
+    fn declare(fields: &mut ObjectBuilder<'_, '_, Self>) {
         fields! { fields;
             /// A value and how many artifacts of the list have it.
             type;
@@ -563,6 +563,8 @@ impl Record for FacetCount {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct TypeFacets<L>(L);
+
+crate::sql_loader!([L: List] TypeFacets<L>);
 
 impl<L: List> Relation for TypeFacets<L> {
     type Key = L::Parent;
@@ -587,6 +589,8 @@ struct TagFacets<L> {
     list: L,
     first: i64,
 }
+
+crate::sql_loader!([L: List] TagFacets<L>);
 
 impl<L: List> Relation for TagFacets<L> {
     type Key = L::Parent;

@@ -19,14 +19,14 @@ use crate::{
         user::OwnerOfArtifact,
         version::VersionsOfArtifact,
     },
-    dataloader::RootKey,
     db::{Text, Time},
     error::{Error, Result},
     fields,
     graphql::{
         id::{self, GlobalId},
-        object::{Fields, NoArguments, Object},
+        object::{NoArguments, Object, ObjectBuilder},
     },
+    loader::RootKey,
     row,
 };
 
@@ -74,7 +74,7 @@ impl Object for Artifact {
         "Artifact".to_owned()
     }
 
-    fn declare(fields: &mut Fields<'_, '_, Self>) {
+    fn declare(fields: &mut ObjectBuilder<'_, '_, Self>) {
         fields! { fields;
             /// Something that can be collected: a skill, a listing, a track, anything with a type and a name.
             type: "Node", "Shareable";
@@ -136,7 +136,7 @@ impl Object for Artifact {
 }
 
 /// Declares the root fields about artifacts.
-pub fn declare_root(fields: &mut Fields<'_, '_, Query>) {
+pub fn declare_root(fields: &mut ObjectBuilder<'_, '_, Query>) {
     fields! { fields;
         type;
         /// The artifact with this id; null where there is none.

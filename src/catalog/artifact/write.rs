@@ -26,7 +26,7 @@ use crate::{
     graphql::{
         Write,
         id::GlobalId,
-        object::{Fields, NoArguments, Object},
+        object::{NoArguments, Object, ObjectBuilder},
         scalar::Json,
     },
 };
@@ -120,7 +120,7 @@ struct DeleteArtifactsInput {
 }
 
 /// Declares the root fields that write artifacts.
-pub fn declare_mutations(fields: &mut Fields<'_, '_, Mutation>) {
+pub fn declare_mutations(fields: &mut ObjectBuilder<'_, '_, Mutation>) {
     fields! { fields;
         type;
         /// Makes an artifact.
@@ -616,7 +616,7 @@ impl Object for ArtifactPayload {
         "ArtifactPayload".to_owned()
     }
 
-    fn declare(fields: &mut Fields<'_, '_, Self>) {
+    fn declare(fields: &mut ObjectBuilder<'_, '_, Self>) {
         fields! { fields;
             /// The artifact that was written.
             type;
@@ -643,7 +643,7 @@ impl Object for ArtifactBatchPayload {
         "ArtifactBatchPayload".to_owned()
     }
 
-    fn declare(fields: &mut Fields<'_, '_, Self>) {
+    fn declare(fields: &mut ObjectBuilder<'_, '_, Self>) {
         fields! { fields;
             /// What became of a batch of artifacts.
             type;
@@ -672,7 +672,7 @@ impl Object for ArtifactBatchResult {
         "ArtifactBatchResult".to_owned()
     }
 
-    fn declare(fields: &mut Fields<'_, '_, Self>) {
+    fn declare(fields: &mut ObjectBuilder<'_, '_, Self>) {
         fields! { fields;
             /// What became of one item of a batch: the artifact, or the error.
             type;
@@ -699,7 +699,7 @@ impl Object for DeleteBatchPayload {
         "DeleteBatchPayload".to_owned()
     }
 
-    fn declare(fields: &mut Fields<'_, '_, Self>) {
+    fn declare(fields: &mut ObjectBuilder<'_, '_, Self>) {
         fields! { fields;
             /// What became of a batch of deletions.
             type;
@@ -728,7 +728,7 @@ impl Object for DeleteBatchResult {
         "DeleteBatchResult".to_owned()
     }
 
-    fn declare(fields: &mut Fields<'_, '_, Self>) {
+    fn declare(fields: &mut ObjectBuilder<'_, '_, Self>) {
         fields! { fields;
             /// What became of one id of a batch.
             type;

@@ -10,7 +10,6 @@ use crate::{
         policy::{self, Access},
         user,
     },
-    dataloader::RootKey,
     db::{Arg, Sql},
     error::Result,
     graphql::{
@@ -19,6 +18,7 @@ use crate::{
         id,
         list::{List, Order},
     },
+    loader::RootKey,
 };
 
 const COLLECTIONS: ConnectionNames =

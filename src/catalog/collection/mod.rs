@@ -17,14 +17,15 @@ use crate::{
         sharing::LinksOfCollection,
         user::OwnerOfCollection,
     },
-    dataloader::RootKey,
     db::{Text, Time},
     error::{Code, Error, Result},
     fields,
     graphql::{
+        RequestContext,
         id::{self, GlobalId},
-        object::{Fields, NoArguments, Object},
+        object::{NoArguments, Object, ObjectBuilder},
     },
+    loader::RootKey,
     row,
 };
 
@@ -69,7 +70,7 @@ impl Object for Collection {
         "Collection".to_owned()
     }
 
-    fn declare(fields: &mut Fields<'_, '_, Self>) {
+    fn declare(fields: &mut ObjectBuilder<'_, '_, Self>) {
         fields! { fields;
             /// Artifacts that belong together, in an order. Who can see a collection sees its artifacts.
             type: "Node", "Shareable";
@@ -92,14 +93,14 @@ impl Object for Collection {
                 Collection::id,
                 |_, args, context| {
                     args.of_type.as_deref().map_or(Ok(()), no_nul)?;
-                    Ok(ArtifactCount { strategy: context.settings.counts, of_type: args.of_type.clone() })
+                    Ok(ArtifactCount { strategy: context.request().counts, of_type: args.of_type.clone() })
                 },
                 |count| count,
             );
             /// The artifacts it holds, in its order unless another is given.
             artifacts => connection::<CollectionArtifactsArguments, _>(
                 Collection::id,
-                |args, context| ArtifactsOfCollection::new(args, context.settings.counts),
+                |args, context| ArtifactsOfCollection::new(args, context.request().counts),
             );
             /// How many groups it has.
             groupCount => load::<NoArguments, _, _>(Collection::id, |_, _, _| Ok(GroupCount), |count| count);
@@ -118,7 +119,7 @@ impl Object for Collection {
 }
 
 /// Declares the root fields about collections.
-pub fn declare_root(fields: &mut Fields<'_, '_, Query>) {
+pub fn declare_root(fields: &mut ObjectBuilder<'_, '_, Query>) {
     fields! { fields;
         type;
         /// The collection with this id; null where there is none.

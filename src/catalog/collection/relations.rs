@@ -4,9 +4,9 @@ use uuid::Uuid;
 use super::Collection;
 use crate::{
     catalog::policy::{self, Access},
-    dataloader::Relation,
     db::{Row, Sql},
     graphql::CountStrategy,
+    loader::Relation,
     relation,
 };
 
@@ -35,6 +35,8 @@ pub struct ArtifactCount {
     /// Only those of this type.
     pub of_type: Option<String>,
 }
+
+crate::sql_loader!(ArtifactCount);
 
 impl Relation for ArtifactCount {
     type Key = Uuid;

@@ -28,7 +28,7 @@ use crate::{
     graphql::{
         Write,
         id::GlobalId,
-        object::{Fields, NoArguments, Object},
+        object::{NoArguments, Object, ObjectBuilder},
     },
 };
 
@@ -136,7 +136,7 @@ struct MoveCollectionArtifactsInput {
 }
 
 /// Declares the root fields that write collections.
-pub fn declare_mutations(fields: &mut Fields<'_, '_, Mutation>) {
+pub fn declare_mutations(fields: &mut ObjectBuilder<'_, '_, Mutation>) {
     fields! { fields;
         type;
         /// Makes a collection.
@@ -700,7 +700,7 @@ impl Object for CollectionPayload {
         "CollectionPayload".to_owned()
     }
 
-    fn declare(fields: &mut Fields<'_, '_, Self>) {
+    fn declare(fields: &mut ObjectBuilder<'_, '_, Self>) {
         fields! { fields;
             /// The collection that was written.
             type;
@@ -732,7 +732,7 @@ impl Object for MembershipPayload {
         "MembershipPayload".to_owned()
     }
 
-    fn declare(fields: &mut Fields<'_, '_, Self>) {
+    fn declare(fields: &mut ObjectBuilder<'_, '_, Self>) {
         fields! { fields;
             /// What became of each artifact id asked for.
             type;
@@ -767,7 +767,7 @@ impl Object for TransferPayload {
         "TransferPayload".to_owned()
     }
 
-    fn declare(fields: &mut Fields<'_, '_, Self>) {
+    fn declare(fields: &mut ObjectBuilder<'_, '_, Self>) {
         fields! { fields;
             /// What became of artifacts that were to be moved to another collection.
             type;

@@ -14,7 +14,7 @@ use crate::{
     fields,
     graphql::{
         id::GlobalId,
-        object::{Fields, NoArguments, Object},
+        object::{NoArguments, Object, ObjectBuilder},
     },
     row,
 };
@@ -54,7 +54,7 @@ impl Object for Group {
         "Group".to_owned()
     }
 
-    fn declare(fields: &mut Fields<'_, '_, Self>) {
+    fn declare(fields: &mut ObjectBuilder<'_, '_, Self>) {
         fields! { fields;
             /// Some of the artifacts of one collection, under a name and in an order of their own.
             type: "Node";

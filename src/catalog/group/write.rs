@@ -27,7 +27,7 @@ use crate::{
     fields,
     graphql::{
         Write,
-        object::{Fields, NoArguments, Object},
+        object::{NoArguments, Object, ObjectBuilder},
     },
 };
 
@@ -99,7 +99,7 @@ struct CopyGroupInput {
 }
 
 /// Declares the root fields that write groups.
-pub fn declare_mutations(fields: &mut Fields<'_, '_, Mutation>) {
+pub fn declare_mutations(fields: &mut ObjectBuilder<'_, '_, Mutation>) {
     fields! { fields;
         type;
         /// Makes a group at the end of a collection's groups.
@@ -389,7 +389,7 @@ impl Object for GroupPayload {
         "GroupPayload".to_owned()
     }
 
-    fn declare(fields: &mut Fields<'_, '_, Self>) {
+    fn declare(fields: &mut ObjectBuilder<'_, '_, Self>) {
         fields! { fields;
             /// The group that was written.
             type;

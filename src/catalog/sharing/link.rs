@@ -14,16 +14,16 @@ use crate::{
         input::{self, DeleteInput},
         policy,
     },
-    dataloader::Relation,
     db::{Arg, Record, Row, SelectColumns, SelectList, Sql, Time},
     error::{Code, Error, Result},
     fields,
     graphql::{
-        Write,
+        CacheLoads, Write,
         id::GlobalId,
-        object::{Fields, NoArguments, Object},
+        object::{NoArguments, Object, ObjectBuilder},
         scalar::DateTime,
     },
+    loader::Relation,
     relation,
 };
 
@@ -75,7 +75,7 @@ impl Object for ShareLink {
         "ShareLink".to_owned()
     }
 
-    fn declare(fields: &mut Fields<'_, '_, Self>) {
+    fn declare(fields: &mut ObjectBuilder<'_, '_, Self>) {
         fields! { fields;
             /// A link to one artifact or collection: whoever has it may read that, without a token. Who may change the
             /// object sees its links, and nobody else.
@@ -153,6 +153,8 @@ struct LinkByHash {
     views: Views,
 }
 
+crate::sql_loader!(LinkByHash);
+
 impl Relation for LinkByHash {
     type Key = String;
     type Row = Opening;
@@ -183,7 +185,7 @@ struct Opening {
 }
 
 /// Declares the root fields about links.
-pub fn declare_root(fields: &mut Fields<'_, '_, Query>) {
+pub fn declare_root(fields: &mut ObjectBuilder<'_, '_, Query>) {
     fields! { fields;
         type;
         /// What a link leads to, for whoever has it; null where the token is not known, has expired or was revoked.
@@ -202,7 +204,7 @@ pub fn declare_root(fields: &mut Fields<'_, '_, Query>) {
                 let opened: Vec<_> = openings.into_iter().map(|opening| opening.filter(is_good).map(view)).collect();
                 if opened.iter().any(Option::is_none) {
                     // Tokens that are tried take no room.
-                    node.context().rounds.forget();
+                    node.context().rounds.discard_recording();
                 }
                 Ok(opened)
             })
@@ -231,7 +233,7 @@ impl Object for SharedView {
         "SharedView".to_owned()
     }
 
-    fn declare(fields: &mut Fields<'_, '_, Self>) {
+    fn declare(fields: &mut ObjectBuilder<'_, '_, Self>) {
         fields! { fields;
             /// What a link leads to.
             type;
@@ -255,7 +257,7 @@ struct CreateShareLinkInput {
 }
 
 /// Declares the root fields that write links.
-pub(super) fn declare_mutations(fields: &mut Fields<'_, '_, Mutation>) {
+pub(super) fn declare_mutations(fields: &mut ObjectBuilder<'_, '_, Mutation>) {
     fields! { fields;
         type;
         /// Makes a link to an artifact or a collection of the viewer's, at most 100 of them that are not revoked. Whoever
@@ -328,7 +330,7 @@ impl Object for ShareLinkPayload {
         "ShareLinkPayload".to_owned()
     }
 
-    fn declare(fields: &mut Fields<'_, '_, Self>) {
+    fn declare(fields: &mut ObjectBuilder<'_, '_, Self>) {
         fields! { fields;
             /// The link that was written.
             type;

@@ -49,7 +49,7 @@ fn declare_union(schema: &mut SchemaBuilder<'_>) {
 }
 
 /// Declares the root fields that share.
-pub fn declare_mutations(fields: &mut crate::graphql::object::Fields<'_, '_, super::Mutation>) {
+pub fn declare_mutations(fields: &mut crate::graphql::object::ObjectBuilder<'_, '_, super::Mutation>) {
     link::declare_mutations(fields);
     share::declare_mutations(fields);
 }

@@ -19,7 +19,7 @@ use crate::{
         connection::{Connected, ConnectionNames},
         id::GlobalId,
         list::{List, Order},
-        object::{Fields, NoArguments, Object},
+        object::{NoArguments, Object, ObjectBuilder},
         scalar::DateTime,
     },
     relation,
@@ -86,7 +86,7 @@ impl Object for Share {
         "Share".to_owned()
     }
 
-    fn declare(fields: &mut Fields<'_, '_, Self>) {
+    fn declare(fields: &mut ObjectBuilder<'_, '_, Self>) {
         fields! { fields;
             /// A share from one account to another: until it ends, the recipient may read what was shared, whatever its
             /// visibility. The two see it, and nobody else.
@@ -213,7 +213,7 @@ pub(super) struct ImportShareInput {
 }
 
 /// Declares the root fields that write shares.
-pub(super) fn declare_mutations(fields: &mut Fields<'_, '_, Mutation>) {
+pub(super) fn declare_mutations(fields: &mut ObjectBuilder<'_, '_, Mutation>) {
     fields! { fields;
         type;
         /// Shares an artifact or a collection of the viewer's with another account, which may then read it; at most ten times
@@ -320,7 +320,7 @@ impl Object for SharePayload {
         "SharePayload".to_owned()
     }
 
-    fn declare(fields: &mut Fields<'_, '_, Self>) {
+    fn declare(fields: &mut ObjectBuilder<'_, '_, Self>) {
         fields! { fields;
             /// The share that was written.
             type;

@@ -11,15 +11,15 @@ use crate::{
         artifact::ArtifactsOfTag,
         filter::{PlainArguments, Search, no_nul},
     },
-    dataloader::RootKey,
     db::Text,
     error::Result,
     fields,
     graphql::{
         connection::PageArguments,
         id::GlobalId,
-        object::{Fields, NoArguments, Object},
+        object::{NoArguments, Object, ObjectBuilder},
     },
+    loader::RootKey,
     row,
 };
 
@@ -54,7 +54,7 @@ impl Object for Tag {
         "Tag".to_owned()
     }
 
-    fn declare(fields: &mut Fields<'_, '_, Self>) {
+    fn declare(fields: &mut ObjectBuilder<'_, '_, Self>) {
         fields! { fields;
             /// A word that artifacts have in common.
             type: "Node";
@@ -75,7 +75,7 @@ impl Object for Tag {
 }
 
 /// Declares the root fields about tags.
-pub fn declare_root(fields: &mut Fields<'_, '_, Query>) {
+pub fn declare_root(fields: &mut ObjectBuilder<'_, '_, Query>) {
     fields! { fields;
         type;
         /// The tag with this slug; null where there is none.

@@ -7,13 +7,13 @@ use crate::{
         filter::{Search, SearchIndex},
         policy::{self, Access},
     },
-    dataloader::RootKey,
     db::Sql,
     graphql::{
         SortType,
         connection::{Connected, ConnectionNames},
         list::{List, Order},
     },
+    loader::RootKey,
     relation,
 };
 

@@ -25,7 +25,7 @@ use crate::{
     graphql::{
         Write,
         id::GlobalId,
-        object::{Fields, NoArguments, Object},
+        object::{NoArguments, Object, ObjectBuilder},
     },
 };
 
@@ -50,7 +50,7 @@ struct TagArtifactsInput {
 }
 
 /// Declares the root fields that write tags.
-pub fn declare_mutations(fields: &mut Fields<'_, '_, Mutation>) {
+pub fn declare_mutations(fields: &mut ObjectBuilder<'_, '_, Mutation>) {
     fields! { fields;
         type;
         /// Gives tags to artifacts. Tags are made on first use.
@@ -280,7 +280,7 @@ impl Object for TagPayload {
         "TagPayload".to_owned()
     }
 
-    fn declare(fields: &mut Fields<'_, '_, Self>) {
+    fn declare(fields: &mut ObjectBuilder<'_, '_, Self>) {
         fields! { fields;
             /// The tag that was written.
             type;
@@ -306,7 +306,7 @@ impl Object for ArtifactsPayload {
         "ArtifactsPayload".to_owned()
     }
 
-    fn declare(fields: &mut Fields<'_, '_, Self>) {
+    fn declare(fields: &mut ObjectBuilder<'_, '_, Self>) {
         fields! { fields;
             /// The artifacts that were asked for.
             type;

@@ -14,8 +14,9 @@ use crate::{
     db::Text,
     fields,
     graphql::{
+        RequestContext,
         id::GlobalId,
-        object::{Fields, NoArguments, Object},
+        object::{NoArguments, Object, ObjectBuilder},
     },
     row,
 };
@@ -47,7 +48,7 @@ impl Object for User {
         "User".to_owned()
     }
 
-    fn declare(fields: &mut Fields<'_, '_, Self>) {
+    fn declare(fields: &mut ObjectBuilder<'_, '_, Self>) {
         fields! { fields;
             /// An account, which owns artifacts and collections.
             type: "Node";
@@ -67,11 +68,11 @@ impl Object for User {
 }
 
 /// Declares the root fields about accounts.
-pub fn declare_root(fields: &mut Fields<'_, '_, Query>) {
+pub fn declare_root(fields: &mut ObjectBuilder<'_, '_, Query>) {
     fields! { fields;
         type;
         /// Who asks.
-        viewer => compute::<NoArguments, _>(|_, _, context| Ok(Viewer(context.viewer)));
+        viewer => compute::<NoArguments, _>(|_, _, context| Ok(Viewer(context.request().viewer)));
         /// The account with this name; null where there is none, and for who has no token.
         user => batch::<ByName, _>(|parents, args, node| {
             let count = parents.len();

@@ -13,7 +13,7 @@ use crate::{
     fields,
     graphql::{
         ExecutionField, FieldResults, Leaf, Output, ResultIndex,
-        object::{Fields, NoArguments, Object, SchemaBuilder},
+        object::{NoArguments, Object, ObjectBuilder, SchemaBuilder},
     },
 };
 
@@ -85,7 +85,7 @@ impl Object for Viewer {
         "Viewer".to_owned()
     }
 
-    fn declare(fields: &mut Fields<'_, '_, Self>) {
+    fn declare(fields: &mut ObjectBuilder<'_, '_, Self>) {
         fields! { fields;
             /// Who asks.
             type;

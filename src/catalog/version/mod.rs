@@ -11,7 +11,7 @@ use crate::{
     fields,
     graphql::{
         id::GlobalId,
-        object::{Fields, NoArguments, Object},
+        object::{NoArguments, Object, ObjectBuilder},
     },
     row,
 };
@@ -40,7 +40,7 @@ impl Object for Version {
         "ArtifactVersion".to_owned()
     }
 
-    fn declare(fields: &mut Fields<'_, '_, Self>) {
+    fn declare(fields: &mut ObjectBuilder<'_, '_, Self>) {
         fields! { fields;
             /// A version of an artifact: what it was called, and what it held, at one time.
             type: "Node";

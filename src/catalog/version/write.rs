@@ -20,7 +20,7 @@ use crate::{
     fields,
     graphql::{
         Write,
-        object::{Fields, NoArguments, Object},
+        object::{NoArguments, Object, ObjectBuilder},
     },
 };
 
@@ -38,7 +38,7 @@ struct AddArtifactVersionInput {
 }
 
 /// Declares the root fields that write versions.
-pub fn declare_mutations(fields: &mut Fields<'_, '_, Mutation>) {
+pub fn declare_mutations(fields: &mut ObjectBuilder<'_, '_, Mutation>) {
     fields! { fields;
         type;
         /// Adds a version to an artifact, whose label becomes the artifact's.
@@ -100,7 +100,7 @@ impl Object for ArtifactVersionPayload {
         "ArtifactVersionPayload".to_owned()
     }
 
-    fn declare(fields: &mut Fields<'_, '_, Self>) {
+    fn declare(fields: &mut ObjectBuilder<'_, '_, Self>) {
         fields! { fields;
             /// The version that was added.
             type;

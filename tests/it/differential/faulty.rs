@@ -2,13 +2,13 @@
 use futures_util::future::{BoxFuture, FutureExt};
 use gatherum::{
     abstract_output,
-    dataloader::LoadLimits,
     error::{Error, Result},
     fields,
     graphql::{
-        CountStrategy, Engine, Settings, guard, introspection_json,
-        object::{EmptyRoot, FieldMeta, Fields, NoArguments, Object, SchemaBuilder},
+        CountStrategy, Service, Settings, cost, introspection_json,
+        object::{EmptyRoot, FieldMeta, NoArguments, Object, ObjectBuilder, SchemaBuilder},
     },
+    loader::LoadLimits,
 };
 use serde_json::{Value, json};
 
@@ -98,7 +98,7 @@ fn echo(number: i64, text: Option<&str>, list: Option<&[i64]>) -> String {
 /// The fields that both types of numbers have, and the root.
 macro_rules! declare_fields {
     ($type:ty, $n:expr) => {
-        fn declare(fields: &mut Fields<'_, '_, Self>) {
+        fn declare(fields: &mut ObjectBuilder<'_, '_, Self>) {
             declare_interface(fields);
             fields! { fields;
                 type;
@@ -157,7 +157,7 @@ macro_rules! declare_fields {
     };
 }
 
-fn declare_interface<P: Object>(fields: &mut Fields<'_, '_, P>) {
+fn declare_interface<P: Object>(fields: &mut ObjectBuilder<'_, '_, P>) {
     fields.describe(&["A number, or the root."]);
     if P::name() != "Query" {
         fields.implements("Number");
@@ -266,8 +266,8 @@ async fn documents_over_faulty_fields_are_answered_as_the_reference_does() {
     let test = Backend::Sqlite.database().await;
     let settings = Settings { page_size_default: 50, page_size_max: 100, counts: CountStrategy::Live };
     let loading = LoadLimits { keys_max: 100, statements_max: None };
-    let limits = guard::Limits { objects: 10_000_000, ..guard::Limits::default() };
-    let engine: Engine<Root> = Engine::new(
+    let limits = cost::Limits { objects: 10_000_000, ..cost::Limits::default() };
+    let engine: Service<Root> = Service::new(
         (Root, EmptyRoot),
         test.db.clone(),
         settings,

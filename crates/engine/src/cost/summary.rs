@@ -13,27 +13,27 @@ use crate::error::{Error, Result};
 
 /// The fields of every type with fields.
 #[derive(Debug)]
-pub(super) struct SchemaSummary {
+pub(crate) struct SchemaSummary {
     types: HashMap<String, HashMap<String, FieldSummary>>,
-    pub(super) query: String,
-    pub(super) mutation: String,
-    pub(super) subscription: String,
+    pub(crate) query: String,
+    pub(crate) mutation: String,
+    pub(crate) subscription: String,
 }
 
 /// What a field leads to.
 #[derive(Clone, Debug)]
-pub(super) struct FieldSummary {
+pub(crate) struct FieldSummary {
     /// The name of its type, without lists and non-null.
-    pub(super) of: String,
-    pub(super) is_list: bool,
+    pub(crate) of: String,
+    pub(crate) is_list: bool,
     /// Whether it takes `first` or `last`; with the default, where it has one.
-    pub(super) page: Option<Option<u64>>,
+    pub(crate) page: Option<Option<u64>>,
     /// Whether it takes a list of ids, each of which leads to an object.
-    pub(super) takes_ids: bool,
+    pub(crate) takes_ids: bool,
 }
 
 impl SchemaSummary {
-    pub(super) fn read(sdl: &str) -> Result<Self> {
+    pub(crate) fn read(sdl: &str) -> Result<Self> {
         let document = parse_schema(sdl).map_err(Error::internal)?;
         let mut types = HashMap::new();
         let mut roots = ["Query".to_owned(), "Mutation".to_owned(), "Subscription".to_owned()];
@@ -61,12 +61,12 @@ impl SchemaSummary {
         Ok(Self { types, query, mutation, subscription })
     }
 
-    pub(super) fn field(&self, of: &str, name: &str) -> Option<&FieldSummary> {
+    pub(crate) fn field(&self, of: &str, name: &str) -> Option<&FieldSummary> {
         self.types.get(of)?.get(name)
     }
 
     /// Whether values of this type have fields.
-    pub(super) fn has_fields(&self, name: &str) -> bool {
+    pub(crate) fn has_fields(&self, name: &str) -> bool {
         self.types.contains_key(name)
     }
 }

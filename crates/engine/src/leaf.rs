@@ -1,13 +1,12 @@
-//! JSON values of leaves, written straight into the answer.
+//! Scalars and enums as JSON, written directly into the response.
 use async_graphql::{ID, InputType, registry::Registry};
 use serde_json::value::RawValue;
 
-use super::id::GlobalId;
-use crate::db::{Text, Time};
+use crate::id::GlobalId;
 
 /// A value without fields of its own: a scalar or an enum.
 pub trait Leaf {
-    /// The type in the schema, such as `String!`, registered with all it needs.
+    /// Registers the type and returns its reference in the schema, such as `String!`.
     fn type_ref(registry: &mut Registry) -> String;
 
     /// Appends the value as JSON.
@@ -32,20 +31,11 @@ impl Leaf for String {
     }
 }
 
-impl Leaf for Text {
-    fn type_ref(registry: &mut Registry) -> String {
-        str::type_ref(registry)
-    }
-    fn write(&self, json: &mut Vec<u8>) {
-        (**self).write(json);
-    }
-}
-
 impl Leaf for i64 {
     fn type_ref(registry: &mut Registry) -> String {
         <i32 as InputType>::create_type_info(registry)
     }
-    /// GraphQL's `Int` has 32 bits; what is larger is given as the largest.
+    /// GraphQL's `Int` has 32 bits; a value outside of its range is written as the nearest one inside.
     fn write(&self, json: &mut Vec<u8>) {
         let value = (*self).clamp(i64::from(i32::MIN), i64::from(i32::MAX));
         serde_json::to_writer(json, &value).expect("writing a number to memory does not fail");
@@ -72,21 +62,10 @@ impl Leaf for GlobalId {
     }
 }
 
-impl Leaf for Time {
-    fn type_ref(registry: &mut Registry) -> String {
-        <super::scalar::DateTime as InputType>::create_type_info(registry)
-    }
-    fn write(&self, json: &mut Vec<u8>) {
-        json.push(b'"');
-        json.extend_from_slice(self.rfc3339().as_bytes());
-        json.push(b'"');
-    }
-}
-
-/// JSON as it is stored.
+/// JSON text that is stored as it is.
 impl Leaf for Box<RawValue> {
     fn type_ref(registry: &mut Registry) -> String {
-        <super::scalar::Json as InputType>::create_type_info(registry)
+        <crate::scalar::Json as InputType>::create_type_info(registry)
     }
     fn write(&self, json: &mut Vec<u8>) {
         json.extend_from_slice(self.get().as_bytes());

@@ -188,7 +188,7 @@ fn a_syntax_error_is_one_short_line() {
 
 #[test]
 fn introspection_is_bounded_by_its_own_rule() {
-    let standard = include_str!("introspection.graphql");
+    let standard = include_str!("../introspection.graphql");
     weigh(standard, serde_json::json!({})).unwrap_or_else(|refusal| panic!("{refusal:?}"));
     let circle = "{ __schema { types { fields { type { fields { type { fields { name } } } } } } } }";
     assert!(refused(circle).message.contains("introspection"));

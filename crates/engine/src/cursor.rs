@@ -4,12 +4,12 @@
 //! edge itself. Its first bytes bind it to the list and the order; a checksum tells typing errors from attempts.
 use async_graphql::registry::Registry;
 use base64::{Engine, encoded_len, engine::general_purpose::URL_SAFE_NO_PAD};
+use compact_str::CompactString;
 use uuid::Uuid;
 
-use super::json::Leaf;
 use crate::{
-    db::{Arg, Row, Text, Time},
     error::{Error, Result},
+    leaf::Leaf,
 };
 
 /// The longest cursor that is looked at, in characters: a name of 255 characters, four bytes each, and two ids.
@@ -34,36 +34,11 @@ pub enum SortValue {
     /// A whole number.
     Int(i64),
     /// A text.
-    Text(Text),
-    /// A point in time.
-    Time(Time),
+    Text(CompactString),
+    /// A point in time, in microseconds since 1970-01-01 00:00 UTC.
+    Time(i64),
     /// An id.
     Id(Uuid),
-}
-
-impl SortValue {
-    /// Reads the next column of a row.
-    ///
-    /// # Errors
-    /// The column is of another type.
-    pub fn read(kind: SortType, row: &mut Row<'_>) -> sqlx::Result<Self> {
-        Ok(match kind {
-            SortType::Int => Self::Int(row.next()?),
-            SortType::Text => Self::Text(row.next()?),
-            SortType::Time => Self::Time(row.next()?),
-            SortType::Id => Self::Id(row.next()?),
-        })
-    }
-
-    /// The value as a parameter.
-    pub fn arg(&self) -> Arg {
-        match self {
-            Self::Int(value) => Arg::Int(*value),
-            Self::Text(text) => Arg::Text(Some(text.to_string())),
-            Self::Time(time) => Arg::Time(*time),
-            Self::Id(id) => Arg::Id(*id),
-        }
-    }
 }
 
 /// What cursors are bound to: a list and its order.
@@ -103,7 +78,7 @@ pub fn encode(scope: CursorScope, values: &[SortValue]) -> Cursor {
     bytes.extend_from_slice(&scope.0);
     for value in values {
         match value {
-            SortValue::Int(value) | SortValue::Time(Time(value)) => bytes.extend_from_slice(&value.to_be_bytes()),
+            SortValue::Int(value) | SortValue::Time(value) => bytes.extend_from_slice(&value.to_be_bytes()),
             SortValue::Id(id) => bytes.extend_from_slice(id.as_bytes()),
             SortValue::Text(text) => {
                 let length = u16::try_from(text.len()).unwrap_or(u16::MAX);
@@ -144,7 +119,7 @@ fn malformed() -> Error {
 fn take(kind: SortType, rest: &mut &[u8]) -> Option<SortValue> {
     Some(match kind {
         SortType::Int => SortValue::Int(i64::from_be_bytes(take_array(rest)?)),
-        SortType::Time => SortValue::Time(Time(i64::from_be_bytes(take_array(rest)?))),
+        SortType::Time => SortValue::Time(i64::from_be_bytes(take_array(rest)?)),
         SortType::Id => SortValue::Id(Uuid::from_bytes(take_array(rest)?)),
         SortType::Text => {
             let length = usize::from(u16::from_be_bytes(take_array(rest)?));
@@ -175,7 +150,7 @@ mod tests {
 
     fn values() -> Vec<SortValue> {
         vec![
-            SortValue::Time(Time(-5)),
+            SortValue::Time(-5),
             SortValue::Text("naïve — \u{1f980}".into()),
             SortValue::Int(i64::MIN),
             SortValue::Id(Uuid::from_u128(7)),

@@ -17,26 +17,25 @@ use async_graphql::{
 };
 use futures_util::future::{BoxFuture, join_all};
 
-use super::{
-    Context,
-    column::{FieldResults, Output, Slot, SlotValue},
-    object::{Arguments, Field, Object, ObjectDefinition, Source, Types},
-};
 use crate::{
-    dataloader::Relation,
-    db::Projection,
+    context::Context,
     error::{Code, Error, Result},
+    loading::Loader,
+    object::{Arguments, Field, Object, ObjectDefinition, Source, Types},
+    projection::Projection,
+    response::Segment,
+    results::{FieldResults, Output, Slot, SlotValue},
 };
 
 /// Errors that one response holds at most; the rest is cut off.
-pub(super) const ERRORS_MAX: usize = 100;
+pub(crate) const ERRORS_MAX: usize = 100;
 
 /// One execution of an operation.
-pub(super) struct Execution<'a> {
-    pub(super) types: &'a Types,
-    pub(super) context: &'a Context,
-    pub(super) fragments: &'a HashMap<Name, Positioned<FragmentDefinition>>,
-    pub(super) variables: IndexMap<Name, Value>,
+pub(crate) struct Execution<'a> {
+    pub(crate) types: &'a Types,
+    pub(crate) context: &'a Context,
+    pub(crate) fragments: &'a HashMap<Name, Positioned<FragmentDefinition>>,
+    pub(crate) variables: IndexMap<Name, Value>,
     /// JSON of root fields that are resolved elsewhere: those of introspection.
     elsewhere: HashMap<String, Vec<u8>>,
     errors: Mutex<Vec<FieldError>>,
@@ -44,31 +43,17 @@ pub(super) struct Execution<'a> {
 
 /// A fault of one field.
 #[derive(Clone, Debug)]
-pub(super) struct FieldError {
-    pub(super) error: Error,
-    pub(super) position: Pos,
-    pub(super) path: Vec<Segment>,
-}
-
-/// A step of an error's path.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-#[serde(untagged)]
-pub(super) enum Segment {
-    Key(String),
-    Index(usize),
-}
-
-impl std::fmt::Display for Segment {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Key(key) => formatter.write_str(key),
-            Self::Index(index) => write!(formatter, "{index}"),
-        }
-    }
+pub struct FieldError {
+    /// The error.
+    pub error: Error,
+    /// The place in the document; the default if it belongs to none.
+    pub position: Pos,
+    /// The path of the field in the response.
+    pub path: Vec<Segment>,
 }
 
 /// Lists inside each other that a field may have.
-pub(super) const LISTS_MAX: usize = 3;
+pub(crate) const LISTS_MAX: usize = 3;
 
 /// To which parent a value belongs, and to which place of its list, or of its lists inside each other.
 #[derive(Clone, Copy, Debug, Default)]
@@ -99,7 +84,7 @@ pub struct ExecutionField<'a> {
 }
 
 impl<'a> Execution<'a> {
-    pub(super) fn new(
+    pub(crate) fn new(
         types: &'a Types,
         context: &'a Context,
         fragments: &'a HashMap<Name, Positioned<FragmentDefinition>>,
@@ -110,7 +95,7 @@ impl<'a> Execution<'a> {
     }
 
     /// The operation's root object as JSON; nothing where it failed as a whole.
-    pub(super) async fn root<T: Object>(
+    pub(crate) async fn root<T: Object>(
         &'a self,
         root: T,
         selection: &'a SelectionSet,
@@ -125,7 +110,7 @@ impl<'a> Execution<'a> {
     }
 
     /// The errors so far, by their paths.
-    pub(super) fn take_errors(&self) -> Vec<FieldError> {
+    pub(crate) fn take_errors(&self) -> Vec<FieldError> {
         std::mem::take(&mut *self.errors.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -167,9 +152,9 @@ impl<'a> Execution<'a> {
             let name = group.fields[0].node.name.node.as_str();
             cells.push(match declared.fields.get(name) {
                 Some(Field { source: Source::Leaf(write), .. }) => FieldSource::Leaf(write),
-                Some(Field { source: Source::FieldResults(resolve), .. }) => {
+                Some(Field { source: Source::Batch(resolve), .. }) => {
                     waiting.push(resolve(objects, ExecutionField { execution: self, level, group }));
-                    FieldSource::FieldResults(waiting.len() - 1)
+                    FieldSource::Batch(waiting.len() - 1)
                 }
                 None if name == "__typename" => FieldSource::TypeName,
                 None => FieldSource::Elsewhere(self.elsewhere.get(group.key).map_or(b"null", Vec::as_slice)),
@@ -185,7 +170,7 @@ impl<'a> Execution<'a> {
 
 /// How the fields of an object are resolved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ExecutionMode {
+pub(crate) enum ExecutionMode {
     /// All at once.
     Normal,
     /// Each after the one before has ended with all below it, as the fields of a mutation (section 6.2.2).
@@ -211,8 +196,8 @@ async fn in_order(waiting: Vec<BoxFuture<'_, FieldResults>>) -> Vec<FieldResults
 
 /// Where the values of a group come from when its objects are written.
 enum FieldSource<'a, T> {
-    Leaf(&'a super::object::WriteLeaf<T>),
-    FieldResults(usize),
+    Leaf(&'a crate::object::WriteLeaf<T>),
+    Batch(usize),
     TypeName,
     Elsewhere(&'a [u8]),
 }
@@ -250,7 +235,7 @@ fn write<T>(
             match cell {
                 FieldSource::Leaf(write) => write(object, &mut out.json),
                 FieldSource::TypeName => out.json.extend_from_slice(format!("\"{name}\"").as_bytes()),
-                FieldSource::FieldResults(column) => match columns[*column].get(index) {
+                FieldSource::Batch(column) => match columns[*column].get(index) {
                     SlotValue::Json(json) => out.json.extend_from_slice(json),
                     SlotValue::Failed => has_failed = true,
                 },
@@ -336,7 +321,7 @@ impl<'a> FieldCollector<'a, '_> {
 ///
 /// # Errors
 /// `BAD_REQUEST` where it has none or several.
-pub(super) fn single_field<'a>(
+pub(crate) fn single_field<'a>(
     execution: &'a Execution<'a>,
     root: &str,
     selection: &'a SelectionSet,
@@ -374,7 +359,7 @@ impl Execution<'_> {
 
 impl ResultIndex {
     /// That of the item at `place` of the list that has this origin.
-    pub(super) fn item(mut self, place: usize) -> Self {
+    pub(crate) fn item(mut self, place: usize) -> Self {
         self.places[self.lists] = u32::try_from(place).unwrap_or(u32::MAX);
         self.lists += 1;
         self
@@ -397,7 +382,7 @@ impl ExecutionScope<'_> {
 
 impl<'a> ExecutionField<'a> {
     /// The response key.
-    pub(super) fn key(self) -> &'a str {
+    pub fn key(self) -> &'a str {
         self.group.key
     }
 
@@ -406,7 +391,7 @@ impl<'a> ExecutionField<'a> {
         self.execution.context
     }
 
-    pub(super) fn arguments<A: Arguments>(self) -> Result<A> {
+    pub(crate) fn arguments<A: Arguments>(self) -> Result<A> {
         let field = &self.group.fields[0].node;
         let values = field
             .arguments
@@ -417,7 +402,7 @@ impl<'a> ExecutionField<'a> {
     }
 
     /// One origin for each of `count` parents.
-    pub(super) fn origins(self, count: usize) -> Vec<ResultIndex> {
+    pub(crate) fn origins(self, count: usize) -> Vec<ResultIndex> {
         (0..count).map(|parent| ResultIndex { parent, ..ResultIndex::default() }).collect()
     }
 
@@ -434,28 +419,24 @@ impl<'a> ExecutionField<'a> {
     ///
     /// # Errors
     /// That of the statement.
-    pub async fn load<V: Output, R: Relation>(self, relation: R, keys: Vec<R::Key>) -> Result<Vec<R::Value>> {
-        self.context().rounds.load(relation, self.columns::<V>(), keys).await
+    pub async fn load<V: Output, L: Loader>(self, loader: L, keys: Vec<L::Key>) -> Result<Vec<L::Value>> {
+        self.context().rounds.load(loader, self.columns::<V>(), keys).await
     }
 
-    /// Has what is loaded from now on kept for those who ask the same, or takes what was kept of them. To be asked for
-    /// before anything is loaded, by a field that many ask alike; what depends on the time it must look after itself.
-    pub async fn enable_cache(self) {
-        let context = self.context();
-        if let Some(cache) = &context.cache {
-            cache.begin(context.viewer, &self.execution.variables, &context.rounds).await;
-        }
+    /// The values of the operation's variables.
+    pub fn variables(self) -> &'a IndexMap<Name, Value> {
+        &self.execution.variables
     }
 
     /// Records the error for every parent, and fails them or makes them null.
-    pub(super) fn fail(self, count: usize, error: &Error, nullable: bool) -> FieldResults {
+    pub(crate) fn fail(self, count: usize, error: &Error, nullable: bool) -> FieldResults {
         for origin in self.origins(count).into_iter().take(ERRORS_MAX) {
             self.record(origin, error);
         }
         FieldResults { json: Vec::new(), spans: vec![if nullable { Slot::Null } else { Slot::Failed }; count] }
     }
 
-    pub(super) fn record(self, origin: ResultIndex, error: &Error) {
+    pub(crate) fn record(self, origin: ResultIndex, error: &Error) {
         let mut path = Vec::new();
         self.level.path(origin.parent, &mut path);
         path.push(Segment::Key(self.group.key.to_owned()));
@@ -464,7 +445,7 @@ impl<'a> ExecutionField<'a> {
         self.execution.record(FieldError { error: error.clone(), position, path });
     }
 
-    pub(super) async fn objects<T: Object>(self, objects: &[T], origins: Vec<ResultIndex>) -> FieldResults {
+    pub(crate) async fn objects<T: Object>(self, objects: &[T], origins: Vec<ResultIndex>) -> FieldResults {
         let level = ExecutionScope { above: Some((self.level, self.group.key)), origins };
         let selections: Vec<&SelectionSet> =
             self.group.fields.iter().map(|field| &field.node.selection_set.node).collect();
@@ -481,7 +462,7 @@ pub struct SelectionView<'a> {
 
 impl SelectionView<'_> {
     /// The columns that the selection needs of an object's row: those of the fields that are written from it.
-    pub(super) fn columns<T: Object>(self, set: &SelectionSet) -> Projection {
+    pub(crate) fn columns<T: Object>(self, set: &SelectionSet) -> Projection {
         self.columns_of(self.types.get::<T>(), set)
     }
 
@@ -508,7 +489,7 @@ impl SelectionView<'_> {
 ///
 /// # Errors
 /// `BAD_USER_INPUT` for a required variable without a value.
-pub(super) fn variables(
+pub(crate) fn variables(
     operation: &async_graphql::parser::types::OperationDefinition,
     given: &async_graphql::Variables,
 ) -> Result<IndexMap<Name, Value>> {

@@ -1,29 +1,27 @@
-//! The values of one field for all its parents, completed into JSON.
+//! The results of one field for all parents of a level, completed into JSON.
 use async_graphql::parser::types::SelectionSet;
 use futures_util::future::BoxFuture;
 use serde_json::value::RawValue;
 
-use super::{
+use crate::{
+    error::Result,
     execute::{ExecutionField, ResultIndex, SelectionView},
     id::GlobalId,
-    json::Leaf,
+    leaf::Leaf,
     object::{Object, SchemaBuilder},
-};
-use crate::{
-    db::{Projection, Text, Time},
-    error::Result,
+    projection::Projection,
 };
 
 /// JSON of many values, one after the other.
 #[derive(Debug, Default)]
 pub struct FieldResults {
-    pub(super) json: Vec<u8>,
-    pub(super) spans: Vec<Slot>,
+    pub(crate) json: Vec<u8>,
+    pub(crate) spans: Vec<Slot>,
 }
 
 /// Where one value of a column is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Slot {
+pub(crate) enum Slot {
     /// From here to there.
     At(usize, usize),
     /// It is null.
@@ -57,7 +55,7 @@ pub trait Output: Sized + Send + 'static {
 }
 
 impl FieldResults {
-    pub(super) fn with_capacity(values: usize) -> Self {
+    pub(crate) fn with_capacity(values: usize) -> Self {
         Self { json: Vec::new(), spans: Vec::with_capacity(values) }
     }
 
@@ -71,13 +69,13 @@ impl FieldResults {
     }
 
     /// Appends what `write` writes as one value.
-    pub(super) fn write(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+    pub(crate) fn write(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         let start = self.json.len();
         write(&mut self.json);
         self.spans.push(Slot::At(start, self.json.len()));
     }
 
-    pub(super) fn get(&self, index: usize) -> SlotValue<'_> {
+    pub(crate) fn get(&self, index: usize) -> SlotValue<'_> {
         match self.spans.get(index) {
             Some(Slot::At(start, end)) => SlotValue::Json(&self.json[*start..*end]),
             Some(Slot::Null) => SlotValue::Json(b"null"),
@@ -86,7 +84,7 @@ impl FieldResults {
     }
 
     /// Bytes that the value takes in [`FieldResults::json`].
-    pub(super) fn length(&self, index: usize) -> usize {
+    pub(crate) fn length(&self, index: usize) -> usize {
         if let Some(Slot::At(start, end)) = self.spans.get(index) { end - start } else { 0 }
     }
 
@@ -102,25 +100,31 @@ impl FieldResults {
 }
 
 /// One value of a column.
-pub(super) enum SlotValue<'a> {
+pub(crate) enum SlotValue<'a> {
     Json(&'a [u8]),
     Failed,
 }
 
+/// Implements [`Output`](crate::Output) for scalars and enums that implement [`Leaf`](crate::Leaf).
+#[macro_export]
 macro_rules! leaf_outputs {
-    ($($type:ty),*) => {$(
-        impl Output for $type {
+    ($($type:ty),* $(,)?) => {$(
+        impl $crate::Output for $type {
             const NULLABLE: bool = false;
-            fn type_ref(schema: &mut SchemaBuilder<'_>) -> String {
-                <Self as Leaf>::type_ref(schema.registry())
+            fn type_ref(schema: &mut $crate::object::SchemaBuilder<'_>) -> String {
+                <Self as $crate::Leaf>::type_ref(schema.registry())
             }
-            fn complete<'a>(values: Vec<Self>, _origins: Vec<ResultIndex>, _node: ExecutionField<'a>) -> BoxFuture<'a, FieldResults> {
-                Box::pin(std::future::ready(FieldResults::of_leaves(&values)))
+            fn complete<'a>(
+                values: Vec<Self>,
+                _indexes: Vec<$crate::ResultIndex>,
+                _field: $crate::ExecutionField<'a>,
+            ) -> $crate::futures_util::future::BoxFuture<'a, $crate::FieldResults> {
+                Box::pin(std::future::ready($crate::FieldResults::of_leaves(&values)))
             }
         }
     )*};
 }
-leaf_outputs!(bool, i64, String, GlobalId, Text, Time, Box<RawValue>);
+leaf_outputs!(bool, i64, String, GlobalId, Box<RawValue>);
 
 impl<T: Object> Output for T {
     const NULLABLE: bool = false;
@@ -318,10 +322,10 @@ macro_rules! abstract_output {
             )*
         }
 
-        impl $crate::graphql::Output for $name {
+        impl $crate::Output for $name {
             const NULLABLE: bool = false;
 
-            fn type_ref(schema: &mut $crate::graphql::object::SchemaBuilder<'_>) -> String {
+            fn type_ref(schema: &mut $crate::object::SchemaBuilder<'_>) -> String {
                 if schema.begin_abstract($schema_name) {
                     $declare(schema);
                     $(schema.object::<$object>();)*
@@ -330,20 +334,20 @@ macro_rules! abstract_output {
             }
 
             fn columns(
-                below: $crate::graphql::SelectionView<'_>,
-                selection: &async_graphql::parser::types::SelectionSet,
-            ) -> $crate::db::Projection {
-                let of_types = [$(<$object as $crate::graphql::Output>::columns(below, selection)),*];
-                of_types.into_iter().fold($crate::db::Projection::NONE, $crate::db::Projection::union)
+                below: $crate::SelectionView<'_>,
+                selection: &$crate::async_graphql::parser::types::SelectionSet,
+            ) -> $crate::Projection {
+                let of_types = [$(<$object as $crate::Output>::columns(below, selection)),*];
+                of_types.into_iter().fold($crate::Projection::NONE, $crate::Projection::union)
             }
 
             #[allow(non_snake_case)]
             fn complete<'a>(
                 values: Vec<Self>,
-                origins: Vec<$crate::graphql::ResultIndex>,
-                node: $crate::graphql::ExecutionField<'a>,
-            ) -> futures_util::future::BoxFuture<'a, $crate::graphql::FieldResults> {
-                $(let mut $variant: (Vec<usize>, Vec<$object>, Vec<$crate::graphql::ResultIndex>) = Default::default();)*
+                origins: Vec<$crate::ResultIndex>,
+                node: $crate::ExecutionField<'a>,
+            ) -> $crate::futures_util::future::BoxFuture<'a, $crate::FieldResults> {
+                $(let mut $variant: (Vec<usize>, Vec<$object>, Vec<$crate::ResultIndex>) = Default::default();)*
                 let count = values.len();
                 for (place, (value, origin)) in values.into_iter().zip(origins).enumerate() {
                     match value {
@@ -355,9 +359,9 @@ macro_rules! abstract_output {
                     }
                 }
                 Box::pin(async move {
-                    $(let $variant = ($variant.0, <$object as $crate::graphql::Output>::complete($variant.1, $variant.2, node));)*
-                    let columns = futures_util::future::join_all([$($variant.1),*]).await;
-                    let mut mixed = $crate::graphql::MixedResults::new(count);
+                    $(let $variant = ($variant.0, <$object as $crate::Output>::complete($variant.1, $variant.2, node));)*
+                    let columns = $crate::futures_util::future::join_all([$($variant.1),*]).await;
+                    let mut mixed = $crate::MixedResults::new(count);
                     for (places, column) in [$($variant.0),*].iter().zip(columns) {
                         mixed.put(places, column);
                     }

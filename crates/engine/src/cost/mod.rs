@@ -4,7 +4,7 @@
 //! machine can do. Here each fragment is looked at once; its counts are multiplied and added with saturation, so that
 //! the look itself is linear in the text.
 mod scan;
-mod shape;
+mod summary;
 
 use std::collections::{HashMap, HashSet};
 
@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use self::{
     scan::{LimitExceeded, scan},
-    shape::{FieldSummary, SchemaSummary},
+    summary::{FieldSummary, SchemaSummary},
 };
 use crate::error::{Code, Error, Result};
 

@@ -17,17 +17,14 @@ use async_graphql::{
 };
 use futures_util::{FutureExt, future::BoxFuture};
 
-use super::{
-    Context,
-    column::{FieldResults, Output},
-    execute::{ExecutionField, LISTS_MAX, SelectionView},
-    json::Leaf,
-    write::{self, MutationHandler, MutationOutcome},
-};
 use crate::{
-    dataloader::Relation,
-    db::{ColumnRef, Projection},
+    context::Context,
     error::{Error, Result},
+    execute::{ExecutionField, LISTS_MAX, SelectionView},
+    leaf::Leaf,
+    loading::Loader,
+    projection::{ColumnRef, Projection},
+    results::{FieldResults, Output},
 };
 
 /// A type with fields. Values are cheap to clone: a row behind an `Arc`, or a handful of numbers.
@@ -39,7 +36,7 @@ pub trait Object: Clone + Send + Sync + 'static {
     fn name() -> String;
 
     /// Declares description, interfaces and fields. [`crate::fields!`] writes it.
-    fn declare(fields: &mut Fields<'_, '_, Self>);
+    fn declare(fields: &mut ObjectBuilder<'_, '_, Self>);
 }
 
 /// The root of a kind of operation that the schema does not have.
@@ -53,7 +50,7 @@ impl Object for EmptyRoot {
         "Absent".to_owned()
     }
 
-    fn declare(_fields: &mut Fields<'_, '_, Self>) {}
+    fn declare(_fields: &mut ObjectBuilder<'_, '_, Self>) {}
 }
 
 /// The arguments of a field: an input object whose fields they are, or [`NoArguments`].
@@ -98,11 +95,11 @@ impl<T: InputObjectType + 'static> Arguments for T {
     }
 }
 
-/// The one argument `input` of a field that writes.
+/// The one argument `input` of a field of a mutation.
 #[derive(Clone, Copy, Debug)]
-struct Input<T>(T);
+pub struct InputArgument<T>(pub T);
 
-impl<T: InputType + 'static> Arguments for Input<T> {
+impl<T: InputType + Sync + 'static> Arguments for InputArgument<T> {
     fn describe(registry: &mut Registry) -> IndexMap<String, MetaInputValue> {
         let input = MetaInputValue {
             name: INPUT.to_owned(),
@@ -129,66 +126,63 @@ impl<T: InputType + 'static> Arguments for Input<T> {
 /// The name of the argument of a field that writes.
 const INPUT: &str = "input";
 
-/// A write on its way.
-pub type WriteFuture<'t, V> = BoxFuture<'t, Result<V>>;
-
 /// The reason without the chain of inputs around it, whose names are not the client's.
 fn reason(message: String) -> String {
     message.split(" (occurred while parsing").next().unwrap_or_default().to_owned()
 }
 
 /// Resolves one field for a column of parents.
-pub(super) type ResolveColumn<P> =
+pub(crate) type ResolveColumn<P> =
     Box<dyn for<'a> Fn(&'a [P], ExecutionField<'a>) -> BoxFuture<'a, FieldResults> + Send + Sync>;
 
 /// Writes one field of one parent.
-pub(super) type WriteLeaf<P> = Box<dyn Fn(&P, &mut Vec<u8>) + Send + Sync>;
+pub(crate) type WriteLeaf<P> = Box<dyn Fn(&P, &mut Vec<u8>) + Send + Sync>;
 
 /// A field, as the execution needs it.
-pub(super) struct Field<P> {
-    pub(super) source: Source<P>,
+pub(crate) struct Field<P> {
+    pub(crate) source: Source<P>,
     /// Columns of the parent's row that it is made from.
-    pub(super) columns: Projection,
+    pub(crate) columns: Projection,
     /// Columns of the parent's row that objects are made from which the parent holds.
-    pub(super) nested_projection: Option<NestedProjection>,
+    pub(crate) nested_projection: Option<NestedProjection>,
 }
 
 /// The columns that a selection needs of objects which their parent holds.
-pub(super) type NestedProjection = fn(SelectionView<'_>, &SelectionSet) -> Projection;
+pub(crate) type NestedProjection = fn(SelectionView<'_>, &SelectionSet) -> Projection;
 
 /// How a field gets its value.
-pub(super) enum Source<P> {
+pub(crate) enum Source<P> {
     /// From the parent's row, while the parent is written.
     Leaf(WriteLeaf<P>),
     /// For all parents together, before they are written.
-    FieldResults(ResolveColumn<P>),
+    Batch(ResolveColumn<P>),
 }
 
 /// A declared type, as the execution needs it.
-pub(super) struct ObjectDefinition<P> {
-    pub(super) name: String,
+pub(crate) struct ObjectDefinition<P> {
+    pub(crate) name: String,
     /// Interfaces and unions it belongs to.
-    pub(super) abstracts: Vec<&'static str>,
-    pub(super) fields: HashMap<&'static str, Field<P>>,
+    pub(crate) abstracts: Vec<&'static str>,
+    pub(crate) fields: HashMap<&'static str, Field<P>>,
     /// Of the root of subscriptions: which changes belong to a field.
-    pub(super) event_filters: HashMap<&'static str, EventFilterFactory<P>>,
+    pub(crate) event_filters: HashMap<&'static str, EventFilterFactory<P>>,
 }
 
 /// Reads the arguments of a field of a subscription, once, and so knows which changes belong to it.
-pub(super) type EventFilterFactory<P> =
+pub(crate) type EventFilterFactory<P> =
     Box<dyn Fn(IndexMap<async_graphql::Name, Value>) -> Result<EventFilter<P>> + Send + Sync>;
 
 /// Whether a change belongs to a subscription.
-pub(super) type EventFilter<P> = Box<dyn Fn(&P) -> bool + Send + Sync>;
+pub type EventFilter<P> = Box<dyn Fn(&P) -> bool + Send + Sync>;
 
 /// All declared types, by their Rust type.
 #[derive(Default)]
-pub(super) struct Types {
+pub(crate) struct Types {
     declared: HashMap<TypeId, Box<dyn Any + Send + Sync>>,
 }
 
 impl Types {
-    pub(super) fn get<T: Object>(&self) -> &ObjectDefinition<T> {
+    pub(crate) fn get<T: Object>(&self) -> &ObjectDefinition<T> {
         self.declared
             .get(&TypeId::of::<T>())
             .and_then(|declared| declared.downcast_ref())
@@ -204,11 +198,11 @@ pub struct SchemaBuilder<'r> {
 }
 
 impl<'r> SchemaBuilder<'r> {
-    pub(super) fn new(registry: &'r mut Registry) -> Self {
+    pub(crate) fn new(registry: &'r mut Registry) -> Self {
         Self { registry, begun: HashSet::new(), types: Types::default() }
     }
 
-    pub(super) fn finish(self) -> Types {
+    pub(crate) fn finish(self) -> Types {
         self.types
     }
 
@@ -226,7 +220,7 @@ impl<'r> SchemaBuilder<'r> {
     pub fn interface(&mut self, name: &str, docs: &[&str], fields: &[(FieldMeta, &str)]) {
         let fields = fields
             .iter()
-            .map(|(about, ty)| (about.name.to_owned(), meta_field(*about, IndexMap::new(), (*ty).to_owned())))
+            .map(|(meta, ty)| (meta.name.to_owned(), meta_field(*meta, IndexMap::new(), (*ty).to_owned())))
             .collect();
         let interface = MetaType::Interface {
             name: name.to_owned(),
@@ -264,7 +258,7 @@ impl<'r> SchemaBuilder<'r> {
     pub fn object<T: Object>(&mut self) -> String {
         let name = T::name();
         if self.begun.insert(TypeId::of::<T>()) {
-            let mut fields = Fields {
+            let mut fields = ObjectBuilder {
                 schema: self,
                 description: String::new(),
                 meta: IndexMap::new(),
@@ -276,7 +270,7 @@ impl<'r> SchemaBuilder<'r> {
                 },
             };
             T::declare(&mut fields);
-            let Fields { description, meta, declared, .. } = fields;
+            let ObjectBuilder { description, meta, declared, .. } = fields;
             for abstract_type in &declared.abstracts {
                 self.join(&name, abstract_type);
             }
@@ -306,7 +300,7 @@ impl SchemaBuilder<'_> {
 }
 
 /// The fields of one type, as they are declared.
-pub struct Fields<'d, 'r, P> {
+pub struct ObjectBuilder<'d, 'r, P> {
     schema: &'d mut SchemaBuilder<'r>,
     description: String,
     meta: IndexMap<String, MetaField>,
@@ -322,7 +316,7 @@ pub struct FieldMeta {
     pub docs: &'static [&'static str],
 }
 
-impl<P: Object> Fields<'_, '_, P> {
+impl<P: Object> ObjectBuilder<'_, '_, P> {
     /// Sets the type's description; without lines it stays as it is.
     pub fn describe(&mut self, docs: &[&str]) {
         if !docs.is_empty() {
@@ -341,92 +335,92 @@ impl<P: Object> Fields<'_, '_, P> {
     }
 
     /// A value that stands in the parent.
-    pub fn leaf<L: Leaf + 'static>(&mut self, about: FieldMeta, get: for<'p> fn(&'p P) -> &'p L) {
-        self.write_leaf::<L>(about, Projection::NONE, Box::new(move |parent, json| get(parent).write(json)));
+    pub fn leaf<L: Leaf + 'static>(&mut self, meta: FieldMeta, get: for<'p> fn(&'p P) -> &'p L) {
+        self.write_leaf::<L>(meta, Projection::NONE, Box::new(move |parent, json| get(parent).write(json)));
     }
 
     /// A value made from the parent.
-    pub fn value<L: Leaf>(&mut self, about: FieldMeta, get: impl Fn(&P) -> L + Send + Sync + 'static) {
-        self.value_from(about, Projection::NONE, get);
+    pub fn value<L: Leaf>(&mut self, meta: FieldMeta, get: impl Fn(&P) -> L + Send + Sync + 'static) {
+        self.value_from(meta, Projection::NONE, get);
     }
 
     /// A value made from the parent, whose row is read with these columns where the field is asked for.
     pub fn value_from<L: Leaf>(
         &mut self,
-        about: FieldMeta,
+        meta: FieldMeta,
         columns: Projection,
         get: impl Fn(&P) -> L + Send + Sync + 'static,
     ) {
-        self.write_leaf::<L>(about, columns, Box::new(move |parent, json| get(parent).write(json)));
+        self.write_leaf::<L>(meta, columns, Box::new(move |parent, json| get(parent).write(json)));
     }
 
     /// A value of the parent's row that is read where it is asked for.
-    pub fn column<R: 'static, L: Leaf + 'static>(&mut self, about: FieldMeta, column: ColumnRef<R, L>)
+    pub fn column<R: 'static, L: Leaf + 'static>(&mut self, meta: FieldMeta, column: ColumnRef<R, L>)
     where
         P: AsRef<R>,
     {
         let columns = column.set();
-        self.write_leaf::<L>(about, columns, Box::new(move |parent, json| column.of(parent.as_ref()).write(json)));
+        self.write_leaf::<L>(meta, columns, Box::new(move |parent, json| column.of(parent.as_ref()).write(json)));
     }
 
     /// A value made from one of the parent's row, which is read where it is asked for, and the arguments.
     pub fn column_with<A: Arguments, R: 'static, L: 'static, V: Leaf + Output>(
         &mut self,
-        about: FieldMeta,
+        meta: FieldMeta,
         column: ColumnRef<R, L>,
         get: impl Fn(&L, &A) -> Result<V> + Send + Sync + 'static,
     ) where
         P: AsRef<R>,
     {
         let columns = column.set();
-        self.computed::<A, V>(about, columns, move |parent, args, _| get(column.of(parent.as_ref()), args));
+        self.computed::<A, V>(meta, columns, move |parent, args, _| get(column.of(parent.as_ref()), args));
     }
 
-    fn write_leaf<L: Leaf>(&mut self, about: FieldMeta, columns: Projection, write: WriteLeaf<P>) {
+    fn write_leaf<L: Leaf>(&mut self, meta: FieldMeta, columns: Projection, write: WriteLeaf<P>) {
         let type_ref = L::type_ref(self.schema.registry());
         let field = Field { source: Source::Leaf(write), columns, nested_projection: None };
-        self.add::<NoArguments>(about, type_ref, field);
+        self.add::<NoArguments>(meta, type_ref, field);
     }
 
     /// A value made from the parent and the arguments, or objects that the parent holds.
     pub fn compute<A: Arguments, V: Output>(
         &mut self,
-        about: FieldMeta,
+        meta: FieldMeta,
         get: impl Fn(&P, &A, &Context) -> Result<V> + Send + Sync + 'static,
     ) {
-        self.computed::<A, V>(about, Projection::NONE, get);
+        self.computed::<A, V>(meta, Projection::NONE, get);
     }
 
     fn computed<A: Arguments, V: Output>(
         &mut self,
-        about: FieldMeta,
+        meta: FieldMeta,
         columns: Projection,
         get: impl Fn(&P, &A, &Context) -> Result<V> + Send + Sync + 'static,
     ) {
-        let source = self.source::<A, V>(about, move |parents, args, node| {
+        let source = self.source::<A, V>(meta, move |parents, args, node| {
             let values = parents.iter().map(|parent| get(parent, &args, node.context())).collect();
             Box::pin(std::future::ready(values))
         });
         let type_ref = V::type_ref(self.schema);
-        self.add::<A>(about, type_ref, Field { source, columns, nested_projection: Some(V::columns) });
+        self.add::<A>(meta, type_ref, Field { source, columns, nested_projection: Some(V::columns) });
     }
 
     /// What a relationship leads to: the parents' keys are asked for together.
     ///
     /// `relation` sees the first parent alone: what it takes from there must be the same in all parents of a column, as
     /// the arguments of a field above are.
-    pub fn load<A: Arguments, R: Relation, V: Output>(
+    pub fn load<A: Arguments, L: Loader, V: Output>(
         &mut self,
-        about: FieldMeta,
-        key: impl Fn(&P) -> R::Key + Send + Sync + 'static,
-        relation: impl Fn(&P, &A, &Context) -> Result<R> + Send + Sync + 'static,
-        value: impl Fn(R::Value) -> V + Send + Sync + Copy + 'static,
+        meta: FieldMeta,
+        key: impl Fn(&P) -> L::Key + Send + Sync + 'static,
+        loader: impl Fn(&P, &A, &Context) -> Result<L> + Send + Sync + 'static,
+        value: impl Fn(L::Value) -> V + Send + Sync + Copy + 'static,
     ) {
-        self.batch::<A, V>(about, move |parents, args, node| {
+        self.batch::<A, V>(meta, move |parents, args, node| {
             let keys = parents.iter().map(&key).collect();
-            let relation = relation(&parents[0], &args, node.context());
+            let loader = loader(&parents[0], &args, node.context());
             Box::pin(async move {
-                let values = node.load::<V, R>(relation?, keys).await?;
+                let values = node.load::<V, L>(loader?, keys).await?;
                 Ok(values.into_iter().map(value).collect())
             })
         });
@@ -435,21 +429,21 @@ impl<P: Object> Fields<'_, '_, P> {
     /// Values for all parents together, in their order.
     pub fn batch<A: Arguments, V: Output>(
         &mut self,
-        about: FieldMeta,
+        meta: FieldMeta,
         resolve: impl for<'a> Fn(&'a [P], A, ExecutionField<'a>) -> BoxFuture<'a, Result<Vec<V>>> + Send + Sync + 'static,
     ) {
-        let source = self.source::<A, V>(about, resolve);
+        let source = self.source::<A, V>(meta, resolve);
         let type_ref = V::type_ref(self.schema);
-        self.add::<A>(about, type_ref, Field { source, columns: Projection::NONE, nested_projection: None });
+        self.add::<A>(meta, type_ref, Field { source, columns: Projection::NONE, nested_projection: None });
     }
 
     fn source<A: Arguments, V: Output>(
         &self,
-        about: FieldMeta,
+        meta: FieldMeta,
         resolve: impl for<'a> Fn(&'a [P], A, ExecutionField<'a>) -> BoxFuture<'a, Result<Vec<V>>> + Send + Sync + 'static,
     ) -> Source<P> {
         const { assert!(V::LISTS <= LISTS_MAX, "a field has too many lists inside each other") };
-        let name = about.name;
+        let name = meta.name;
         let resolve: ResolveColumn<P> = Box::new(move |parents, node| {
             let values = node.arguments::<A>().map(|args| {
                 // A panic before the first wait is caught as one after it.
@@ -470,27 +464,13 @@ impl<P: Object> Fields<'_, '_, P> {
                 }
             })
         });
-        Source::FieldResults(resolve)
-    }
-
-    /// A write: what `write` does with the argument `input`, in one transaction. Its value leads to what was written.
-    pub fn write<A: InputType + Sync + 'static, V: Output + MutationOutcome>(
-        &mut self,
-        about: FieldMeta,
-        write: impl MutationHandler<A, V>,
-    ) {
-        let write = Arc::new(write);
-        self.batch::<Input<A>, V>(about, move |parents, input, node| {
-            let write = write.clone();
-            debug_assert_eq!(parents.len(), 1, "the root of a mutation is one object");
-            Box::pin(async move { Ok(vec![write::run(node.context(), node.key(), &input.0, &*write).await?]) })
-        });
+        Source::Batch(resolve)
     }
 
     /// A field of the root of subscriptions: what a change is to those who follow with these arguments, or nothing.
     pub fn events<A: Arguments, V: Output>(
         &mut self,
-        about: FieldMeta,
+        meta: FieldMeta,
         event: impl Fn(&P, &A) -> Result<Option<V>> + Send + Sync + 'static,
     ) {
         let event = Arc::new(event);
@@ -499,17 +479,17 @@ impl<P: Object> Fields<'_, '_, P> {
             let (args, belongs) = (A::parse(values)?, belongs.clone());
             Ok(Box::new(move |change: &P| matches!(belongs(change, &args), Ok(Some(_)))))
         });
-        self.declared.event_filters.insert(about.name, belonging);
-        self.compute::<A, V>(about, move |change, args, _| {
+        self.declared.event_filters.insert(meta.name, belonging);
+        self.compute::<A, V>(meta, move |change, args, _| {
             event(change, args)?.ok_or_else(|| Error::internal("a change that does not belong to the subscription"))
         });
     }
 
-    fn add<A: Arguments>(&mut self, about: FieldMeta, type_ref: String, field: Field<P>) {
+    fn add<A: Arguments>(&mut self, meta: FieldMeta, type_ref: String, field: Field<P>) {
         let args = A::describe(self.schema.registry());
-        let previous = self.declared.fields.insert(about.name, field);
-        assert!(previous.is_none(), "field {}.{} is declared twice", self.declared.name, about.name);
-        self.meta.insert(about.name.to_owned(), meta_field(about, args, type_ref));
+        let previous = self.declared.fields.insert(meta.name, field);
+        assert!(previous.is_none(), "field {}.{} is declared twice", self.declared.name, meta.name);
+        self.meta.insert(meta.name.to_owned(), meta_field(meta, args, type_ref));
     }
 }
 
@@ -525,20 +505,20 @@ macro_rules! fields {
         $fields.describe(&[$($type_doc),*]);
         $($($fields.implements($interface);)+)?
         $($fields.$kind $(::<$($generic),+>)? (
-            $crate::graphql::object::FieldMeta { name: stringify!($name), docs: &[$($doc),*] }, $($arg),*
+            $crate::object::FieldMeta { name: stringify!($name), docs: &[$($doc),*] }, $($arg),*
         );)*
     };
 }
 
 /// The lines of a doc comment as a description.
-pub(super) fn description(docs: &[&str]) -> String {
+pub(crate) fn description(docs: &[&str]) -> String {
     docs.iter().map(|line| line.trim()).collect::<Vec<_>>().join("\n").trim().to_owned()
 }
 
-fn meta_field(about: FieldMeta, args: IndexMap<String, MetaInputValue>, ty: String) -> MetaField {
+fn meta_field(meta: FieldMeta, args: IndexMap<String, MetaInputValue>, ty: String) -> MetaField {
     MetaField {
-        name: about.name.to_owned(),
-        description: Some(description(about.docs)).filter(|text| !text.is_empty()),
+        name: meta.name.to_owned(),
+        description: Some(description(meta.docs)).filter(|text| !text.is_empty()),
         args,
         ty,
         deprecation: Deprecation::NoDeprecated,

@@ -2,13 +2,13 @@
 
 /// What a text has too much of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum LimitExceeded {
+pub(crate) enum LimitExceeded {
     Tokens,
     Nesting,
 }
 
 /// Counts tokens and nesting up to the limits. What is no token counts as one for each character; the parser finds it.
-pub(super) fn scan(text: &str, tokens_max: usize, nesting_max: usize) -> Result<(), LimitExceeded> {
+pub(crate) fn scan(text: &str, tokens_max: usize, nesting_max: usize) -> Result<(), LimitExceeded> {
     let bytes = text.as_bytes();
     let (mut at, mut tokens, mut nesting) = (0, 0_usize, 0_usize);
     while let Some(&byte) = bytes.get(at) {

@@ -11,7 +11,7 @@ use async_graphql::{
 use quick_cache::{Equivalent, Weighter, sync::Cache};
 use sha2::{Digest as _, Sha256};
 
-use super::Operation;
+use crate::engine::OperationKind;
 
 /// Bytes of memory that a document takes for each byte of its text: 80 and less.
 const BYTES_PER_BYTE: u64 = 100;
@@ -25,9 +25,10 @@ const USUAL_BYTES: u64 = 16 << 10;
 
 /// A document, and the operation of it that is executed.
 #[derive(Debug)]
-pub(super) struct PreparedOperation {
-    pub(super) document: ExecutableDocument,
-    pub(super) operation: Positioned<OperationDefinition>,
+pub(crate) struct PreparedOperation {
+    pub(crate) document: ExecutableDocument,
+    pub(crate) operation: Positioned<OperationDefinition>,
+    operation_name: Box<str>,
     /// With which it was found valid, if they are few and small.
     variables: Option<Variables>,
     digest: [u8; 32],
@@ -35,7 +36,7 @@ pub(super) struct PreparedOperation {
 
 /// What was found of a document holds for a request as far as its variables are alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum CacheMatch {
+pub(crate) enum CacheMatch {
     /// The same values: everything holds.
     Exact,
     /// Values that are valid wherever the document uses them: it is valid, but may weigh more.
@@ -45,7 +46,7 @@ pub(super) enum CacheMatch {
 }
 
 /// Documents by text and operation name, bounded by the memory they take.
-pub(super) struct OperationCache {
+pub(crate) struct OperationCache {
     cache: Cache<Key, Arc<PreparedOperation>, Weigh>,
 }
 
@@ -78,25 +79,25 @@ impl Weighter<Key, Arc<PreparedOperation>> for Weigh {
 
 impl OperationCache {
     /// Keeps documents in at most about so many bytes.
-    pub(super) fn new(bytes: usize) -> Self {
+    pub(crate) fn new(bytes: usize) -> Self {
         let bytes = bytes as u64;
         let documents = usize::try_from(bytes / USUAL_BYTES).unwrap_or(usize::MAX);
         Self { cache: Cache::with_weighter(documents, bytes, Weigh) }
     }
 
-    pub(super) fn get(&self, text: &str, operation: &str) -> Option<Arc<PreparedOperation>> {
+    pub(crate) fn get(&self, text: &str, operation: &str) -> Option<Arc<PreparedOperation>> {
         self.cache.get(&Asked { text, operation })
     }
 
     /// Keeps a document that is valid.
-    pub(super) fn keep(&self, text: &str, operation: &str, document: Arc<PreparedOperation>) {
+    pub(crate) fn insert(&self, text: &str, operation: &str, document: Arc<PreparedOperation>) {
         self.cache.insert(Key { text: text.into(), operation: operation.into() }, document);
     }
 }
 
 impl PreparedOperation {
     /// A document, one of its operations, and the variables with which it is about to be looked at.
-    pub(super) fn new(
+    pub(crate) fn new(
         text: &str,
         operation_name: &str,
         document: ExecutableDocument,
@@ -105,24 +106,30 @@ impl PreparedOperation {
     ) -> Self {
         let name = operation_name.len().to_le_bytes();
         let digest = Sha256::new().chain_update(name).chain_update(operation_name).chain_update(text).finalize().into();
-        Self { document, operation, variables: is_small(variables).then(|| variables.clone()), digest }
+        let operation_name = operation_name.into();
+        Self { document, operation, operation_name, variables: is_small(variables).then(|| variables.clone()), digest }
+    }
+
+    /// The name by which the request selected the operation.
+    pub(crate) fn operation_name(&self) -> Option<&str> {
+        Some(&*self.operation_name).filter(|name| !name.is_empty())
     }
 
     /// The hash of its text and the name of the operation.
-    pub(super) fn digest(&self) -> [u8; 32] {
+    pub(crate) fn digest(&self) -> [u8; 32] {
         self.digest
     }
 
-    pub(super) fn kind(&self) -> Operation {
+    pub(crate) fn kind(&self) -> OperationKind {
         match self.operation.node.ty {
-            OperationType::Query => Operation::Query,
-            OperationType::Mutation => Operation::Mutation,
-            OperationType::Subscription => Operation::Subscription,
+            OperationType::Query => OperationKind::Query,
+            OperationType::Mutation => OperationKind::Mutation,
+            OperationType::Subscription => OperationKind::Subscription,
         }
     }
 
     /// How far what was found with other variables holds for these.
-    pub(super) fn cache_match(&self, variables: &Variables) -> CacheMatch {
+    pub(crate) fn cache_match(&self, variables: &Variables) -> CacheMatch {
         if self.variables.as_ref() == Some(variables) {
             return CacheMatch::Exact;
         }
@@ -213,7 +220,7 @@ mod tests {
         let documents = OperationCache::new(1 << 20);
         for number in 0..10_000 {
             let text = format!("# {number} {}", "x".repeat(1_000));
-            documents.keep(&text, "", Arc::new(document(serde_json::json!({}))));
+            documents.insert(&text, "", Arc::new(document(serde_json::json!({}))));
         }
 
         assert!(documents.cache.weight() <= 1 << 20, "{}", documents.cache.weight());
@@ -223,7 +230,7 @@ mod tests {
     #[test]
     fn operations_of_one_text_are_told_apart() {
         let documents = OperationCache::new(1 << 20);
-        documents.keep("text", "One", Arc::new(document(serde_json::json!({}))));
+        documents.insert("text", "One", Arc::new(document(serde_json::json!({}))));
 
         assert!(documents.get("text", "One").is_some());
         assert!(documents.get("text", "Two").is_none());

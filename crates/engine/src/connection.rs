@@ -1,0 +1,412 @@
+//! Connections as the Relay specification defines them: edges, nodes, page info and a total count.
+use std::sync::Arc;
+
+use async_graphql::InputObject;
+use futures_util::future::BoxFuture;
+
+use crate::{
+    context::Context,
+    cursor::{self, Cursor, CursorScope, SortType, SortValue},
+    error::{Error, Result},
+    execute::ExecutionField,
+    fields,
+    loading::{Key, Loader},
+    object::{Arguments, FieldMeta, NoArguments, Object, ObjectBuilder},
+    projection::Projection,
+    results::Output,
+};
+
+/// A list that has a connection in the schema. The value carries the filter and the order of the list.
+pub trait Connected: Clone + Send + Sync + 'static {
+    /// The key of the parent, or [`RootKey`](crate::RootKey).
+    type Parent: Key;
+    /// A row: the node, and what the edge adds to it.
+    type Row: Clone + Send + Sync + 'static;
+    /// The type of the nodes.
+    type Node: Object;
+    /// Loads a page of the list of each parent.
+    type Pages: Loader<Key = Self::Parent, Value = Arc<Vec<SortedRow<Self::Row>>>>;
+    /// Loads the number of members of the list of each parent.
+    type Totals: Loader<Key = Self::Parent, Value = i64>;
+
+    /// The list as `Type.field`.
+    const NAME: &'static str;
+    /// The names of connection and edge in the schema.
+    const TYPES: ConnectionNames;
+
+    /// The order, to which cursors are bound.
+    fn order(&self) -> Order;
+
+    /// The loader of one page: at most `slice.size` rows in the direction of reading, and one more if there are more.
+    fn pages(&self, slice: Slice) -> Self::Pages;
+
+    /// The loader of the total count.
+    fn totals(&self) -> Self::Totals;
+
+    /// The node of a row.
+    fn node(row: &Self::Row) -> Self::Node;
+
+    /// Declares the fields of the edge besides cursor and node.
+    fn declare_edge(_fields: &mut ObjectBuilder<'_, '_, Edge<Self>>) {}
+
+    /// Declares the fields of the connection besides edges, nodes, page info and total count.
+    fn declare_connection(_fields: &mut ObjectBuilder<'_, '_, Connection<Self>>) {}
+}
+
+/// The order of a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Order {
+    /// The name of the order.
+    pub name: &'static str,
+    /// The types of the columns. The last column is unique within a parent, so that the order is total.
+    pub types: Vec<SortType>,
+    /// From the largest to the smallest, in all columns.
+    pub descending: bool,
+}
+
+/// The part of a list that a page has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Slice {
+    /// The maximum number of rows.
+    pub size: u32,
+    /// Sort values of the row after which to begin, in the direction of reading.
+    pub from: Option<Vec<SortValue>>,
+    /// Sort values of the row before which to end, in the direction of reading.
+    pub to: Option<Vec<SortValue>>,
+    /// Reads from the end.
+    pub backward: bool,
+}
+
+/// A row and its sort values, if [`Projection::SORT_KEYS`] was selected.
+#[derive(Clone, Debug)]
+pub struct SortedRow<R> {
+    /// The row.
+    pub row: R,
+    sort: Option<Vec<SortValue>>,
+}
+
+impl<R> SortedRow<R> {
+    /// A row with its sort values.
+    pub fn new(row: R, sort: Option<Vec<SortValue>>) -> Self {
+        Self { row, sort }
+    }
+
+    /// The values of the columns of the order.
+    ///
+    /// # Panics
+    /// The row was read without them.
+    pub fn sort(&self) -> &[SortValue] {
+        self.sort.as_deref().expect("sort values are read with the field that needs them")
+    }
+}
+
+/// Names of a connection's types and what they are about.
+#[derive(Clone, Copy, Debug)]
+pub struct ConnectionNames {
+    /// Such as `ArtifactConnection`.
+    pub connection: &'static str,
+    /// Such as `ArtifactEdge`.
+    pub edge: &'static str,
+    /// What the nodes are, in the plural, for descriptions.
+    pub nodes: &'static str,
+}
+
+/// Which part of a list: `first` and `after`, or `last` and `before`.
+#[derive(InputObject, Clone, Debug, Default)]
+pub struct PageArguments {
+    /// Reads this many from the start, or after the cursor; 50 where neither `first` nor `last` is given, 100 at most.
+    first: Option<i64>,
+    /// Begins after the edge with this cursor.
+    after: Option<String>,
+    /// Reads this many from the end, or before the cursor; 100 at most. Not together with `first`.
+    last: Option<i64>,
+    /// Ends before the edge with this cursor.
+    before: Option<String>,
+}
+
+impl PageArguments {
+    /// Checks the arguments against the order of a list.
+    ///
+    /// # Errors
+    /// `BAD_USER_INPUT` where they do not fit together, are out of range, or a cursor is not of this list and order.
+    pub fn slice<L: Connected>(&self, list: &L, context: &Context) -> Result<Slice> {
+        if self.first.is_some() && self.last.is_some() {
+            return Err(Error::bad_user_input("give `first` or `last`, not both"));
+        }
+        let backward = self.last.is_some() || (self.first.is_none() && self.before.is_some() && self.after.is_none());
+        let size = size("first", self.first, context)?.or(size("last", self.last, context)?);
+        let order = list.order();
+        let decode = |cursor: &Option<String>| match cursor {
+            Some(cursor) => cursor::decode(scope(list), &order.types, cursor).map(Some),
+            None => Ok(None),
+        };
+        let (after, before) = (decode(&self.after)?, decode(&self.before)?);
+        let (from, to) = if backward { (before, after) } else { (after, before) };
+        Ok(Slice { size: size.unwrap_or(context.pages.default), from, to, backward })
+    }
+}
+
+fn size(name: &str, given: Option<i64>, context: &Context) -> Result<Option<u32>> {
+    let max = context.pages.max;
+    match given {
+        None => Ok(None),
+        Some(size) if size < 0 => Err(Error::bad_user_input(format!("`{name}` must not be negative"))),
+        Some(size) => match u32::try_from(size) {
+            Ok(size) if size <= max => Ok(Some(size)),
+            _ => Err(Error::bad_user_input(format!("`{name}` is {size}, at most {max} can be read at once"))),
+        },
+    }
+}
+
+/// What a cursor of the list is bound to.
+fn scope<L: Connected>(list: &L) -> CursorScope {
+    let order = list.order();
+    CursorScope::of(&format!("{} {} {}", L::NAME, order.name, if order.descending { "DESC" } else { "ASC" }))
+}
+
+/// What was asked for: the same for all parents.
+struct PageRequest<L> {
+    list: L,
+    slice: Slice,
+    scope: CursorScope,
+}
+
+/// A list of one parent, and which page of it was asked for. Nothing of it is read yet: each of its fields asks for what
+/// it needs, all of them in one round.
+pub struct Connection<L: Connected> {
+    asked: Arc<PageRequest<L>>,
+    parent: L::Parent,
+}
+
+/// A page of one parent's list, as it was read.
+struct LoadedPage<L: Connected> {
+    of: Connection<L>,
+    /// In the direction of reading, and one more than asked for where there are more.
+    rows: Arc<Vec<SortedRow<L::Row>>>,
+}
+
+/// A node and where it stands in its list.
+pub struct Edge<L: Connected> {
+    page: Arc<LoadedPage<L>>,
+    /// Its place on the page.
+    place: usize,
+}
+
+impl<L: Connected> Clone for Connection<L> {
+    fn clone(&self) -> Self {
+        Self { asked: self.asked.clone(), parent: self.parent.clone() }
+    }
+}
+
+impl<L: Connected> Connection<L> {
+    /// The list, with its filter and order.
+    pub fn list(&self) -> &L {
+        &self.asked.list
+    }
+
+    /// Whose list it is.
+    pub fn parent(&self) -> L::Parent {
+        self.parent.clone()
+    }
+
+    /// What `of` makes of the pages of all connections. Those who need the page of the same connections share it.
+    fn read<'a, V: Output>(
+        connections: &'a [Self],
+        node: ExecutionField<'a>,
+        of: fn(Arc<LoadedPage<L>>) -> V,
+    ) -> BoxFuture<'a, Result<Vec<V>>> {
+        Box::pin(async move {
+            let PageRequest { list, slice, .. } = &*connections[0].asked;
+            let page = list.pages(slice.clone());
+            let rows = node.load::<V, _>(page, connections.iter().map(Self::parent).collect()).await?;
+            let pages = connections.iter().zip(rows).map(|(of, rows)| Arc::new(LoadedPage { of: of.clone(), rows }));
+            Ok(pages.map(of).collect())
+        })
+    }
+}
+
+impl<L: Connected> LoadedPage<L> {
+    /// How many rows the page has.
+    fn len(&self) -> usize {
+        self.rows.len().min(self.slice().size as usize)
+    }
+
+    /// The row at a place, in the order of the list.
+    fn row(&self, place: usize) -> &SortedRow<L::Row> {
+        &self.rows[if self.slice().backward { self.len() - 1 - place } else { place }]
+    }
+
+    fn slice(&self) -> &Slice {
+        &self.of.asked.slice
+    }
+
+    fn cursor(&self, place: usize) -> Cursor {
+        cursor::encode(self.of.asked.scope, self.row(place).sort())
+    }
+
+    fn nodes(self: Arc<Self>) -> Vec<L::Node> {
+        (0..self.len()).map(|place| L::node(&self.row(place).row)).collect()
+    }
+
+    fn edges(self: Arc<Self>) -> Vec<Edge<L>> {
+        (0..self.len()).map(|place| Edge { page: self.clone(), place }).collect()
+    }
+}
+
+impl<L: Connected> Clone for Edge<L> {
+    fn clone(&self) -> Self {
+        Self { page: self.page.clone(), place: self.place }
+    }
+}
+
+impl<L: Connected> Edge<L> {
+    /// Whose list it stands in.
+    pub fn parent(&self) -> L::Parent {
+        self.page.of.parent()
+    }
+
+    /// What the row of the edge holds.
+    pub fn row(&self) -> &L::Row {
+        &self.page.row(self.place).row
+    }
+
+    /// The list, with its filter and order.
+    pub fn list(&self) -> &L {
+        self.page.of.list()
+    }
+
+    /// The zero-based place in the filtered and ordered list, where the page begins at the start of it.
+    pub fn place_from_start(&self) -> Option<usize> {
+        let slice = self.page.slice();
+        (!slice.backward && slice.from.is_none()).then_some(self.place)
+    }
+}
+
+impl<L: Connected> Object for Connection<L> {
+    fn name() -> String {
+        L::TYPES.connection.to_owned()
+    }
+
+    fn declare(fields: &mut ObjectBuilder<'_, '_, Self>) {
+        fields! { fields;
+            type;
+            /// The edges of the page, in the order of the list: a node each, and what belongs to its place.
+            edges => batch::<NoArguments, _>(|lists, _, node| Connection::read(lists, node, LoadedPage::edges));
+            /// The nodes of the page, in the order of the list.
+            nodes => batch::<NoArguments, _>(|lists, _, node| Connection::read(lists, node, LoadedPage::nodes));
+            /// Where the page stands in its list.
+            pageInfo => batch::<NoArguments, _>(|lists, _, node| Connection::read(lists, node, PageInfo));
+            /// How many there are in all, with the filter and without the page; counted only where it is asked for.
+            totalCount => load::<NoArguments, _, _>(
+                Connection::parent,
+                |list, _, _| Ok(list.list().totals()),
+                |total| total,
+            );
+        }
+        fields.describe_as(format!("A page of {}.", L::TYPES.nodes));
+        L::declare_connection(fields);
+    }
+}
+
+impl<L: Connected> Object for Edge<L> {
+    fn name() -> String {
+        L::TYPES.edge.to_owned()
+    }
+
+    fn declare(fields: &mut ObjectBuilder<'_, '_, Self>) {
+        fields! { fields;
+            type;
+            /// Where the edge stands: give it as `after` or `before` of the same list and order to go on from here. It
+            /// stays valid when edges come and go, this one too.
+            cursor => value_from(Projection::SORT_KEYS, |edge: &Edge<L>| edge.page.cursor(edge.place));
+            /// What stands there.
+            node => compute::<NoArguments, _>(|edge, _, _| Ok(L::node(edge.row())));
+        }
+        fields.describe_as(format!("One of {} and its place in the list.", L::TYPES.nodes));
+        L::declare_edge(fields);
+    }
+}
+
+/// Where a page stands in its list.
+struct PageInfo<L: Connected>(Arc<LoadedPage<L>>);
+
+impl<L: Connected> Clone for PageInfo<L> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<L: Connected> PageInfo<L> {
+    /// Whether rows follow in the direction of reading.
+    fn has_more(&self) -> bool {
+        self.0.rows.len() > self.0.len()
+    }
+
+    fn has_next(&self) -> bool {
+        let Slice { from, backward, .. } = self.0.slice();
+        if *backward { from.is_some() } else { self.has_more() }
+    }
+
+    fn has_previous(&self) -> bool {
+        let Slice { from, backward, .. } = self.0.slice();
+        if *backward { self.has_more() } else { from.is_some() }
+    }
+
+    fn start(&self) -> Option<Cursor> {
+        (self.0.len() > 0).then(|| self.0.cursor(0))
+    }
+
+    fn end(&self) -> Option<Cursor> {
+        let last = self.0.len().checked_sub(1)?;
+        Some(self.0.cursor(last))
+    }
+}
+
+impl<L: Connected> Object for PageInfo<L> {
+    fn name() -> String {
+        "PageInfo".to_owned()
+    }
+
+    fn declare(fields: &mut ObjectBuilder<'_, '_, Self>) {
+        fields! { fields;
+            /// Where a page stands in its list.
+            type;
+            /// Whether edges follow. Reading backwards it is true where `before` was given: that cursor's edge followed.
+            hasNextPage => value(Self::has_next);
+            /// Whether edges precede. Reading forwards it is true where `after` was given: that cursor's edge preceded.
+            hasPreviousPage => value(Self::has_previous);
+            /// The cursor of the first edge; null where there is none.
+            startCursor => value_from(Projection::SORT_KEYS, Self::start);
+            /// The cursor of the last edge; null where there is none.
+            endCursor => value_from(Projection::SORT_KEYS, Self::end);
+        }
+    }
+}
+
+impl<P: Object> ObjectBuilder<'_, '_, P> {
+    /// A list that can be paged: of all parents, pages are read by one statement, and totals by another.
+    pub fn connection_of<A: Arguments + AsRef<PageArguments>, L: Connected>(
+        &mut self,
+        meta: FieldMeta,
+        parent: impl Fn(&P) -> L::Parent + Send + Sync + 'static,
+        list: impl Fn(&A, &Context) -> Result<L> + Send + Sync + 'static,
+    ) {
+        self.batch::<A, Connection<L>>(meta, move |parents, args, node| {
+            let context = node.context();
+            let asked = list(&args, context).and_then(|list| {
+                let slice = args.as_ref().slice(&list, context)?;
+                Ok(Arc::new(PageRequest { scope: scope(&list), list, slice }))
+            });
+            let of = |asked: Arc<PageRequest<L>>| {
+                parents.iter().map(|of| Connection { asked: asked.clone(), parent: parent(of) }).collect()
+            };
+            Box::pin(std::future::ready(asked.map(of)))
+        });
+    }
+}
+
+impl AsRef<PageArguments> for PageArguments {
+    fn as_ref(&self) -> &PageArguments {
+        self
+    }
+}

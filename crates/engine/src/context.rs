@@ -1,0 +1,41 @@
+//! The context of one request.
+use std::any::Any;
+
+use crate::loading::{LoadLimits, Rounds};
+
+/// The context of one request: its loads, and the state that its fields share.
+pub struct Context {
+    /// The request's loads.
+    pub rounds: Rounds,
+    /// Page sizes of connections.
+    pub pages: PageSizes,
+    state: Box<dyn Any + Send + Sync>,
+}
+
+impl Context {
+    /// A context whose batch functions read from `source` and whose fields share `state`.
+    pub fn new<D, S>(source: D, state: S, limits: LoadLimits, pages: PageSizes) -> Self
+    where
+        D: Any + Send + Sync,
+        S: Any + Send + Sync,
+    {
+        Self { rounds: Rounds::new(Box::new(source), limits), pages, state: Box::new(state) }
+    }
+
+    /// The state that the request was started with.
+    ///
+    /// # Panics
+    /// The state is of another type.
+    pub fn state<S: Any>(&self) -> &S {
+        self.state.downcast_ref().expect("the state has the type that the program gave it")
+    }
+}
+
+/// How many edges a page of a connection has.
+#[derive(Clone, Copy, Debug)]
+pub struct PageSizes {
+    /// Edges of a page if neither `first` nor `last` is given.
+    pub default: u32,
+    /// The maximum number of edges of a page.
+    pub max: u32,
+}

@@ -1,0 +1,228 @@
+//! Relationships that one SQL statement loads: batch functions for the engine.
+//!
+//! A [`Relation`] is a relationship of the schema with its arguments. [`relation!`](crate::relation) declares one without
+//! arguments, and [`sql_loader!`](crate::sql_loader) makes a hand-written one a loader. The engine collects the keys of a
+//! round and calls the batch function [`SqlBatch`] once per relation and arguments.
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    fmt::Debug,
+    sync::Arc,
+};
+
+use gatherum_engine::{
+    BatchFn,
+    loading::{self, LoadRequest, fail_all},
+};
+use uuid::Uuid;
+
+pub use gatherum_engine::{Loader, RootKey};
+
+use crate::{
+    db::{Db, Record, Row, Sql},
+    error::{Code, Error, Result},
+};
+
+/// Limits of the loads of one request.
+#[derive(Clone, Copy, Debug)]
+pub struct LoadLimits {
+    /// The maximum number of distinct keys of one statement. A larger batch takes several, which the report shows.
+    pub keys_max: usize,
+    /// The maximum number of SQL statements of one request; `None` is no limit.
+    pub statements_max: Option<u32>,
+}
+
+impl From<LoadLimits> for loading::LoadLimits {
+    fn from(limits: LoadLimits) -> Self {
+        let budget_error = |max| {
+            let message = format!("the request needs more than {max} SQL statements; select fewer relationships");
+            Error::new(Code::SqlBudgetExceeded, message)
+        };
+        Self { keys_max: limits.keys_max, calls_max: limits.statements_max, budget_error }
+    }
+}
+
+/// One relationship of the schema, and the statement that answers a round of its keys.
+///
+/// The value itself carries the field's arguments: keys asked for with equal relations share a statement.
+pub trait Relation: Clone + Debug + Eq + Send + Sync + 'static {
+    /// What is asked about: usually the id of the parent.
+    type Key: Key;
+    /// What a row of the statement holds after its key.
+    type Row: Clone + Send + Sync + 'static;
+    /// What a key leads to: many rows, at most one, or a number. The default is the answer for a key without rows.
+    type Value: FromRows<Self::Row>;
+    /// The relationship as `Type.field`, for reports and logs.
+    const NAME: &'static str;
+    /// Whether it may be kept for other requests: not what changes without being announced.
+    const IS_CACHEABLE: bool = true;
+
+    /// Writes the statement that answers `keys`, which are distinct. Its first column is the key.
+    fn statement(&self, keys: &[Self::Key], sql: &mut Sql);
+
+    /// Reads a row after its key.
+    ///
+    /// # Errors
+    /// A column is missing or of another type.
+    fn read(&self, row: &mut Row<'_>) -> sqlx::Result<Self::Row>;
+}
+
+/// Declares a [`Relation`] without arguments: name and label, key and value, what a row holds, and the statement.
+#[macro_export]
+macro_rules! relation {
+    (
+        $(#[doc = $doc:literal])*
+        $vis:vis $name:ident($label:literal): $key:ty => $value:ty, rows of $row:ty $(, kept: $is_kept:literal)?;
+        |$keys:ident, $sql:ident| $statement:block
+    ) => {
+        $(#[doc = $doc])*
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        $vis struct $name;
+
+        $crate::sql_loader!($name);
+
+        impl $crate::loader::Relation for $name {
+            type Key = $key;
+            type Row = $row;
+            type Value = $value;
+            const NAME: &'static str = $label;
+            $(const IS_CACHEABLE: bool = $is_kept;)?
+
+            fn statement(&self, $keys: &[$key], $sql: &mut $crate::db::Sql) {
+                $statement
+            }
+
+            fn read(&self, row: &mut $crate::db::Row<'_>) -> sqlx::Result<$row> {
+                $crate::db::Record::read(row)
+            }
+        }
+    };
+}
+
+/// What a relation can be asked about.
+pub trait Key: Record + loading::Key {}
+
+impl Key for Uuid {}
+impl Key for String {}
+impl Key for (Uuid, Uuid) {}
+
+/// How the rows of one key become its value.
+pub trait FromRows<R>: Default + Clone + Send + Sync + 'static {
+    /// Takes the next row, in the order of the statement.
+    fn push(&mut self, row: R);
+}
+
+impl<R: Clone + Send + Sync + 'static> FromRows<R> for Vec<R> {
+    fn push(&mut self, row: R) {
+        Vec::push(self, row);
+    }
+}
+
+/// Many rows for many who ask: fields that ask for the same share them.
+impl<R: Clone + Send + Sync + 'static> FromRows<R> for Arc<Vec<R>> {
+    fn push(&mut self, row: R) {
+        Arc::make_mut(self).push(row);
+    }
+}
+
+impl<R: Clone + Send + Sync + 'static> FromRows<R> for Option<R> {
+    fn push(&mut self, row: R) {
+        *self = Some(row);
+    }
+}
+
+/// A count: a key without rows counts 0.
+impl FromRows<i64> for i64 {
+    fn push(&mut self, row: i64) {
+        *self = row;
+    }
+}
+
+impl Record for RootKey {
+    /// A statement without a parent selects no key.
+    fn read(_row: &mut Row<'_>) -> sqlx::Result<Self> {
+        Ok(RootKey)
+    }
+}
+
+impl Key for RootKey {}
+
+/// Makes a [`Relation`] a loader of the engine, with [`SqlBatch`] as its batch function.
+#[macro_export]
+macro_rules! sql_loader {
+    ([$($generics:tt)*] $relation:ty) => {
+        gatherum_engine::batch_loader! {
+            [$($generics)*] $relation: <$relation as $crate::loader::Relation>::Key
+                => <$relation as $crate::loader::Relation>::Value,
+            name: <$relation as $crate::loader::Relation>::NAME,
+            cacheable: <$relation as $crate::loader::Relation>::IS_CACHEABLE,
+            batch: |relation, request| $crate::loader::SqlBatch::new(relation, request)
+        }
+    };
+    ($relation:ty) => {
+        $crate::sql_loader!([] $relation);
+    };
+}
+
+/// The batch function of a relation: one statement for all keys.
+pub struct SqlBatch<'a, R> {
+    relation: &'a R,
+    request: LoadRequest<'a>,
+}
+
+/// The approximate number of bytes of memory that a row takes besides its values.
+const ROW_BYTES: usize = 256;
+
+impl<'a, R: Relation> SqlBatch<'a, R> {
+    /// Loads `relation` from the database of the request.
+    pub fn new(relation: &'a R, request: LoadRequest<'a>) -> Self {
+        Self { relation, request }
+    }
+
+    async fn fetch(&self, keys: &[R::Key]) -> Result<Vec<(R::Key, R::Row)>> {
+        let db = self.request.source::<Db>();
+        let projection = self.request.projection;
+        let mut sql = db.sql();
+        sql.ask(projection);
+        self.relation.statement(keys, &mut sql);
+        let (mut rows_read, mut bytes) = (0, 0);
+        let read = |row: &mut Row<'_>| {
+            row.ask(projection);
+            let read = (R::Key::read(row)?, self.relation.read(row)?);
+            rows_read += 1;
+            bytes += row.bytes() + ROW_BYTES;
+            Ok(read)
+        };
+        let rows = db.fetch_with(R::NAME, sql, read).await?;
+        self.request.meter.add(rows_read, bytes);
+        Ok(rows)
+    }
+}
+
+impl<R: Relation> BatchFn<R::Key, Result<R::Value>> for SqlBatch<'_, R> {
+    async fn load(&mut self, keys: &[R::Key]) -> HashMap<R::Key, Result<R::Value>> {
+        match self.fetch(keys).await {
+            Ok(rows) => by_key(rows),
+            Err(error) => fail_all(keys, &error),
+        }
+    }
+}
+
+/// The value of each key. The rows of a key usually follow one another.
+fn by_key<K: loading::Key, R, V: FromRows<R>>(rows: Vec<(K, R)>) -> HashMap<K, Result<V>> {
+    let mut values: HashMap<K, Result<V>> = HashMap::new();
+    let mut rows = rows.into_iter().peekable();
+    while let Some((key, row)) = rows.next() {
+        let next = |rows: &mut std::iter::Peekable<_>, key: &K| rows.next_if(|(next, _): &(K, R)| next == key);
+        let mut value = match values.entry(key) {
+            Entry::Occupied(entry) => entry,
+            Entry::Vacant(entry) => entry.insert_entry(Ok(V::default())),
+        };
+        let key = value.key().clone();
+        let Ok(value) = value.get_mut() else { continue };
+        value.push(row);
+        while let Some((_, row)) = next(&mut rows, &key) {
+            value.push(row);
+        }
+    }
+    values
+}
