@@ -144,7 +144,7 @@ impl<Q: Object, M: Object, S: Change> Engine<Q, M, S> {
 
     /// What one operation is executed with.
     fn context(&self, db: &Db, viewer: Viewer) -> Context {
-        let db = db.session(viewer.access_scope());
+        let db = db.for_request(viewer.access_scope());
         let rounds = Rounds::new(db.clone(), self.loading);
         let is_one_time_secret = AtomicBool::new(false);
         Context { rounds, settings: self.settings, viewer, db, idempotency: None, is_one_time_secret, cache: None }

@@ -20,7 +20,7 @@ use super::{
     object::{EmptyRoot, Object},
 };
 use crate::{
-    db::{Db, Feed, Heard},
+    db::{Db, Feed, FeedEvent},
     error::{Code, Error, Result},
 };
 
@@ -162,12 +162,12 @@ async fn listen<S: Change>(mut feed: Feed, clock: Arc<WriteClock>, news: broadca
     loop {
         let heard = feed.next().await;
         match heard {
-            Heard::Message(_) => clock.heard(),
-            Heard::Lost => clock.set_connected(true),
-            Heard::Interrupted => clock.set_connected(false),
+            FeedEvent::Message(_) => clock.heard(),
+            FeedEvent::Lost => clock.set_connected(true),
+            FeedEvent::Disconnected => clock.set_connected(false),
         }
         match heard {
-            Heard::Message(message) => match serde_json::from_str::<Option<Vec<S>>>(&message) {
+            FeedEvent::Message(message) => match serde_json::from_str::<Option<Vec<S>>>(&message) {
                 Ok(None) => drop(news.send(Event::Lost)),
                 Ok(Some(changes)) => {
                     for change in changes {
@@ -180,7 +180,7 @@ async fn listen<S: Change>(mut feed: Feed, clock: Arc<WriteClock>, news: broadca
                     let _ = news.send(Event::Lost);
                 }
             },
-            Heard::Lost | Heard::Interrupted => drop(news.send(Event::Lost)),
+            FeedEvent::Lost | FeedEvent::Disconnected => drop(news.send(Event::Lost)),
         }
     }
 }

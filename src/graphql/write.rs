@@ -13,7 +13,7 @@ use super::Context;
 use crate::{
     access::Viewer,
     dataloader::{ExecutedStatement, Rounds},
-    db::{self, Dialect, Read, Record, Sql, Time, Transaction},
+    db::{self, Dialect, ReadRow, Record, Sql, Time, Transaction},
     error::{Error, Result},
 };
 
@@ -90,7 +90,7 @@ impl<'c> Write<'c> {
     ///
     /// # Errors
     /// As [`Write::fetch`].
-    pub async fn fetch_with<T>(&mut self, name: &'static str, sql: Sql, read: impl Read<T>) -> Result<Vec<T>> {
+    pub async fn fetch_with<T>(&mut self, name: &'static str, sql: Sql, read: impl ReadRow<T>) -> Result<Vec<T>> {
         self.rounds.spend()?;
         let start = Instant::now();
         let rows = self.tx.fetch_with(name, sql, read).await?;
