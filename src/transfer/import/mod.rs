@@ -1,59 +1,61 @@
-//! Writes records: in batches, in one transaction, each batch with a number of statements that its size does not change.
-//! What changed is announced in the same transaction.
+//! Writes records in batches within one transaction. The number of statements of a batch does not depend on its size.
+//! Changes are announced in the same transaction.
 mod identity;
-mod mirror;
 mod row;
+mod sync;
 mod table;
 mod tag;
 mod write;
 
-pub use mirror::Mirror;
+pub use sync::SourceSync;
 
 use std::collections::{HashMap, HashSet};
 
 use anyhow::Result;
 
 use self::{
-    mirror::Keys,
-    row::{Waiting, cells},
+    row::{PendingRow, pending_row},
+    sync::SourceKeys,
     table::TABLES,
 };
-use super::{Located, Report, Source, told::Told};
-use crate::db::{Cell, Db, Dialect, Time, Transaction};
+use super::{ImportReport, Source, SourceRecord, change_log::ChangeLog};
+use crate::db::{Db, Dialect, Time, Transaction};
 
-/// Rows of one statement.
-const BATCH: usize = 5_000;
+/// Maximum number of rows of one statement.
+const BATCH_ROWS: usize = 5_000;
 
-/// Imports what `source` has, for an account where there are any. With `dry_run` nothing is kept, and the report tells what
-/// would have been. `progress` is told how many records were written.
+/// Imports all records of `source` for the account `owner`, or for nobody if the server has no accounts.
+///
+/// Calls `progress` with the number of records read so far. With `dry_run` the transaction is rolled back, and the report
+/// says what would have changed.
 ///
 /// # Errors
-/// The source cannot be read, or the database fails; then nothing was kept.
+/// The source cannot be read, or the database fails; the transaction is then rolled back.
 pub async fn import(
     db: &Db,
     source: Source,
     owner: Option<uuid::Uuid>,
     dry_run: bool,
     progress: impl FnMut(u64),
-) -> Result<Report> {
-    let mut writer = Writer::new(begin(db).await?, owner, None);
-    writer.read(source, progress).await?;
+) -> Result<ImportReport> {
+    let mut importer = Importer::new(begin(db).await?, owner, None);
+    importer.import_all(source, progress).await?;
     if !dry_run {
-        announce_and_commit(writer.tx, writer.told).await?;
+        announce_and_commit(importer.tx, importer.changes).await?;
         analyze(db).await?;
     }
-    Ok(writer.report)
+    Ok(importer.report)
 }
 
-async fn announce_and_commit(mut tx: Transaction, told: Told) -> Result<()> {
-    if let Some(message) = told.message() {
+async fn announce_and_commit(mut tx: Transaction, changes: ChangeLog) -> Result<()> {
+    if let Some(message) = changes.into_message() {
         tx.announce(&message).await?;
     }
     Ok(tx.commit().await?)
 }
 
-/// Gathers PostgreSQL's statistics anew. Until its own daemon comes by, plans are made for tables as they were: on a
-/// catalogue of 100,000 artifacts the collections of 50 took 172 ms before, and 1.6 ms after.
+/// Updates PostgreSQL's statistics. Until autovacuum does so, the planner assumes the tables' earlier sizes: on a catalogue
+/// of 100,000 artifacts, reading the collections of 50 of them took 172 ms before and 1.6 ms after.
 async fn analyze(db: &Db) -> Result<()> {
     if db.dialect() == Dialect::Postgres {
         let mut tx = db.begin().await?;
@@ -65,11 +67,11 @@ async fn analyze(db: &Db) -> Result<()> {
     Ok(())
 }
 
-/// A transaction for many rows.
+/// Begins a transaction that is tuned for writing many rows.
 ///
-/// PostgreSQL looks rows up by index: what is written is not in the statistics yet, and whole tables, taken for small,
-/// would be read and hashed for each batch. SQLite keeps 64 MiB of pages: with fewer, those of the indexes would be written
-/// to the log and read back again and again.
+/// PostgreSQL must use indexes: rows of this transaction are not in the statistics yet, so the planner takes their tables
+/// for small and would scan and hash them for each batch. SQLite gets a page cache of 64 MiB: with a smaller one, index
+/// pages are spilled to the write-ahead log and read back repeatedly.
 async fn begin(db: &Db) -> Result<Transaction> {
     let mut tx = db.begin().await?;
     let settings: &[&str] = match tx.dialect() {
@@ -86,81 +88,82 @@ async fn begin(db: &Db) -> Result<Transaction> {
     Ok(tx)
 }
 
-struct Writer {
+/// The state of one import: its transaction and the rows that are not written yet.
+struct Importer {
     tx: Transaction,
     owner: Option<uuid::Uuid>,
-    waiting: [Vec<Waiting>; 7],
-    places: [HashMap<Vec<uuid::Uuid>, usize>; 7],
-    /// Ids that a source derived from names, and those under which the database has these names.
-    known_as: HashMap<uuid::Uuid, uuid::Uuid>,
-    /// Ids of a source that derives them.
-    seen: HashSet<uuid::Uuid>,
+    /// Rows to write, by table.
+    pending: [Vec<PendingRow>; 7],
+    /// Index of each key in `pending`, by table.
+    pending_index: [HashMap<Vec<uuid::Uuid>, usize>; 7],
+    /// Ids of the database by the ids that the source derived from names.
+    resolved_ids: HashMap<uuid::Uuid, uuid::Uuid>,
+    /// Ids of rows so far, for sources that derive ids from names.
+    seen_ids: HashSet<uuid::Uuid>,
     now: Time,
-    report: Report,
-    told: Told,
-    /// The keys of all rows, where they are asked for.
-    keys: Option<Keys>,
+    report: ImportReport,
+    changes: ChangeLog,
+    /// The keys of all rows of the source; collected only if this is set.
+    keys: Option<SourceKeys>,
 }
 
-impl Writer {
-    fn new(tx: Transaction, owner: Option<uuid::Uuid>, keys: Option<Keys>) -> Self {
-        let now = Time::now();
+impl Importer {
+    fn new(tx: Transaction, owner: Option<uuid::Uuid>, keys: Option<SourceKeys>) -> Self {
         Self {
             tx,
             owner,
-            waiting: Default::default(),
-            places: Default::default(),
-            known_as: HashMap::new(),
-            seen: HashSet::new(),
-            now,
-            report: Report::default(),
-            told: Told::of(owner),
+            pending: Default::default(),
+            pending_index: Default::default(),
+            resolved_ids: HashMap::new(),
+            seen_ids: HashSet::new(),
+            now: Time::now(),
+            report: ImportReport::default(),
+            changes: ChangeLog::new(owner),
             keys,
         }
     }
 
-    /// Writes all that the source has.
-    async fn read(&mut self, source: Source, mut progress: impl FnMut(u64)) -> Result<()> {
-        let (mut reads, reading) = source.read();
+    /// Reads the source to its end and writes its records.
+    async fn import_all(&mut self, source: Source, mut progress: impl FnMut(u64)) -> Result<()> {
+        let (mut records, reader) = source.read();
         let mut count = 0_u64;
-        while let Some(read) = reads.recv().await {
-            match read {
-                Ok(located) => self.take(located).await?,
-                Err(problem) => self.report.refuse(problem),
+        while let Some(record) = records.recv().await {
+            match record {
+                Ok(record) => self.add(record).await?,
+                Err(rejected) => self.report.reject(rejected),
             }
             count += 1;
-            if count.is_multiple_of(BATCH as u64) {
+            if count.is_multiple_of(BATCH_ROWS as u64) {
                 progress(count);
             }
         }
-        reading.await??;
+        reader.await??;
         self.flush().await?;
         progress(count);
         Ok(())
     }
 
-    async fn take(&mut self, located: Located) -> Result<()> {
-        let Some((table, cells, tags)) = cells(located.record, self.owner, self.now) else { return Ok(()) };
-        let given = if let Cell::Id(id) = cells[0] { Some(id) } else { None };
-        let row = Waiting { place: located.place, given, cells, tags };
-        let key = row.ids(TABLES[table].keys);
-        let next = self.waiting[table].len();
-        let place = *self.places[table].entry(key).or_insert(next);
-        if place < next {
-            self.waiting[table][place] = row;
+    /// Adds a record to its table's batch. The last record of a key replaces earlier ones.
+    async fn add(&mut self, record: SourceRecord) -> Result<()> {
+        let Some((table, row)) = pending_row(record, self.owner, self.now) else { return Ok(()) };
+        let key = row.ids(TABLES[table].key_columns);
+        let next = self.pending[table].len();
+        let index = *self.pending_index[table].entry(key).or_insert(next);
+        if index < next {
+            self.pending[table][index] = row;
         } else {
-            self.waiting[table].push(row);
+            self.pending[table].push(row);
         }
-        if self.waiting[table].len() >= BATCH { self.flush().await } else { Ok(()) }
+        if self.pending[table].len() >= BATCH_ROWS { self.flush().await } else { Ok(()) }
     }
 
-    /// Writes everything that waits.
+    /// Writes all pending rows, each table after those that it refers to.
     async fn flush(&mut self) -> Result<()> {
         for (index, table) in TABLES.into_iter().enumerate() {
-            self.places[index].clear();
-            let mut rows = std::mem::take(&mut self.waiting[index]);
+            self.pending_index[index].clear();
+            let mut rows = std::mem::take(&mut self.pending[index]);
             if !rows.is_empty() {
-                self.recognise(table, &mut rows).await?;
+                self.resolve_ids(table, &mut rows).await?;
                 self.write(index, rows).await?;
             }
         }

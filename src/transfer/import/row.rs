@@ -1,38 +1,48 @@
-//! Rows that wait to be written, and how records become such.
-use super::super::{Record, record};
+//! The rows of a batch, and their conversion from records.
+use super::super::{Record, SourceRecord, record};
 use crate::{
     catalog::order,
     db::{Cell, Time},
 };
 
-/// Between the slugs of an artifact's tags where they are compared.
+/// Separates the slugs of an artifact's tags in the column that is compared.
 const SLUG_SEPARATOR: &str = "\n";
 
-/// A row that waits to be written. The last record of a key counts.
-pub(super) struct Waiting {
-    pub(super) place: String,
-    /// The id that the source gave it.
-    pub(super) given: Option<uuid::Uuid>,
+/// A row that is not written yet.
+pub(super) struct PendingRow {
+    /// The record's location in its source.
+    pub(super) location: String,
+    /// The id in the source, before it is resolved.
+    pub(super) source_id: Option<uuid::Uuid>,
+    /// Values of the table's columns without the row number.
     pub(super) cells: Vec<Cell>,
+    /// Slugs of the tags of an artifact.
     pub(super) tags: Vec<String>,
 }
 
-impl Waiting {
-    /// The ids that it begins with, at most so many.
+impl PendingRow {
+    /// The ids among the first `count` cells.
     pub(super) fn ids(&self, count: usize) -> Vec<uuid::Uuid> {
         let id = |cell: &Cell| if let Cell::Id(id) = cell { Some(*id) } else { None };
         self.cells.iter().take(count).filter_map(id).collect()
     }
 }
 
-/// The rows' cells, numbered.
-pub(super) fn numbered<'r>(rows: impl Iterator<Item = &'r Waiting>) -> Vec<Vec<Cell>> {
-    let number = |(n, row): (usize, &Waiting)| {
+/// The cells of each row followed by the row number.
+pub(super) fn numbered<'r>(rows: impl Iterator<Item = &'r PendingRow>) -> Vec<Vec<Cell>> {
+    let number = |(n, row): (usize, &PendingRow)| {
         let mut cells = row.cells.clone();
         cells.push(Cell::Int(n as i64));
         cells
     };
     rows.enumerate().map(number).collect()
+}
+
+/// The row of a record and the index of its table; `None` for the header of a file.
+pub(super) fn pending_row(record: SourceRecord, owner: Option<uuid::Uuid>, now: Time) -> Option<(usize, PendingRow)> {
+    let (table, cells, tags) = cells(record.record, owner, now)?;
+    let source_id = if let Cell::Id(id) = cells[0] { Some(id) } else { None };
+    Some((table, PendingRow { location: record.location, source_id, cells, tags }))
 }
 
 fn text(value: Option<String>) -> Cell {
@@ -43,8 +53,8 @@ fn sort_key(position: u32) -> Cell {
     Cell::Int(i64::from(position) * order::STEP)
 }
 
-/// The table of a record, its cells without the number, and the tags it names.
-pub(super) fn cells(record: Record, owner: Option<uuid::Uuid>, now: Time) -> Option<(usize, Vec<Cell>, Vec<String>)> {
+/// The index of a record's table, its cells, and the slugs of its tags.
+fn cells(record: Record, owner: Option<uuid::Uuid>, now: Time) -> Option<(usize, Vec<Cell>, Vec<String>)> {
     let (table, cells) = match record {
         Record::Gatherum { .. } => return None,
         Record::Tag(tag) => {

@@ -1,5 +1,5 @@
-//! The tables of the catalogue, and how records get into them.
-use super::super::told::Telling;
+//! The tables that an import writes, as data.
+use super::super::change_log::EventTarget;
 use crate::{
     catalog::{artifact, collection, group, tag},
     db::{
@@ -8,61 +8,66 @@ use crate::{
     },
 };
 
-/// A table and how records get into it.
+/// How rows of a table are imported. SQL fragments name the imported row `r` and the existing row with its key `e`.
 pub(super) struct Table {
-    /// What its rows are called in the report.
+    /// The name of its rows in the report.
     pub(super) kind: &'static str,
     pub(super) name: &'static str,
-    pub(super) telling: Telling,
-    /// Columns of the row table; the first `keys` are the key. The last one numbers the rows.
+    pub(super) event_target: EventTarget,
+    /// Columns of the imported rows: the key, the other columns of the table, those in `compared`, and the row number `n`.
     pub(super) columns: &'static [(&'static str, CellType)],
-    pub(super) keys: usize,
-    /// Columns that are compared and not written: how many stand before the number, and their values in the table.
+    /// Number of columns of the key.
+    pub(super) key_columns: usize,
+    /// Expressions over `e` for the columns that are compared with the existing row and not written.
     pub(super) compared: &'static [&'static str],
     /// Further columns to insert, with their values.
-    pub(super) extra: &'static [(&'static str, &'static str)],
-    /// Joins that the further values need.
+    pub(super) derived: &'static [(&'static str, &'static str)],
+    /// Joins for the values of `derived`.
     pub(super) joins: &'static str,
-    /// How a row is known beside its id, in terms of another row `o`; nothing where the id is all.
+    /// Condition for a row `o` to have the same name as `r`; `None` if rows are identified by id only.
     pub(super) natural_key: Option<&'static str>,
-    /// Reasons to refuse a row `r`, of which `e` is the existing one.
-    pub(super) refusals: &'static [(&'static str, &'static str)],
-    /// That the row that is there under a derived id is not the one that this owner's record is about.
-    pub(super) is_another: Option<&'static str>,
-    /// What a row belongs to: each selects owners, of which the importing one must be the only one. Looked at only where there
-    /// are accounts.
+    /// Conditions that reject a row, each with its reason.
+    pub(super) rejections: &'static [(&'static str, &'static str)],
+    /// Condition for `e` to have the id of `r` by coincidence: a derived id that another owner's row has.
+    pub(super) is_foreign: Option<&'static str>,
+    /// Queries for the owners of the objects that the row belongs to. The importing account must be the only one. They are
+    /// evaluated only if the server has accounts.
     pub(super) owners: &'static [&'static str],
 }
 
-/// The row is there and another account's.
-pub(super) const FOREIGN: (&str, &str) =
+/// Rejects a row that exists and belongs to another account.
+pub(super) const OTHER_OWNER: (&str, &str) =
     ("e.id is not null and e.owner_id is distinct from r.owner_id", "it belongs to another account");
 
-/// The collection may not hold the artifact. Looked at only where there are accounts.
-pub(super) const NOT_TO_BE_HELD: (&str, &str) = (
+/// Rejects a membership that the collection cannot have. Evaluated only if the server has accounts. The condition continues
+/// with [`collection::MAY_BE_HELD`] and a closing parenthesis.
+pub(super) const NOT_SHAREABLE: (&str, &str) = (
     "exists (select 1 from artifacts a join collections c on c.id = r.collection_id where a.id = r.artifact_id and not ",
-    "its artifact is another account's and not public",
+    "its artifact belongs to another account and is not public",
 );
 
 pub(super) const TAGS: Table = Table {
     kind: "tags",
     name: "tags",
-    telling: Telling::Object(tag::PREFIX),
+    event_target: EventTarget::Object(tag::PREFIX),
     columns: &[("id", Id), ("name", Text), ("slug", Text), ("color", Text), ("created_at", TimeCell), ("n", Int)],
-    keys: 1,
+    key_columns: 1,
     compared: &[],
-    extra: &[("updated_at", "r.created_at")],
+    derived: &[("updated_at", "r.created_at")],
     joins: "",
     natural_key: Some("o.slug = r.slug"),
-    refusals: &[("exists (select 1 from tags o where o.slug = r.slug and o.id <> r.id)", "another tag has this slug")],
-    is_another: None,
+    rejections: &[(
+        "exists (select 1 from tags o where o.slug = r.slug and o.id <> r.id)",
+        "another tag has this slug",
+    )],
+    is_foreign: None,
     owners: &[],
 };
 
 pub(super) const ARTIFACTS: Table = Table {
     kind: "artifacts",
     name: "artifacts",
-    telling: Telling::Object(artifact::PREFIX),
+    event_target: EventTarget::Object(artifact::PREFIX),
     columns: &[
         ("id", Id),
         ("type", Text),
@@ -81,28 +86,28 @@ pub(super) const ARTIFACTS: Table = Table {
         ("tags", Text),
         ("n", Int),
     ],
-    keys: 1,
+    key_columns: 1,
     compared: &[
         "coalesce((select string_agg(t.slug, '\n' order by t.slug) from artifact_tags l join tags t on t.id = l.tag_id where l.artifact_id = e.id), '')",
     ],
-    extra: &[],
+    derived: &[],
     joins: "",
     natural_key: Some("o.type = r.type and o.name = r.name and o.owner_id is not distinct from r.owner_id"),
-    refusals: &[
-        FOREIGN,
+    rejections: &[
+        OTHER_OWNER,
         (
             "exists (select 1 from artifacts o where o.type = r.type and o.name = r.name and o.owner_id is not distinct from r.owner_id and o.id <> r.id)",
             "another artifact has this type and name",
         ),
     ],
-    is_another: Some("e.owner_id is distinct from r.owner_id"),
+    is_foreign: Some("e.owner_id is distinct from r.owner_id"),
     owners: &[],
 };
 
 pub(super) const VERSIONS: Table = Table {
     kind: "versions",
     name: "artifact_versions",
-    telling: Telling::Part(artifact::PREFIX, 1),
+    event_target: EventTarget::Part(artifact::PREFIX, 1),
     columns: &[
         ("id", Id),
         ("artifact_id", Id),
@@ -112,13 +117,13 @@ pub(super) const VERSIONS: Table = Table {
         ("created_at", TimeCell),
         ("n", Int),
     ],
-    keys: 1,
+    key_columns: 1,
     compared: &[],
-    extra: &[],
+    derived: &[],
     joins: "",
     natural_key: None,
-    refusals: &[("not exists (select 1 from artifacts o where o.id = r.artifact_id)", "its artifact is missing")],
-    is_another: Some("e.artifact_id <> r.artifact_id"),
+    rejections: &[("not exists (select 1 from artifacts o where o.id = r.artifact_id)", "its artifact is missing")],
+    is_foreign: Some("e.artifact_id <> r.artifact_id"),
     owners: &[
         "select a.owner_id from artifacts a where a.id = r.artifact_id",
         "select a.owner_id from artifacts a where a.id = e.artifact_id",
@@ -128,7 +133,7 @@ pub(super) const VERSIONS: Table = Table {
 pub(super) const COLLECTIONS: Table = Table {
     kind: "collections",
     name: "collections",
-    telling: Telling::Object(collection::PREFIX),
+    event_target: EventTarget::Object(collection::PREFIX),
     columns: &[
         ("id", Id),
         ("name", Text),
@@ -141,26 +146,26 @@ pub(super) const COLLECTIONS: Table = Table {
         ("updated_at", TimeCell),
         ("n", Int),
     ],
-    keys: 1,
+    key_columns: 1,
     compared: &[],
-    extra: &[],
+    derived: &[],
     joins: "",
     natural_key: Some("o.name = r.name and o.owner_id is not distinct from r.owner_id"),
-    refusals: &[
-        FOREIGN,
+    rejections: &[
+        OTHER_OWNER,
         (
             "exists (select 1 from collections o where o.name = r.name and o.owner_id is not distinct from r.owner_id and o.id <> r.id)",
             "another collection has this name",
         ),
     ],
-    is_another: Some("e.owner_id is distinct from r.owner_id"),
+    is_foreign: Some("e.owner_id is distinct from r.owner_id"),
     owners: &[],
 };
 
 pub(super) const GROUPS: Table = Table {
     kind: "groups",
     name: "groups",
-    telling: Telling::Object(group::PREFIX),
+    event_target: EventTarget::Object(group::PREFIX),
     columns: &[
         ("id", Id),
         ("collection_id", Id),
@@ -173,19 +178,19 @@ pub(super) const GROUPS: Table = Table {
         ("updated_at", TimeCell),
         ("n", Int),
     ],
-    keys: 1,
+    key_columns: 1,
     compared: &[],
-    extra: &[],
+    derived: &[],
     joins: "",
     natural_key: Some("o.collection_id = r.collection_id and o.name = r.name"),
-    refusals: &[
+    rejections: &[
         ("not exists (select 1 from collections o where o.id = r.collection_id)", "its collection is missing"),
         (
             "exists (select 1 from groups o where o.collection_id = r.collection_id and o.name = r.name and o.id <> r.id)",
             "another group of the collection has this name",
         ),
     ],
-    is_another: Some("e.collection_id <> r.collection_id"),
+    is_foreign: Some("e.collection_id <> r.collection_id"),
     owners: &[
         "select c.owner_id from collections c where c.id = r.collection_id",
         "select c.owner_id from collections c where c.id = e.collection_id",
@@ -195,7 +200,7 @@ pub(super) const GROUPS: Table = Table {
 pub(super) const MEMBERSHIPS: Table = Table {
     kind: "memberships",
     name: "collection_artifacts",
-    telling: Telling::Member,
+    event_target: EventTarget::Membership,
     columns: &[
         ("collection_id", Id),
         ("artifact_id", Id),
@@ -205,30 +210,30 @@ pub(super) const MEMBERSHIPS: Table = Table {
         ("added_at", TimeCell),
         ("n", Int),
     ],
-    keys: 2,
+    key_columns: 2,
     compared: &[],
-    extra: &[("artifact_type", "a.type"), ("artifact_name", "a.name")],
+    derived: &[("artifact_type", "a.type"), ("artifact_name", "a.name")],
     joins: " join artifacts a on a.id = r.artifact_id",
     natural_key: None,
-    refusals: &[
+    rejections: &[
         ("not exists (select 1 from collections o where o.id = r.collection_id)", "its collection is missing"),
         ("not exists (select 1 from artifacts o where o.id = r.artifact_id)", "its artifact is missing"),
     ],
-    is_another: None,
+    is_foreign: None,
     owners: &["select c.owner_id from collections c where c.id = r.collection_id"],
 };
 
 pub(super) const GROUP_MEMBERSHIPS: Table = Table {
     kind: "group memberships",
     name: "group_artifacts",
-    telling: Telling::Part(group::PREFIX, 0),
+    event_target: EventTarget::Part(group::PREFIX, 0),
     columns: &[("group_id", Id), ("artifact_id", Id), ("sort_key", Int), ("added_at", TimeCell), ("n", Int)],
-    keys: 2,
+    key_columns: 2,
     compared: &[],
-    extra: &[("collection_id", "g.collection_id")],
+    derived: &[("collection_id", "g.collection_id")],
     joins: " join groups g on g.id = r.group_id",
     natural_key: None,
-    refusals: &[
+    rejections: &[
         ("not exists (select 1 from groups o where o.id = r.group_id)", "its group is missing"),
         (
             "not exists (select 1 from groups g join collection_artifacts o on o.collection_id = g.collection_id \
@@ -236,7 +241,7 @@ pub(super) const GROUP_MEMBERSHIPS: Table = Table {
             "its artifact is not in the group's collection",
         ),
     ],
-    is_another: None,
+    is_foreign: None,
     owners: &["select c.owner_id from groups g join collections c on c.id = g.collection_id where g.id = r.group_id"],
 };
 
@@ -244,8 +249,8 @@ pub(super) const GROUP_MEMBERSHIPS: Table = Table {
 pub(super) const TABLES: [&Table; 7] =
     [&TAGS, &ARTIFACTS, &VERSIONS, &COLLECTIONS, &GROUPS, &MEMBERSHIPS, &GROUP_MEMBERSHIPS];
 
-/// The place of artifacts among the tables.
-pub(super) const ARTIFACTS_PLACE: usize = 1;
+/// The index of artifacts in [`TABLES`].
+pub(super) const ARTIFACTS_INDEX: usize = 1;
 
 impl Table {
     /// Columns that are written.
@@ -253,36 +258,46 @@ impl Table {
         &self.columns[..self.columns.len() - 1 - self.compared.len()]
     }
 
-    pub(super) fn names(&self, sql: &mut Sql, alias: &'static str) {
-        for (place, (name, _)) in self.written().iter().enumerate() {
-            sql.push(if place > 0 { ", " } else { "" }).push(alias).push(name);
+    /// Columns that an update sets.
+    pub(super) fn updated(&self) -> impl Iterator<Item = &'static str> {
+        let names = self.written().iter().skip(self.key_columns).map(|(name, _)| *name);
+        names.filter(|name| !self.is_set_once(name))
+    }
+
+    /// Whether a column is set at insertion and never updated. Only versions take the time of creation from the source.
+    fn is_set_once(&self, name: &str) -> bool {
+        name == "created_at" && self.name != "artifact_versions"
+    }
+
+    /// Appends the names of the written columns, each with `alias` before it.
+    pub(super) fn push_written(&self, sql: &mut Sql, alias: &'static str) {
+        for (index, (name, _)) in self.written().iter().enumerate() {
+            sql.push(if index > 0 { ", " } else { "" }).push(alias).push(name);
         }
     }
 
-    /// Values that decide whether a row is alike, of the existing one or of the record.
-    pub(super) fn values(&self, sql: &mut Sql, alias: &'static str, is_existing: bool) {
-        let written = self.written().iter().skip(self.keys).filter(|(name, _)| !is_creation(self, name));
-        for (place, (name, _)) in written.enumerate() {
-            sql.push(if place > 0 { ", " } else { "" }).push(alias).push(name);
-        }
-        for (place, value) in self.compared.iter().enumerate() {
-            let name = self.columns[self.written().len() + place].0;
-            sql.push(", ");
-            match is_existing {
-                true => sql.push(value),
-                false => sql.push(alias).push(name),
-            };
+    /// Appends the values of the imported row that are compared with those of the existing one.
+    pub(super) fn push_imported_values(&self, sql: &mut Sql) {
+        let compared = self.columns[self.written().len()..].iter().map(|(name, _)| *name);
+        for (index, name) in self.updated().chain(compared.take(self.compared.len())).enumerate() {
+            sql.push(if index > 0 { ", r." } else { "r." }).push(name);
         }
     }
 
-    pub(super) fn key_is(&self, sql: &mut Sql) {
-        for (place, (name, _)) in self.columns.iter().take(self.keys).enumerate() {
-            sql.push(if place > 0 { " and e." } else { "e." }).push(name).push(" = r.").push(name);
+    /// Appends the values of the existing row, in the order of [`Table::push_imported_values`].
+    pub(super) fn push_existing_values(&self, sql: &mut Sql) {
+        for (index, name) in self.updated().enumerate() {
+            sql.push(if index > 0 { ", e." } else { "e." }).push(name);
+        }
+        for expression in self.compared {
+            sql.push(", ").push(expression);
         }
     }
-}
 
-/// The time of making is set once. The records of tags do not have it.
-pub(super) fn is_creation(table: &Table, name: &str) -> bool {
-    name == "created_at" && table.name != "artifact_versions"
+    /// Appends the condition that `e` has the key of `r`.
+    pub(super) fn push_key_condition(&self, sql: &mut Sql) {
+        for (index, (name, _)) in self.columns.iter().take(self.key_columns).enumerate() {
+            sql.push(if index > 0 { " and e." } else { "e." }).push(name).push(" = r.").push(name);
+        }
+    }
 }

@@ -1,113 +1,116 @@
-//! Writes the rows of one batch.
+//! Writes a batch: one statement each to classify, insert and update its rows.
 use anyhow::Result;
+use uuid::Uuid;
 
 use super::{
     super::{
-        Problem,
-        told::{Became, Telling},
+        RejectedRecord,
+        change_log::{EventTarget, RowChange},
     },
-    Writer,
-    row::{Waiting, numbered},
-    table::{ARTIFACTS, FOREIGN, MEMBERSHIPS, NOT_TO_BE_HELD, TABLES, Table, is_creation},
+    Importer,
+    row::{PendingRow, numbered},
+    table::{ARTIFACTS, MEMBERSHIPS, NOT_SHAREABLE, OTHER_OWNER, TABLES, Table},
 };
 use crate::{catalog::collection, db::Arg};
 
-/// What becomes of a row, as the statement that looks at it tells.
-const NEW: i64 = 0;
-const CHANGED: i64 = 1;
-const ALIKE: i64 = 2;
-/// What it belongs to is another account's, or it is itself.
-const NOT_OWN: i64 = 3;
-const HELD_BY_OTHERS: i64 = 4;
-/// The first reason of its table to refuse it; the others follow.
-const REFUSED: i64 = 5;
+/// The state of a row compared with the database.
+type RowState = i64;
 
-impl Writer {
-    pub(super) async fn write(&mut self, index: usize, rows: Vec<Waiting>) -> Result<()> {
+const NEW: RowState = 0;
+const CHANGED: RowState = 1;
+const UNCHANGED: RowState = 2;
+/// The row would belong to an object of another account.
+const PARENT_NOT_OWNED: RowState = 3;
+/// The membership would put a private artifact into another account's collection.
+const MEMBER_NOT_SHAREABLE: RowState = 4;
+/// The first of the table's rejections; the others follow.
+const REJECTED: RowState = 5;
+
+impl Importer {
+    /// Writes the rows of one table and records their changes.
+    pub(super) async fn write(&mut self, index: usize, rows: Vec<PendingRow>) -> Result<()> {
         let table = TABLES[index];
-        self.make_tags(&rows).await?;
-        let states = self.look(table, &rows).await?;
-        if let Some(keys) = &mut self.keys {
-            // What is another account's is not the source's to remove.
-            let is_own =
-                |state: i64| state != NOT_OWN && (state != REFUSED || table.refusals.first() != Some(&FOREIGN));
-            let own = rows.iter().zip(&states).filter(|(_, state)| is_own(**state));
-            keys[index].extend(own.map(|(row, _)| row.ids(table.keys)));
-        }
-        let with = |state: i64| -> Vec<&Waiting> {
-            rows.iter().zip(&states).filter(|(_, found)| **found == state).map(|(row, _)| row).collect()
-        };
-        let (mut new, changed) = (with(NEW), with(CHANGED));
+        self.create_missing_tags(&rows).await?;
+        let states = self.classify(table, &rows).await?;
+        self.collect_keys(index, &rows, &states);
+        let (mut new, changed) = (with_state(&rows, &states, NEW), with_state(&rows, &states, CHANGED));
         if !new.is_empty() && self.insert(table, &new).await? < new.len() as u64 {
-            new = self.inserted(table, new).await?;
+            new = self.reject_not_inserted(table, new).await?;
         }
         if !changed.is_empty() {
             self.update(table, &changed).await?;
         }
-        if self.owner.is_some() {
-            let held = |row: &&Waiting| row.ids(2).last().copied();
-            match table.name {
-                name if name == ARTIFACTS.name => {
-                    self.withdraw(changed.iter().flat_map(|row| row.ids(1)).collect()).await?
-                }
-                // Their owners may just have made them private.
-                name if name == MEMBERSHIPS.name => self.withdraw(new.iter().filter_map(held).collect()).await?,
-                _ => {}
-            }
-        }
-        let written: Vec<&Waiting> = new.iter().chain(&changed).copied().collect();
+        self.remove_private_artifacts(table, &new, &changed).await?;
+        let written: Vec<&PendingRow> = new.iter().chain(&changed).copied().collect();
         self.set_tags(&written, !changed.is_empty()).await?;
-        for (row, state) in rows.iter().zip(&states) {
-            let of_table = || usize::try_from(state - REFUSED).ok().and_then(|index| table.refusals.get(index));
-            let refusal = match *state {
-                NOT_OWN => Some(&FOREIGN),
-                HELD_BY_OTHERS => Some(&NOT_TO_BE_HELD),
-                _ => of_table(),
-            };
-            if let Some((_, reason)) = refusal {
-                self.report.refuse(Problem { place: row.place.clone(), reason: (*reason).to_owned() });
-            }
-        }
-        let became = new.iter().map(|row| (Became::New, row)).chain(changed.iter().map(|row| (Became::Changed, row)));
-        for (became, row) in became {
-            self.told.note(table.telling, became, &row.ids(2));
+        self.report_rejections(table, &rows, &states);
+        for (rows, change) in [(&new, RowChange::Inserted), (&changed, RowChange::Updated)] {
+            rows.iter().for_each(|row| self.changes.record(table.event_target, change, &row.ids(2)));
         }
         let counts = self.report.kind(table.kind);
         counts.created += new.len() as u64;
         counts.updated += changed.len() as u64;
-        counts.unchanged += states.iter().filter(|state| **state == ALIKE).count() as u64;
+        counts.unchanged += with_state(&rows, &states, UNCHANGED).len() as u64;
         Ok(())
     }
 
-    /// What each row is to the database: new, changed, alike, or to be refused.
-    async fn look(&mut self, table: &'static Table, rows: &[Waiting]) -> Result<Vec<i64>> {
+    /// Collects the keys of rows that a later import may remove: not those of other accounts.
+    fn collect_keys(&mut self, index: usize, rows: &[PendingRow], states: &[RowState]) {
+        let Some(keys) = &mut self.keys else { return };
+        let table = TABLES[index];
+        let is_first_rejection_other_owner = table.rejections.first() == Some(&OTHER_OWNER);
+        let is_own = |state: RowState| match state {
+            PARENT_NOT_OWNED => false,
+            REJECTED => !is_first_rejection_other_owner,
+            _ => true,
+        };
+        let own = rows.iter().zip(states).filter(|(_, state)| is_own(**state));
+        keys[index].extend(own.map(|(row, _)| row.ids(table.key_columns)));
+    }
+
+    fn report_rejections(&mut self, table: &'static Table, rows: &[PendingRow], states: &[RowState]) {
+        for (row, state) in rows.iter().zip(states) {
+            let of_table = || usize::try_from(state - REJECTED).ok().and_then(|index| table.rejections.get(index));
+            let rejection = match *state {
+                PARENT_NOT_OWNED => Some(&OTHER_OWNER),
+                MEMBER_NOT_SHAREABLE => Some(&NOT_SHAREABLE),
+                _ => of_table(),
+            };
+            if let Some((_, reason)) = rejection {
+                self.report.reject(RejectedRecord::new(&row.location, *reason));
+            }
+        }
+    }
+
+    /// Compares each row with the database.
+    async fn classify(&mut self, table: &'static Table, rows: &[PendingRow]) -> Result<Vec<RowState>> {
         let mut sql = self.tx.sql();
         sql.push("select s.n, s.state from (select r.n, cast(case ");
-        for (place, (condition, _)) in table.refusals.iter().enumerate() {
-            sql.push("when ").push(condition).push(" then ").int(REFUSED + place as i64).push(" ");
+        for (index, (condition, _)) in table.rejections.iter().enumerate() {
+            sql.push("when ").push(condition).push(" then ").int(REJECTED + index as i64).push(" ");
         }
         if let Some(owner) = self.owner {
             for owners in table.owners {
                 sql.push("when exists (select 1 from (").push(owners).push(") p where p.owner_id is distinct from ");
-                sql.bind(Arg::Id(owner)).push(") then ").int(NOT_OWN).push(" ");
+                sql.bind(Arg::Id(owner)).push(") then ").int(PARENT_NOT_OWNED).push(" ");
             }
             if table.name == MEMBERSHIPS.name {
-                sql.push("when ").push(NOT_TO_BE_HELD.0).push(collection::MAY_BE_HELD).push(") then ");
-                sql.int(HELD_BY_OTHERS).push(" ");
+                sql.push("when ").push(NOT_SHAREABLE.0).push(collection::MAY_BE_HELD).push(") then ");
+                sql.int(MEMBER_NOT_SHAREABLE).push(" ");
             }
         }
         sql.push("when e.").push(table.columns[0].0).push(" is null then 0 when (");
-        table.values(&mut sql, "e.", true);
+        table.push_existing_values(&mut sql);
         sql.push(") is not distinct from (");
-        table.values(&mut sql, "r.", false);
+        table.push_imported_values(&mut sql);
         sql.push(") then 2 else 1 end as bigint) as state from ");
         sql.row_table(table.columns, &numbered(rows.iter()));
         sql.push(" r left join ").push(table.name).push(" e on ");
-        table.key_is(&mut sql);
-        // What is new, mostly all, need not be told.
+        table.push_key_condition(&mut sql);
+        // Most rows are new: leaving them out keeps the result small.
         sql.push(") s where s.state <> ").int(NEW);
         let mut states = vec![NEW; rows.len()];
-        for (n, state) in self.tx.fetch::<(i64, i64)>("import.look", sql).await? {
+        for (n, state) in self.tx.fetch::<(i64, RowState)>("import.classify", sql).await? {
             if let Some(found) = usize::try_from(n).ok().and_then(|n| states.get_mut(n)) {
                 *found = state;
             }
@@ -115,16 +118,17 @@ impl Writer {
         Ok(states)
     }
 
-    async fn insert(&mut self, table: &'static Table, rows: &[&Waiting]) -> Result<u64> {
+    /// Inserts new rows and returns their number. Rows that conflict with an earlier one of the batch are left out.
+    async fn insert(&mut self, table: &'static Table, rows: &[&PendingRow]) -> Result<u64> {
         let mut sql = self.tx.sql();
         sql.push("insert into ").push(table.name).push(" (");
-        table.names(&mut sql, "");
-        for (name, _) in table.extra {
+        table.push_written(&mut sql, "");
+        for (name, _) in table.derived {
             sql.push(", ").push(name);
         }
         sql.push(") select ");
-        table.names(&mut sql, "r.");
-        for (_, value) in table.extra {
+        table.push_written(&mut sql, "r.");
+        for (_, value) in table.derived {
             sql.push(", ").push(value);
         }
         sql.push(" from ").row_table(table.columns, &numbered(rows.iter().copied()));
@@ -132,44 +136,78 @@ impl Writer {
         Ok(self.tx.execute("import.insert", sql).await?)
     }
 
-    /// Which of `rows` are there now: the others met one of the same batch that took their place.
-    async fn inserted<'r>(&mut self, table: &'static Table, rows: Vec<&'r Waiting>) -> Result<Vec<&'r Waiting>> {
+    /// Returns the rows that were inserted and rejects the others, which conflict with an earlier row of their batch.
+    async fn reject_not_inserted<'r>(
+        &mut self,
+        table: &'static Table,
+        rows: Vec<&'r PendingRow>,
+    ) -> Result<Vec<&'r PendingRow>> {
         let mut sql = self.tx.sql();
         sql.push("select r.n from ").row_table(table.columns, &numbered(rows.iter().copied()));
         sql.push(" r join ").push(table.name).push(" e on ");
-        table.key_is(&mut sql);
-        let there: Vec<usize> =
-            self.tx.fetch::<i64>("import.inserted", sql).await?.into_iter().filter_map(|n| n.try_into().ok()).collect();
-        for (n, row) in rows.iter().enumerate().filter(|(n, _)| !there.contains(n)) {
-            let reason = table.refusals.last().map_or("it is there already", |(_, reason)| reason);
-            debug_assert!(n < rows.len());
-            self.report.refuse(Problem { place: row.place.clone(), reason: reason.to_owned() });
+        table.push_key_condition(&mut sql);
+        let mut is_inserted = vec![false; rows.len()];
+        for n in self.tx.fetch::<i64>("import.inserted", sql).await? {
+            if let Some(found) = usize::try_from(n).ok().and_then(|n| is_inserted.get_mut(n)) {
+                *found = true;
+            }
         }
-        Ok(rows.into_iter().enumerate().filter(|(n, _)| there.contains(n)).map(|(_, row)| row).collect())
+        let reason = table.rejections.last().map_or("it exists already", |(_, reason)| reason);
+        for (row, _) in rows.iter().zip(&is_inserted).filter(|(_, is_inserted)| !**is_inserted) {
+            self.report.reject(RejectedRecord::new(&row.location, reason));
+        }
+        Ok(rows.into_iter().zip(is_inserted).filter_map(|(row, is_inserted)| is_inserted.then_some(row)).collect())
     }
 
-    async fn update(&mut self, table: &'static Table, rows: &[&Waiting]) -> Result<()> {
+    async fn update(&mut self, table: &'static Table, rows: &[&PendingRow]) -> Result<()> {
         let mut sql = self.tx.sql();
         sql.push("update ").push(table.name).push(" as e set revision = e.revision + 1");
-        for (name, _) in table.written().iter().skip(table.keys).filter(|(name, _)| !is_creation(table, name)) {
+        for name in table.updated() {
             sql.push(", ").push(name).push(" = r.").push(name);
         }
         sql.push(" from ").row_table(table.columns, &numbered(rows.iter().copied())).push(" r where ");
-        table.key_is(&mut sql);
+        table.push_key_condition(&mut sql);
         self.tx.execute("import.update", sql).await?;
         Ok(())
     }
 
-    /// Takes what is public no longer out of the collections of other accounts.
-    async fn withdraw(&mut self, ids: Vec<uuid::Uuid>) -> Result<()> {
-        if ids.is_empty() {
+    /// Removes artifacts that are not public, or no longer so, from collections of other accounts.
+    async fn remove_private_artifacts(
+        &mut self,
+        table: &'static Table,
+        new: &[&PendingRow],
+        changed: &[&PendingRow],
+    ) -> Result<()> {
+        if self.owner.is_none() {
+            return Ok(());
+        }
+        match table.name {
+            name if name == ARTIFACTS.name => {
+                self.remove_from_foreign_collections(changed.iter().flat_map(|row| row.ids(1)).collect()).await
+            }
+            // The owner of an added artifact may have made it private since the rows were classified.
+            name if name == MEMBERSHIPS.name => {
+                let artifact = |row: &&PendingRow| row.ids(2).last().copied();
+                self.remove_from_foreign_collections(new.iter().filter_map(artifact).collect()).await
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn remove_from_foreign_collections(&mut self, artifacts: Vec<Uuid>) -> Result<()> {
+        if artifacts.is_empty() {
             return Ok(());
         }
         let mut sql = self.tx.sql();
-        collection::write_withdrawal(&ids, &mut sql);
-        for (collection, artifact) in self.tx.fetch::<(uuid::Uuid, uuid::Uuid)>("import.withdraw", sql).await? {
-            self.told.note(Telling::Member, Became::Gone, &[collection, artifact]);
+        collection::write_withdrawal(&artifacts, &mut sql);
+        let name = "import.remove_from_foreign_collections";
+        for (collection, artifact) in self.tx.fetch::<(Uuid, Uuid)>(name, sql).await? {
+            self.changes.record(EventTarget::Membership, RowChange::Deleted, &[collection, artifact]);
         }
         Ok(())
     }
+}
+
+fn with_state<'r>(rows: &'r [PendingRow], states: &[RowState], state: RowState) -> Vec<&'r PendingRow> {
+    rows.iter().zip(states).filter(|(_, found)| **found == state).map(|(row, _)| row).collect()
 }
