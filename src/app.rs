@@ -1,4 +1,4 @@
-//! Puts a server together from settings and runs it until it is told to stop.
+//! Builds the server from settings and runs it until shutdown.
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
@@ -10,7 +10,7 @@ use tokio::{
 use tracing::{info, warn};
 
 use crate::{
-    access::{Accounts, Issuer, Viewer},
+    access::{Accounts, IdentityProvider, Viewer},
     catalog::{
         Mutation, Query, Subscription,
         sharing::{SHARED_DOCUMENT, Views},
@@ -23,7 +23,7 @@ use crate::{
     loader,
 };
 
-/// A server that listens and does not serve yet.
+/// A server that listens but does not accept connections yet.
 pub struct App {
     listener: TcpListener,
     site: Site,
@@ -32,7 +32,7 @@ pub struct App {
 }
 
 impl App {
-    /// Opens and migrates the database, and listens.
+    /// Opens and migrates the database, and binds the address.
     ///
     /// # Errors
     /// The database cannot be opened or migrated, or the address is taken.
@@ -41,13 +41,13 @@ impl App {
         for name in migrate::up(&db).await? {
             info!(name, "migrated");
         }
-        let accounts = Accounts::new(&db).with_issuer(Issuer::new(&config.access)?);
+        let accounts = Accounts::new(&db).with_identity_provider(IdentityProvider::new(&config.access)?);
         let address = config.http.bind;
         anyhow::ensure!(
             address.ip().is_loopback() || config.http.insecure_open || accounts.any().await?,
-            "{address} can be reached from elsewhere, and without accounts everyone there could read and write everything: \
-             make one with `gatherum user add` and a token with `gatherum token create`, set access.jwt_issuer, or insist \
-             with --insecure-open"
+            "{address} is not a loopback address, and without accounts everyone who can reach it could read and write \
+             everything: create an account with `gatherum user add` and a token with `gatherum token create`, set \
+             access.jwt_issuer, or allow it with --insecure-open"
         );
         let listener =
             listen(address).with_context(|| format!("cannot listen on {address}: choose another with --bind"))?;
@@ -63,10 +63,10 @@ impl App {
         Ok(Self { listener, site, db, views })
     }
 
-    /// The address it listens on, with the port that the system chose where 0 was asked for.
+    /// The bound address, with the port that the system chose if the configured port is 0.
     ///
     /// # Errors
-    /// The system does not tell.
+    /// The system does not report it.
     pub fn address(&self) -> Result<SocketAddr> {
         Ok(self.listener.local_addr()?)
     }
@@ -76,7 +76,7 @@ impl App {
         &self.db
     }
 
-    /// Serves until `shutdown` is done, lets what runs end, and closes the database.
+    /// Serves until `shutdown` completes, waits for running requests, and closes the database.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
         let has_ended = Notify::new();
         let serving = async {
@@ -85,18 +85,18 @@ impl App {
         };
         tokio::join!(serving, flush(&self.views, &self.db, &has_ended));
         if let Err(error) = self.views.flush(&self.db).await {
-            warn!(cause = error.source_chain(), "the last views of links were not kept");
+            warn!(cause = error.source_chain(), "cannot store the last views of share links");
         }
         self.db.close().await;
     }
 }
 
-/// How often views of links are written down.
-const FLUSH_EVERY: Duration = Duration::from_secs(1);
+/// Interval at which views of share links are stored.
+const FLUSH_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Writes down how often links were opened, until the server has ended; what is being written is not left halfway.
+/// Stores the views of share links periodically until the server has stopped. A running write is completed.
 async fn flush(views: &Views, db: &Db, has_ended: &Notify) {
-    let mut ticks = tokio::time::interval(FLUSH_EVERY);
+    let mut ticks = tokio::time::interval(FLUSH_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
@@ -104,7 +104,7 @@ async fn flush(views: &Views, db: &Db, has_ended: &Notify) {
             () = has_ended.notified() => return,
         }
         if let Err(error) = views.flush(db).await {
-            warn!(cause = error.source_chain(), "views of links wait to be kept");
+            warn!(cause = error.source_chain(), "cannot store views of share links: retrying");
         }
     }
 }
@@ -112,9 +112,9 @@ async fn flush(views: &Views, db: &Db, has_ended: &Notify) {
 /// Executes the whole schema.
 pub type Engine = graphql::Service<Query, Mutation, Subscription>;
 
-/// Connections that the system completes before they are accepted. The 1,024 of tokio are few when many clients connect
-/// at once, or come back after a restart: what does not fit is tried again by the client's system after a second. The
-/// system lowers it to its own limit (Linux: net.core.somaxconn, 4,096).
+/// Maximum number of established connections that wait to be accepted. Tokio's default of 1,024 is too small when many
+/// clients connect at once, as after a restart: their system retries a dropped connection only after a second. The system
+/// caps the value at its own limit (Linux: net.core.somaxconn, 4,096).
 const BACKLOG: u32 = 4_096;
 
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
@@ -122,17 +122,17 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
         SocketAddr::V4(_) => TcpSocket::new_v4(),
         SocketAddr::V6(_) => TcpSocket::new_v6(),
     }?;
-    // Elsewhere than on Unix it would let another program take over the port.
+    // On other systems than Unix, SO_REUSEADDR would let another program take over the port.
     #[cfg(unix)]
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
 }
 
-/// The engine for the whole schema, which counts in `views` what is opened by links.
+/// Builds the engine of the whole schema. Views of share links are counted in `views`.
 ///
 /// # Errors
-/// The schema cannot be read by the guard.
+/// The schema is invalid.
 pub fn engine(config: &Config, db: Db, views: Views) -> Result<Engine> {
     let settings = Settings {
         page_size_default: config.limits.page_size_default,
@@ -144,10 +144,10 @@ pub fn engine(config: &Config, db: Db, views: Views) -> Result<Engine> {
     Ok(Engine::new((Query { views }, Mutation), db, settings, config.limits.clone(), loading, config.cache.clone())?)
 }
 
-/// The signal to stop: SIGINT or SIGTERM. A second one ends the process at once.
+/// Waits for SIGINT or SIGTERM. A second signal terminates the process immediately.
 pub async fn stop_signal() {
     wait_for_signal().await;
-    info!("stopping: a second signal ends at once");
+    info!("shutting down: a second signal terminates immediately");
     tokio::spawn(async {
         wait_for_signal().await;
         std::process::exit(130);

@@ -1,7 +1,7 @@
-//! Settings: flags over environment over `gatherum.toml` over defaults. Nothing else reads the environment.
+//! Settings. Precedence: flags, then environment, then `gatherum.toml`, then defaults. No other module reads the environment.
 //!
-//! A section is a struct beside the code that uses it. Here they are put together, loaded, and shown with the source of
-//! each value. Keys are written `section.name`, in a file as tables.
+//! Each section is a struct of the module that uses it. This module combines and loads the sections, and shows each value
+//! with its source. A key is `section.name`; in a file, sections are tables.
 use std::{
     collections::BTreeMap,
     fs,
@@ -23,32 +23,33 @@ use crate::{
 #[derive(Clone, Debug, Default, DocumentedFields, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// The database.
+    /// Database.
     pub database: db::Config,
-    /// The HTTP side.
+    /// HTTP server.
     pub http: http::Config,
-    /// What one document may cost.
+    /// Limits of one GraphQL document.
     pub limits: graphql::cost::Limits,
-    /// Who may ask.
+    /// Authentication.
     pub access: access::Config,
-    /// How relationships are loaded.
+    /// Loading of relationships.
     pub loading: Loading,
-    /// What is kept from one request to the next.
+    /// Cache of loads that are shared between requests.
     pub cache: graphql::load_cache::CacheConfig,
-    /// The log.
+    /// Log.
     pub log: telemetry::Config,
 }
 
-/// How relationships are loaded.
+/// Settings of the loading of relationships.
 #[derive(Clone, Debug, PartialEq, Eq, DocumentedFields, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Loading {
-    /// How the artifacts of a collection are counted: `maintained` reads counts that triggers keep, `live` counts the
-    /// members each time. Default maintained.
+    /// How the artifacts of a collection are counted: `maintained` reads counts that triggers maintain, `live` counts the
+    /// members in each query. Default: maintained.
     pub count_strategy: CountStrategy,
-    /// Keys of one statement; a batch with more takes several. Default 25000, above what one document can ask for.
+    /// Maximum number of keys of one statement, at least 1; larger batches are split into several statements. Default: 25000,
+    /// above `limits.objects`, so that no batch is split.
     pub batch_keys: usize,
-    /// SQL statements of one request. A request that would exceed it is refused. Default none: only reported.
+    /// Maximum number of SQL statements of one request; a request that needs more is rejected. Default: none, no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_sql_per_request: Option<u32>,
 }
@@ -59,7 +60,7 @@ impl Default for Loading {
     }
 }
 
-/// Variables of the environment that have a name of their own.
+/// Environment variables whose name is not derived from their key.
 const VARIABLES: [(&str, &str); 17] = [
     ("DATABASE_URL", "database.url"),
     ("DATABASE_REPLICA_URL", "database.replica_url"),
@@ -80,22 +81,22 @@ const VARIABLES: [(&str, &str); 17] = [
     ("GATHERUM_CONFIG", FILE_KEY),
 ];
 
-/// Not a setting, but where the file with the settings is.
+/// The pseudo key for the path of the settings file.
 const FILE_KEY: &str = "config";
 
-/// The file that is read from the working directory where there is one.
+/// The settings file in the working directory, which is optional.
 const FILE_DEFAULT: &str = "gatherum.toml";
 
-/// Connections to the database at most.
-const POOL_MAX: u64 = 10_000;
+/// Maximum of `pool_size` plus `max_overflow`.
+const POOL_SIZE_MAX: u64 = 10_000;
 
-/// Connections and requests at once, at most.
-const PLACES_MAX: usize = 1_000_000;
+/// Maximum of `http.connections` and `http.executing`.
+const CONCURRENCY_MAX: usize = 1_000_000;
 
-/// Bytes of all bodies or answers at most, of which each is a permit of a semaphore.
+/// Maximum of memory budgets, which are semaphores with one permit per byte.
 const BYTES_MAX: usize = tokio::sync::Semaphore::MAX_PERMITS;
 
-/// Keys without a default.
+/// Settings without a default.
 const OPTIONAL: [&str; 5] = [
     "access.jwt_audience",
     "access.jwt_issuer",
@@ -104,7 +105,7 @@ const OPTIONAL: [&str; 5] = [
     "loading.max_sql_per_request",
 ];
 
-/// A flag of the command line that sets a key.
+/// A command-line flag that sets a key.
 #[derive(Clone, Debug)]
 pub struct Flag {
     /// The flag, such as `--bind`.
@@ -115,26 +116,26 @@ pub struct Flag {
     pub text: String,
 }
 
-/// Settings and where each comes from.
+/// The effective settings and their sources.
 #[derive(Clone, Debug)]
 pub struct Loaded {
     /// The settings.
     pub config: Config,
-    /// The source of each key that is not a default, such as `environment (DATABASE_URL)`.
+    /// The source of each key that is set, such as `environment (DATABASE_URL)`.
     pub sources: BTreeMap<String, String>,
 }
 
 impl Loaded {
-    /// Loads the settings. `file` is the one that a flag named.
+    /// Loads the settings. `file` is the path that a flag specified.
     ///
     /// # Errors
-    /// A key is unknown, with the nearest right one; a value is not of its type; or the settings do not fit together.
+    /// A key is unknown (the error suggests the most similar one), a value is invalid, or settings conflict.
     pub fn load(
         flags: &[Flag],
         environment: impl IntoIterator<Item = (String, String)>,
         file: Option<PathBuf>,
     ) -> Result<Self> {
-        let mut settings = Settings::new();
+        let mut settings = ConfigBuilder::new();
         let mut file = file;
         let mut variables = Vec::new();
         for (name, text) in environment {
@@ -151,10 +152,10 @@ impl Loaded {
         for Flag { name, key, text } in flags {
             settings.set_text(key, text, format!("flag ({name})"))?;
         }
-        settings.finish()
+        settings.build()
     }
 
-    /// The settings as a file, with the source of each value, and without secrets.
+    /// The settings as a file, with the source of each value and without secrets.
     pub fn show(&self) -> Result<String> {
         let mut shown = self.config.clone();
         shown.database.url = db::redacted(&shown.database.url);
@@ -176,23 +177,23 @@ impl Loaded {
     }
 }
 
-/// A file with every setting at its default, each under what it means.
+/// An example file with the description and default of every setting.
 ///
 /// # Errors
-/// None that can happen: the defaults can be written.
+/// Never: the defaults can be serialized.
 pub fn example() -> Result<String> {
     let mut text =
-        "# Settings of gatherum and their defaults. Flags and the environment go before this file.\n".to_owned();
+        "# Settings of gatherum and their defaults. Flags and environment variables override this file.\n".to_owned();
     for (section, table) in sections(&Config::default())? {
-        let about = Config::get_field_docs(&section).unwrap_or_default();
-        text.push_str(&format!("\n{}[{section}]\n", comment(about)));
+        let docs = Config::get_field_docs(&section).unwrap_or_default();
+        text.push_str(&format!("\n{}[{section}]\n", comment(docs)));
         for (name, value) in table {
-            text.push_str(&described(&section, &name));
+            text.push_str(&description(&section, &name));
             text.push_str(&format!("#{name} = {value}\n"));
         }
         for key in OPTIONAL {
             if let Some(name) = key.strip_prefix(&format!("{section}.")) {
-                text.push_str(&described(&section, name));
+                text.push_str(&description(&section, name));
                 text.push_str(&format!("#{name} =\n"));
             }
         }
@@ -200,9 +201,9 @@ pub fn example() -> Result<String> {
     Ok(text)
 }
 
-/// What a setting means and what it is called in the environment, as a comment.
-fn described(section: &str, name: &str) -> String {
-    let about = match section {
+/// The description of a setting and its environment variable, as comments.
+fn description(section: &str, name: &str) -> String {
+    let docs = match section {
         "access" => access::Config::get_field_docs(name),
         "cache" => graphql::load_cache::CacheConfig::get_field_docs(name),
         "database" => db::Config::get_field_docs(name),
@@ -213,15 +214,15 @@ fn described(section: &str, name: &str) -> String {
         _ => Ok(""),
     };
     let variable = variable_of(&format!("{section}.{name}"));
-    format!("\n{}# Environment: {variable}\n", comment(about.unwrap_or_default()))
+    format!("\n{}# Environment: {variable}\n", comment(docs.unwrap_or_default()))
 }
 
-/// The lines of a text as lines of a comment.
+/// Formats a text as comment lines.
 fn comment(text: &str) -> String {
     text.lines().map(|line| format!("# {line}\n")).collect()
 }
 
-/// The variable of the environment that sets a key.
+/// The environment variable that sets a key.
 fn variable_of(key: &str) -> String {
     match VARIABLES.iter().find(|(_, known)| *known == key) {
         Some((variable, _)) => (*variable).to_owned(),
@@ -234,15 +235,15 @@ fn sections(config: &Config) -> Result<Vec<(String, Table)>> {
     Ok(table.into_iter().filter_map(|(name, value)| Some((name, value.as_table()?.clone()))).collect())
 }
 
-/// Settings while they are put together.
-struct Settings {
+/// Collects settings from all sources.
+struct ConfigBuilder {
     defaults: Table,
     values: Table,
     sources: BTreeMap<String, String>,
     keys: Vec<String>,
 }
 
-impl Settings {
+impl ConfigBuilder {
     fn new() -> Self {
         let defaults = Table::try_from(Config::default()).unwrap_or_default();
         let mut keys: Vec<String> = OPTIONAL.iter().map(ToString::to_string).collect();
@@ -252,7 +253,7 @@ impl Settings {
         Self { defaults, values: Table::new(), sources: BTreeMap::new(), keys }
     }
 
-    /// The key that a variable of the environment sets; none for variables of others.
+    /// The key that an environment variable sets; `None` for variables of other programs.
     fn key_of(&self, name: &str) -> Result<Option<String>> {
         if let Some((_, key)) = VARIABLES.iter().find(|(variable, _)| *variable == name) {
             return Ok(Some((*key).to_owned()));
@@ -265,7 +266,7 @@ impl Settings {
             Some(key) => Ok(Some(key.clone())),
             None => {
                 let known = self.keys.iter().map(|key| variable_of(key));
-                bail!("environment variable {name} is unknown{}", nearest(name, known))
+                bail!("environment variable {name} is unknown{}", suggestion(name, known))
             }
         }
     }
@@ -280,12 +281,12 @@ impl Settings {
         let table: Table = text.parse().with_context(|| format!("{} is not TOML", path.display()))?;
         for (section, values) in table {
             let Value::Table(values) = values else {
-                bail!("{}: `{section}` is unknown{}", path.display(), nearest(&section, self.keys.iter().cloned()))
+                bail!("{}: `{section}` is unknown{}", path.display(), suggestion(&section, self.keys.iter().cloned()))
             };
             for (name, value) in values {
                 let key = format!("{section}.{name}");
                 if !self.keys.contains(&key) {
-                    bail!("{}: `{key}` is unknown{}", path.display(), nearest(&key, self.keys.iter().cloned()));
+                    bail!("{}: `{key}` is unknown{}", path.display(), suggestion(&key, self.keys.iter().cloned()));
                 }
                 self.set(&key, value, path.display().to_string());
             }
@@ -293,7 +294,7 @@ impl Settings {
         Ok(())
     }
 
-    /// Sets a key to what `text` means for its type.
+    /// Sets a key to `text`, parsed as the type of the setting.
     fn set_text(&mut self, key: &str, text: &str, source: String) -> Result<()> {
         let value = self.read(key, text).with_context(|| format!("{source}: `{key}`"))?;
         self.set(key, value, source);
@@ -304,17 +305,17 @@ impl Settings {
         let (section, name) = key.split_once('.').context("a key has a section")?;
         let default = self.defaults.get(section).and_then(|table| table.get(name));
         Ok(match default {
-            Some(Value::Integer(_)) => Value::Integer(
-                text.trim().parse().with_context(|| format!("`{text}` is no whole number: write digits"))?,
-            ),
+            Some(Value::Integer(_)) => {
+                Value::Integer(text.trim().parse().with_context(|| format!("`{text}` is not a whole number"))?)
+            }
             Some(Value::Boolean(_)) => Value::Boolean(boolean(text)?),
             Some(Value::Array(_)) => {
                 let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
                 Value::Array(items.map(|item| Value::String(item.to_owned())).collect())
             }
-            None if name == "max_sql_per_request" => Value::Integer(
-                text.trim().parse().with_context(|| format!("`{text}` is no whole number: write digits"))?,
-            ),
+            None if name == "max_sql_per_request" => {
+                Value::Integer(text.trim().parse().with_context(|| format!("`{text}` is not a whole number"))?)
+            }
             _ => Value::String(text.to_owned()),
         })
     }
@@ -328,10 +329,10 @@ impl Settings {
         self.sources.insert(key.to_owned(), source);
     }
 
-    fn finish(self) -> Result<Loaded> {
+    fn build(self) -> Result<Loaded> {
         let config: Config = match self.values.try_into() {
             Ok(config) => config,
-            Err(error) => return Err(wrong_value(&error, &self.sources)),
+            Err(error) => return Err(invalid_value(&error, &self.sources)),
         };
         config.validate()?;
         Ok(Loaded { config, sources: self.sources })
@@ -339,20 +340,20 @@ impl Settings {
 }
 
 impl Config {
-    /// Checks that the settings fit together.
+    /// Checks ranges and dependencies of settings.
     ///
     /// # Errors
-    /// Names the settings and what to do.
+    /// A setting is out of range; the error names it.
     pub fn validate(&self) -> Result<()> {
         if self.database.pool_size == 0 {
             bail!("database.pool_size must be at least 1");
         }
-        if u64::from(self.database.pool_size) + u64::from(self.database.max_overflow) > POOL_MAX {
-            bail!("database.pool_size and database.max_overflow must be at most {POOL_MAX} together");
+        if u64::from(self.database.pool_size) + u64::from(self.database.max_overflow) > POOL_SIZE_MAX {
+            bail!("the sum of database.pool_size and database.max_overflow must be at most {POOL_SIZE_MAX}");
         }
         for (key, value) in [("http.connections", self.http.connections), ("http.executing", self.http.executing)] {
-            if !(1..=PLACES_MAX).contains(&value) {
-                bail!("{key} must be from 1 to {PLACES_MAX}");
+            if !(1..=CONCURRENCY_MAX).contains(&value) {
+                bail!("{key} must be from 1 to {CONCURRENCY_MAX}");
             }
         }
         for (key, value) in [
@@ -376,25 +377,25 @@ impl Config {
     }
 }
 
-/// What is wrong with a value, where it comes from, and where its form is told.
-fn wrong_value(error: &toml::de::Error, sources: &BTreeMap<String, String>) -> anyhow::Error {
+/// The error for an invalid value, with its key and source.
+fn invalid_value(error: &toml::de::Error, sources: &BTreeMap<String, String>) -> anyhow::Error {
     let text = error.to_string();
-    // The last line of the message has the key.
+    // The key is in the last line of the message.
     let (key, source) = sources.iter().find(|(key, _)| text.contains(&format!("`{key}`"))).unzip();
-    let (key, source) = (key.map_or("a setting", String::as_str), source.map_or("its source", String::as_str));
-    anyhow::anyhow!("{source}: `{key}`: {}: `gatherum config example` shows its form", error.message())
+    let (key, source) = (key.map_or("a setting", String::as_str), source.map_or("unknown source", String::as_str));
+    anyhow::anyhow!("{source}: `{key}`: {}: see `gatherum config example`", error.message())
 }
 
 fn boolean(text: &str) -> Result<bool> {
     match text.trim().to_lowercase().as_str() {
         "true" | "1" | "yes" | "on" => Ok(true),
         "false" | "0" | "no" | "off" => Ok(false),
-        _ => bail!("`{text}` is neither true nor false: write one of them"),
+        _ => bail!("`{text}` is not a boolean: write true or false"),
     }
 }
 
-/// ` (did you mean …?)` for the known word that is nearest.
-fn nearest(word: &str, known: impl Iterator<Item = String>) -> String {
+/// ` (did you mean …?)` with the most similar known name.
+fn suggestion(word: &str, known: impl Iterator<Item = String>) -> String {
     const SIMILARITY_MIN: f64 = 0.7;
     let best = known
         .map(|candidate| (strsim::jaro_winkler(word, &candidate), candidate))
@@ -415,12 +416,12 @@ mod tests {
             path
         });
         let flags: Vec<_> =
-            flags.iter().map(|(key, text)| Flag { name: "--it", key, text: (*text).to_owned() }).collect();
+            flags.iter().map(|(key, text)| Flag { name: "--flag", key, text: (*text).to_owned() }).collect();
         Loaded::load(&flags, environment.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())), path)
     }
 
     #[test]
-    fn flags_go_before_the_environment_before_the_file_before_defaults() {
+    fn flags_override_the_environment_the_file_and_defaults() {
         let file = Some("[database]\npool_size = 2\nmax_overflow = 3\npool_timeout = 1.5\n[log]\nlevel = \"debug\"");
         let environment = [("DATABASE_POOL_SIZE", "4"), ("DATABASE_MAX_OVERFLOW", "5")];
 
@@ -431,7 +432,7 @@ mod tests {
         assert_eq!(loaded.config.database.pool_timeout.as_millis(), 1_500);
         assert_eq!(loaded.config.log.level, "debug");
         assert_eq!(loaded.config.http, http::Config::default());
-        assert_eq!(loaded.sources["database.pool_size"], "flag (--it)");
+        assert_eq!(loaded.sources["database.pool_size"], "flag (--flag)");
         assert_eq!(loaded.sources["database.max_overflow"], "environment (DATABASE_MAX_OVERFLOW)");
     }
 
@@ -469,7 +470,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_unknown_is_refused_with_the_nearest_right_word() {
+    fn an_unknown_name_is_rejected_with_a_suggestion() {
         let cases = [
             (load(&[], &[("GATHERUM_BINDD", "x")], None), "did you mean GATHERUM_BIND?"),
             (load(&[], &[], Some("[database]\npool_sise = 1")), "did you mean database.pool_size?"),
@@ -505,10 +506,10 @@ mod tests {
 
         assert_eq!(committed, example().expect("a text"), "run `gatherum config example > gatherum.example.toml`");
         for setting in committed.split("\n\n").filter(|part| part.contains("# Environment: ")) {
-            assert!(setting.lines().count() > 2, "{setting} does not say what it means");
+            assert!(setting.lines().count() > 2, "{setting} has no description");
         }
         let uncommented = committed.replace("\n#", "\n");
-        // What has no default has no value.
+        // Settings without a default have no value.
         let uncommented: String = uncommented
             .lines()
             .filter(|line| !line.starts_with([' ', '#']) && !line.ends_with('='))

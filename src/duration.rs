@@ -1,35 +1,35 @@
-//! Durations as settings write them: `"30s"`, `"500ms"`, or a number of seconds.
+//! Durations in settings: `"30s"`, `"500ms"`, or a number of seconds.
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum Given {
+enum Input {
     Seconds(f64),
     Text(String),
 }
 
-/// Writes a duration as text, such as `30s`.
+/// Serializes a duration as text, such as `30s`.
 ///
 /// # Errors
-/// That of the serializer.
+/// The error of the serializer.
 pub fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(&humantime::format_duration(*duration))
 }
 
-/// Reads a duration.
+/// Deserializes a duration.
 ///
 /// # Errors
-/// It is neither a number of seconds nor a text such as `30s`.
+/// The value is neither a number of seconds nor a text such as `30s`.
 pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let seconds = |seconds: f64| Duration::try_from_secs_f64(seconds).map_err(D::Error::custom);
-    match Given::deserialize(deserializer)? {
-        Given::Seconds(number) => seconds(number),
-        Given::Text(text) => match text.trim().parse() {
+    match Input::deserialize(deserializer)? {
+        Input::Seconds(number) => seconds(number),
+        Input::Text(text) => match text.trim().parse() {
             Ok(number) => seconds(number),
             Err(_) => humantime::parse_duration(text.trim())
-                .map_err(|_| D::Error::custom(format!("`{text}` is no duration: write 30s, 500ms or 30"))),
+                .map_err(|_| D::Error::custom(format!("`{text}` is not a duration: write 30s, 500ms or 30"))),
         },
     }
 }

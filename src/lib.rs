@@ -1,45 +1,45 @@
-//! A GraphQL server for catalogues of artifacts grouped in collections, whose number of SQL statements is a property
-//! of the query, never of the data or of timing.
+//! A GraphQL server for catalogues of artifacts grouped in collections. The number of SQL statements depends only on the
+//! query, not on the data and not on timing.
 //!
-//! The rooms, in the order in which a request passes through them:
+//! The modules, in the order in which a request passes through them:
 
-/// Commands: `serve`, `migrate`, `import`, `export`, … one file each.
+/// Commands of the program: `serve`, `migrate`, `import`, `export` and others.
 pub mod cli;
 
-/// Settings: flags over environment over `gatherum.toml` over defaults. Nothing else reads the environment.
+/// Settings from flags, environment and `gatherum.toml`.
 pub mod config;
 
-/// Durations as settings write them.
+/// Durations in settings.
 pub mod duration;
 
-/// Puts a server together from settings and runs it until it is told to stop.
+/// The server: builds it from settings and runs it until shutdown.
 pub mod app;
 
-/// Who asks, and what they may do: accounts, tokens, viewers.
+/// Authentication and authorization: accounts, tokens and viewers.
 pub mod access;
 
-/// HTTP: connections, GraphQL over HTTP, GraphiQL, health.
+/// HTTP server: connections, GraphQL over HTTP, GraphiQL and health checks.
 pub mod http;
 
-/// The catalogue: one folder per type of the schema, with its fields, its relationships and their SQL.
+/// The catalogue: one folder per type of the schema, with its fields, relationships and SQL.
 pub mod catalog;
 
-/// What every type of the schema shares: declaration, guard, execution, connections, cursors, ids.
+/// GraphQL machinery that all types share: declarations, cost limits, execution, connections, cursors and ids.
 pub mod graphql;
 
 /// Relationships that one SQL statement loads: batch functions for the engine.
 pub mod loader;
 
-/// The only door to SQLite and PostgreSQL: pools, statements, journal, migrations.
+/// Access to SQLite and PostgreSQL: pools, statements, transactions and migrations.
 pub mod db;
 
 /// Import and export.
 pub mod transfer;
 
-/// Log lines and how they are written.
+/// Logging.
 pub mod telemetry;
 
-/// What can go wrong, and the stable code each fault has for clients.
+/// Errors and their stable codes for clients.
 pub mod error;
 
 pub use gatherum_engine::abstract_output;

@@ -1,4 +1,4 @@
-//! Accounts and their tokens, as the database has them.
+//! Accounts and their tokens in the database.
 use std::{
     sync::{
         Arc,
@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::{
     Token, TokenScope, Viewer,
-    jwt::{Claims, Issuer},
+    jwt::{Claims, IdentityProvider},
     token,
 };
 use crate::{
@@ -21,42 +21,42 @@ use crate::{
     error::{Code, Error, Result},
 };
 
-/// How long what was found of a token holds: one that is revoked elsewhere is good for no longer.
-const KNOWN_FOR: Duration = Duration::from_secs(1);
+/// Lifetime of cached authentications, after which a token that was revoked on another node is rejected.
+const CACHE_TTL: Duration = Duration::from_secs(1);
 
-/// Tokens of which is remembered what was found.
-const KNOWN_MAX: usize = 10_000;
+/// Maximum number of cached authentications.
+const CACHE_ENTRIES_MAX: usize = 10_000;
 
-/// How precisely the last use of a token is kept, in microseconds.
-const LAST_USE_STEP_US: i64 = 60_000_000;
+/// Resolution of the stored time of last use, in microseconds.
+const LAST_USE_RESOLUTION_US: i64 = 60_000_000;
 
 /// An account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User {
     /// The id.
     pub id: Uuid,
-    /// The name, of which there is one.
+    /// The unique name.
     pub name: String,
-    /// When it was made.
+    /// Time of creation.
     pub created_at: Time,
 }
 
-/// What is kept of a token.
+/// A token as stored, without its secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenRow {
-    /// The id, by which it is revoked.
+    /// The id, which `revoke` takes.
     pub id: Uuid,
     /// The name of its account.
     pub user: String,
-    /// What it is good for.
+    /// The scope.
     pub scope: TokenScope,
-    /// When it was made.
+    /// Time of creation.
     pub created_at: Time,
-    /// When it ends; none is never.
+    /// Time of expiry; `None` for never.
     pub expires_at: Option<Time>,
-    /// When it was last used, to the minute.
+    /// Time of last use, to the minute.
     pub last_used_at: Option<Time>,
-    /// When it was revoked.
+    /// Time of revocation.
     pub revoked_at: Option<Time>,
 }
 
@@ -71,25 +71,26 @@ impl TokenRow {
     }
 }
 
-/// What was found of a token.
+/// The result of looking up a token.
 #[derive(Clone, Copy)]
-struct Known {
+struct Authentication {
+    /// `None` for an invalid token.
     viewer: Option<Viewer>,
     expires_at: Option<Time>,
-    found: Instant,
+    checked_at: Instant,
 }
 
-/// Accounts, and who asks by which token. Cheap to clone.
+/// Accounts and the authentication of requests. Cheap to clone.
 #[derive(Clone)]
 pub struct Accounts {
     db: Db,
-    known: Arc<Cache<String, Known>>,
-    /// Whether there is an account. None is ever deleted.
+    /// Recent authentications by the hash of the token.
+    cache: Arc<Cache<String, Authentication>>,
+    /// Whether an account exists. Accounts are never deleted, so this never changes back.
     exist: Arc<AtomicBool>,
-    /// When it was last asked whether there is one.
-    asked: Arc<std::sync::Mutex<Option<Instant>>>,
-    /// Who issues tokens besides.
-    issuer: Option<Arc<Issuer>>,
+    /// Time of the last query for accounts that found none.
+    checked_at: Arc<std::sync::Mutex<Option<Instant>>>,
+    identity_provider: Option<Arc<IdentityProvider>>,
 }
 
 impl Accounts {
@@ -97,23 +98,23 @@ impl Accounts {
     pub fn new(db: &Db) -> Self {
         Self {
             db: db.primary(),
-            known: Arc::new(Cache::new(KNOWN_MAX)),
+            cache: Arc::new(Cache::new(CACHE_ENTRIES_MAX)),
             exist: Arc::default(),
-            asked: Arc::default(),
-            issuer: None,
+            checked_at: Arc::default(),
+            identity_provider: None,
         }
     }
 
-    /// The accounts, where an identity provider vouches for some.
+    /// Also accepts tokens of an identity provider.
     #[must_use]
-    pub fn with_issuer(self, issuer: Option<Issuer>) -> Self {
-        Self { issuer: issuer.map(Arc::new), ..self }
+    pub fn with_identity_provider(self, provider: Option<IdentityProvider>) -> Self {
+        Self { identity_provider: provider.map(Arc::new), ..self }
     }
 
-    /// Who sends a request with this token, or without one.
+    /// The viewer of a request with this token, or without one.
     ///
     /// # Errors
-    /// `UNAUTHENTICATED` for a token that is not valid; that of the database.
+    /// `UNAUTHENTICATED` for an invalid token, or the error of the database.
     pub async fn viewer(&self, token: Option<&str>) -> Result<Viewer> {
         match token {
             Some(token) => self.viewer_of(token).await,
@@ -122,71 +123,71 @@ impl Accounts {
         }
     }
 
-    /// Whether the token was found to be valid, however long ago.
+    /// Whether the token was valid when it was last looked up, however long ago.
     pub fn is_known(&self, token: &str) -> bool {
-        self.known.peek(&token::digest(token)).is_some_and(|known| known.viewer.is_some())
+        self.cache.peek(&token::digest(token)).is_some_and(|cached| cached.viewer.is_some())
     }
 
-    /// Whether there is an account, or may be at any time by the word of an identity provider. Asks the database once a
-    /// second until there is.
+    /// Whether requests need a token: an account exists, or an identity provider may create one at any time. Queries the
+    /// database at most once a second, until an account exists.
     ///
     /// # Errors
-    /// That of the database.
+    /// The error of the database.
     pub async fn any(&self) -> Result<bool> {
-        if self.issuer.is_some() || self.exist.load(Ordering::Relaxed) {
+        if self.identity_provider.is_some() || self.exist.load(Ordering::Relaxed) {
             return Ok(true);
         }
-        if self.asked().is_some_and(|asked| asked.elapsed() < KNOWN_FOR) {
+        if self.checked_at().is_some_and(|checked_at| checked_at.elapsed() < CACHE_TTL) {
             return Ok(false);
         }
         let mut sql = self.db.sql();
         sql.push("select count(*) from (select 1 from users limit 1) u");
         let exist = self.db.fetch::<i64>("users.any", sql).await?.first() == Some(&1);
         self.exist.store(exist, Ordering::Relaxed);
-        *self.asked() = Some(Instant::now());
+        *self.checked_at() = Some(Instant::now());
         Ok(exist)
     }
 
-    fn asked(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
-        self.asked.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    fn checked_at(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
+        self.checked_at.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     async fn viewer_of(&self, token: &str) -> Result<Viewer> {
-        let denied =
-            || Error::new(Code::Unauthenticated, "the token is not valid: it may have expired or been revoked");
-        let issuer = self.issuer.as_ref().filter(|_| !token.starts_with(token::PREFIX));
-        let hash = match issuer {
+        let denied = || Error::new(Code::Unauthenticated, "the token is invalid, expired or revoked");
+        let provider = self.identity_provider.as_ref().filter(|_| !token.starts_with(token::PREFIX));
+        let hash = match provider {
             Some(_) => token::digest(token),
             None => Token::parse(token).ok_or_else(denied)?.hash(),
         };
-        let known = match self.known.get(&hash).filter(|known| known.found.elapsed() < KNOWN_FOR) {
-            Some(known) => known,
+        let cached = self.cache.get(&hash).filter(|cached| cached.checked_at.elapsed() < CACHE_TTL);
+        let authentication = match cached {
+            Some(authentication) => authentication,
             None => {
-                let known = match issuer {
-                    Some(issuer) => self.ask_issuer(issuer, token).await?,
-                    None => self.look_up(&hash).await?,
+                let authentication = match provider {
+                    Some(provider) => self.authenticate_jwt(provider, token).await?,
+                    None => self.authenticate(&hash).await?,
                 };
-                self.known.insert(hash, known);
-                known
+                self.cache.insert(hash, authentication);
+                authentication
             }
         };
-        let has_ended = known.expires_at.is_some_and(|end| end <= Time::now());
-        known.viewer.filter(|_| !has_ended).ok_or_else(denied)
+        let is_expired = authentication.expires_at.is_some_and(|end| end <= Time::now());
+        authentication.viewer.filter(|_| !is_expired).ok_or_else(denied)
     }
 
-    async fn ask_issuer(&self, issuer: &Issuer, token: &str) -> Result<Known> {
-        let found = Instant::now();
-        let Some(claims) = issuer.check(token).await else {
-            return Ok(Known { viewer: None, expires_at: None, found });
+    async fn authenticate_jwt(&self, provider: &IdentityProvider, token: &str) -> Result<Authentication> {
+        let checked_at = Instant::now();
+        let Some(claims) = provider.verify(token).await else {
+            return Ok(Authentication { viewer: None, expires_at: None, checked_at });
         };
         let viewer = Viewer::of(self.account_of(&claims).await?, claims.scope);
-        Ok(Known { viewer: Some(viewer), expires_at: Some(claims.expires_at), found })
+        Ok(Authentication { viewer: Some(viewer), expires_at: Some(claims.expires_at), checked_at })
     }
 
-    /// The account that an identity provider vouches for; it is made when it is first seen.
+    /// The account of a subject of the identity provider, which is created on first use.
     async fn account_of(&self, claims: &Claims) -> Result<Uuid> {
         let text = |text: &str| Arg::Text(Some(text.to_owned()));
-        // Another account may have the name.
+        // The first query finds existing accounts. Names are unique, so a taken name falls back to longer ones.
         let distinct = format!("{} ({})", claims.name, &token::digest(&claims.subject)[..8]);
         let unique = format!("account {}", Uuid::now_v7().simple());
         for name in [None, Some(claims.name.as_str()), Some(distinct.as_str()), Some(unique.as_str())] {
@@ -207,10 +208,10 @@ impl Accounts {
                 return Ok(id);
             }
         }
-        Err(Error::internal("an account that an issuer vouches for was not made"))
+        Err(Error::internal("the account of a subject of the identity provider was not created"))
     }
 
-    async fn look_up(&self, hash: &str) -> Result<Known> {
+    async fn authenticate(&self, hash: &str) -> Result<Authentication> {
         let mut sql = self.db.sql();
         sql.push("select t.id, t.user_id, t.scope, t.expires_at, t.last_used_at from tokens t where t.hash = ");
         sql.bind(Arg::Text(Some(hash.to_owned()))).push(" and t.revoked_at is null");
@@ -221,22 +222,19 @@ impl Accounts {
             Ok((id, user, scope, row.next_or_null::<Time>()?, row.next_or_null::<Time>()?))
         };
         let found = self.db.fetch_with("tokens.find", sql, read).await?.into_iter().next();
-        let known = match found {
-            None => Known { viewer: None, expires_at: None, found: Instant::now() },
-            Some((id, user, scope, expires_at, last_used_at)) => {
-                self.note_use(id, last_used_at);
-                let scope =
-                    scope.parse().map_err(|_| Error::internal(anyhow::anyhow!("a scope of another release")))?;
-                Known { viewer: Some(Viewer::of(user, scope)), expires_at, found: Instant::now() }
-            }
+        let checked_at = Instant::now();
+        let Some((id, user, scope, expires_at, last_used_at)) = found else {
+            return Ok(Authentication { viewer: None, expires_at: None, checked_at });
         };
-        Ok(known)
+        self.record_use(id, last_used_at);
+        let scope = scope.parse().map_err(|_| Error::internal(anyhow::anyhow!("unknown scope `{scope}`")))?;
+        Ok(Authentication { viewer: Some(Viewer::of(user, scope)), expires_at, checked_at })
     }
 
-    /// Keeps that a token was used, beside the request, once a minute at most.
-    fn note_use(&self, id: Uuid, last_used_at: Option<Time>) {
+    /// Stores the time of use in the background, at most once a minute.
+    fn record_use(&self, id: Uuid, last_used_at: Option<Time>) {
         let now = Time::now();
-        if last_used_at.is_some_and(|last| now.0 - last.0 < LAST_USE_STEP_US) {
+        if last_used_at.is_some_and(|last| now.0 - last.0 < LAST_USE_RESOLUTION_US) {
             return;
         }
         let db = self.db.clone();
@@ -252,21 +250,21 @@ impl Accounts {
                 tx.commit().await
             };
             if let Err(error) = write.await {
-                warn!(cause = error.source_chain(), "the last use of a token was not kept");
+                warn!(cause = error.source_chain(), "cannot store the last use of a token");
             }
         });
     }
 
-    /// Makes an account. From the first one on, requests need a token for what is not public, and what has no owner yet is
-    /// the first one's.
+    /// Creates an account. The first account becomes the owner of all objects without one, and from then on requests need a
+    /// token to access objects that are not public.
     ///
     /// # Errors
-    /// `BAD_USER_INPUT` for a name that is none, `CONFLICT` where there is an account of this name.
+    /// `BAD_USER_INPUT` for an invalid name, `CONFLICT` for a name that is taken.
     pub async fn add(&self, name: &str) -> Result<User> {
         const NAME_MAX: usize = 255;
         let name = name.trim();
         if name.is_empty() || name.chars().count() > NAME_MAX || name.contains('\0') {
-            return Err(Error::bad_user_input(format!("a name has 1 to {NAME_MAX} characters")));
+            return Err(Error::bad_user_input(format!("the name of an account must have 1 to {NAME_MAX} characters")));
         }
         let user = User { id: Uuid::now_v7(), name: name.to_owned(), created_at: Time::now() };
         let mut tx = self.db.begin().await?;
@@ -275,19 +273,19 @@ impl Accounts {
         sql.bind(Arg::Text(Some(user.name.clone()))).push(", ").bind(Arg::Time(user.created_at)).push(", ");
         sql.bind(Arg::Time(user.created_at)).push(") on conflict (name) do nothing");
         if tx.execute("users.insert", sql).await? == 0 {
-            return Err(Error::new(Code::Conflict, format!("there is an account `{name}` already")));
+            return Err(Error::new(Code::Conflict, format!("account `{name}` exists already")));
         }
         let mut sql = tx.sql();
-        // Those that an identity provider vouches for take nothing over, and do not count.
+        // Accounts of an identity provider do not become owners, and do not count as the first account.
         sql.push("select count(*) from (select 1 from users where subject is null limit 2) u");
         if tx.fetch::<i64>("users.count", sql).await?.first() == Some(&1) {
             for table in ["update artifacts set owner_id = ", "update collections set owner_id = "] {
                 let mut sql = tx.sql();
                 sql.push(table).bind(Arg::Id(user.id)).push(" where owner_id is null");
-                tx.execute("users.take_over", sql).await?;
+                tx.execute("users.set_owner", sql).await?;
             }
             if tx.dialect() == Dialect::Postgres {
-                // Until its daemon comes by, plans would be made for nobody owning anything.
+                // Until autovacuum does so, the planner would assume that no row has an owner.
                 let mut sql = tx.sql();
                 sql.push("analyze artifacts, collections");
                 tx.execute("users.analyze", sql).await?;
@@ -297,10 +295,10 @@ impl Accounts {
         Ok(user)
     }
 
-    /// All accounts, by name.
+    /// All accounts, sorted by name.
     ///
     /// # Errors
-    /// That of the database.
+    /// The error of the database.
     pub async fn users(&self) -> Result<Vec<User>> {
         let mut sql = self.db.sql();
         sql.push("select u.id, u.name, u.created_at from users u order by u.name");
@@ -308,10 +306,10 @@ impl Accounts {
         self.db.fetch_with("users.all", sql, read).await
     }
 
-    /// Whose what is imported will be: of the account with this name, or of the only one there is.
+    /// The owner of imported objects: the account with this name, or the only account. `None` without accounts.
     ///
     /// # Errors
-    /// `NOT_FOUND` where there is no account of this name, `BAD_USER_INPUT` where there are several and none is named.
+    /// `NOT_FOUND` for an unknown name, `BAD_USER_INPUT` without a name if there are several accounts.
     pub async fn owner(&self, name: Option<&str>) -> Result<Option<Uuid>> {
         let mut sql = self.db.sql();
         sql.push("select u.id from users u");
@@ -320,17 +318,20 @@ impl Accounts {
         }
         sql.push(" limit 2");
         match (name, self.db.fetch::<Uuid>("users.owner", sql).await?.as_slice()) {
-            (Some(name), []) => Err(Error::new(Code::NotFound, format!("there is no account `{name}`: add it first"))),
+            (Some(name), []) => Err(Error::new(
+                Code::NotFound,
+                format!("account `{name}` does not exist: create it with `gatherum user add`"),
+            )),
             (_, []) => Ok(None),
             (_, [only]) => Ok(Some(*only)),
-            (_, _) => Err(Error::bad_user_input("there are several accounts: say whose it will be with --owner")),
+            (_, _) => Err(Error::bad_user_input("there are several accounts: choose the owner with --owner")),
         }
     }
 
-    /// Makes a token for an account: what is kept of it, and the token, which nothing tells afterwards.
+    /// Creates a token for an account. Returns the stored row and the token, which cannot be read again.
     ///
     /// # Errors
-    /// `NOT_FOUND` where there is no account of this name, `BAD_USER_INPUT` for an end that has passed.
+    /// `NOT_FOUND` for an unknown account, `BAD_USER_INPUT` for an expiry in the past.
     pub async fn create_token(
         &self,
         user: &str,
@@ -340,7 +341,7 @@ impl Accounts {
         let token = Token::generate().map_err(Error::internal)?;
         let now = Time::now();
         if expires_at.is_some_and(|end| end <= now) {
-            return Err(Error::bad_user_input("the token would have expired already"));
+            return Err(Error::bad_user_input("the time of expiry is in the past"));
         }
         let id = Uuid::now_v7();
         let mut tx = self.db.begin().await?;
@@ -354,7 +355,10 @@ impl Accounts {
         };
         sql.push(" from users u where u.name = ").bind(Arg::Text(Some(user.to_owned())));
         if tx.execute("tokens.insert", sql).await? == 0 {
-            return Err(Error::new(Code::NotFound, format!("there is no account `{user}`: add it first")));
+            return Err(Error::new(
+                Code::NotFound,
+                format!("account `{user}` does not exist: create it with `gatherum user add`"),
+            ));
         }
         tx.commit().await?;
         let user = user.to_owned();
@@ -362,10 +366,10 @@ impl Accounts {
         Ok((row, token))
     }
 
-    /// All tokens, the newest last.
+    /// All tokens, oldest first.
     ///
     /// # Errors
-    /// That of the database.
+    /// The error of the database.
     pub async fn tokens(&self) -> Result<Vec<TokenRow>> {
         let mut sql = self.db.sql();
         sql.push(
@@ -384,10 +388,11 @@ impl Accounts {
         self.db.fetch_with("tokens.all", sql, read).await
     }
 
-    /// Ends a token: at once here, within a second on other nodes. Whether there was one that had not ended so.
+    /// Revokes a token: immediately on this node, within a second on others. Returns false if the token does not exist or was
+    /// revoked before.
     ///
     /// # Errors
-    /// That of the database.
+    /// The error of the database.
     pub async fn revoke(&self, id: Uuid) -> Result<bool> {
         let mut tx = self.db.begin().await?;
         let mut sql = tx.sql();
@@ -395,7 +400,7 @@ impl Accounts {
         sql.push(" and revoked_at is null");
         let is_revoked = tx.execute("tokens.revoke", sql).await? > 0;
         tx.commit().await?;
-        self.known.clear();
+        self.cache.clear();
         Ok(is_revoked)
     }
 }

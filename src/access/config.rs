@@ -1,29 +1,31 @@
-//! Settings of who may ask.
+//! Settings of authentication.
 use documented::DocumentedFields;
 use serde::{Deserialize, Serialize};
 
-/// Tokens of an identity provider, such as an OpenID Connect one. They are taken once issuer, audience and keys are set.
+/// Authentication with JSON Web Tokens of an identity provider, such as an OpenID Connect provider. Enabled if issuer,
+/// audience and keys are set.
 #[derive(Clone, Debug, PartialEq, Eq, DocumentedFields, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// The `iss` that tokens must have, such as `https://login.example`. Default none: no such tokens are taken.
+    /// Required `iss` claim of JSON Web Tokens, such as `https://login.example`. Set it together with `jwt_audience` and
+    /// `jwt_keys`. Default: none, JSON Web Tokens are rejected.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub jwt_issuer: Option<String>,
-    /// The `aud` that tokens must have: what the issuer calls this server. Default none.
+    /// Required `aud` claim: the name by which the issuer identifies this server. Default: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub jwt_audience: Option<String>,
-    /// Where the issuer's public keys are, as a JSON Web Key Set: an https URL, or a file. Default none.
+    /// JSON Web Key Set with the issuer's public keys: an https URL or a file path. Default: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub jwt_keys: Option<String>,
-    /// Algorithms that tokens may be signed with: RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384 or EdDSA. Default
-    /// RS256, ES256, EdDSA.
+    /// Accepted signature algorithms: RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384 and EdDSA are supported.
+    /// Default: RS256, ES256, EdDSA.
     pub jwt_algorithms: Vec<Algorithm>,
-    /// The claim that names the account for people; it is known by `sub`. Default preferred_username.
+    /// Claim with the display name of the account. Accounts are identified by `sub`. Default: preferred_username.
     pub jwt_name_claim: String,
-    /// The claim with the scopes: a text of words, or a list. The words `read`, `write` and `admin` count, each after
-    /// `jwt_scope_prefix`. Default scope.
+    /// Claim with the scopes, as a list or separated by spaces. The widest of `read`, `write` and `admin` applies, each
+    /// prefixed with `jwt_scope_prefix`; tokens without one have `read`. Default: scope.
     pub jwt_scope_claim: String,
-    /// What stands before the words that count. Default `gatherum:`.
+    /// Prefix of the scopes in `jwt_scope_claim`; other scopes are ignored. Default: `gatherum:`.
     pub jwt_scope_prefix: String,
 }
 
@@ -41,7 +43,7 @@ impl Default for Config {
     }
 }
 
-/// An algorithm with a public key: with any other, whoever can check a token could make one.
+/// A signature algorithm. All are asymmetric: with a symmetric one, everyone who can verify tokens could also create them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub enum Algorithm {
     /// RSA, PKCS #1, SHA-256.

@@ -1,8 +1,8 @@
-//! Tokens of an identity provider: JSON Web Tokens, checked as RFC 8725 has it.
+//! JSON Web Tokens of an identity provider, verified according to RFC 8725.
 //!
-//! The key is one of the issuer's, found by its id among those of the configured place; nothing that a token says of keys is
-//! followed. The algorithm is one of the configured ones and of the key's kind, so that a public key is never taken for a
-//! shared secret.
+//! Keys come from the configured key set only and are selected by `kid`; headers of a token that contain or reference keys
+//! are rejected. The algorithm must be a configured one and match the key, so that a public key is never used as a shared
+//! secret.
 use std::{
     path::PathBuf,
     sync::{Arc, RwLock},
@@ -34,88 +34,91 @@ use super::{
 };
 use crate::db::Time;
 
-/// Bytes of a token at most.
+/// Maximum length of a token, in bytes.
 const LENGTH_MAX: usize = 8_192;
 
-/// By how much clocks may differ, in seconds.
+/// Tolerated clock skew, in seconds.
 const LEEWAY_S: u64 = 30;
 
-/// How old keys may be before they are looked for again.
-const FRESH_FOR: Duration = Duration::from_secs(5 * 60);
+/// Age from which keys are refreshed in the background.
+const REFRESH_AGE: Duration = Duration::from_secs(5 * 60);
 
-/// How often keys are looked for at most, whatever tokens ask for.
-const LOOK_EVERY: Duration = Duration::from_secs(10);
+/// Minimum interval between two attempts to read keys, however many unknown keys tokens name.
+const READ_INTERVAL_MIN: Duration = Duration::from_secs(10);
 
-/// How long keys are good for while the issuer does not answer.
-const GOOD_FOR: Duration = Duration::from_secs(24 * 60 * 60);
+/// Age up to which keys are used if they cannot be refreshed.
+const KEYS_AGE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// How long the issuer may take to answer, and bytes of the answer.
+/// Time limit for reading the key set, and its maximum length in bytes.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(2);
 const KEYS_LENGTH_MAX: usize = 262_144;
 
-/// Characters of a name that are taken over.
+/// Maximum length of the name of an account, in characters; longer names are truncated.
 const NAME_LENGTH_MAX: usize = 200;
 
-/// What a token that is valid says.
+/// The claims of a valid token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claims {
-    /// Who issued it.
+    /// The `iss` claim.
     pub issuer: String,
-    /// Whom the issuer calls so.
+    /// The `sub` claim, which identifies the account.
     pub subject: String,
-    /// What to call the account.
+    /// The display name of the account.
     pub name: String,
-    /// What it is good for.
+    /// The scope.
     pub scope: TokenScope,
-    /// When it ends, as far as clocks agree.
+    /// Time of expiry, with the tolerated clock skew added.
     pub expires_at: Time,
 }
 
-/// Checks tokens of one issuer.
-pub struct Issuer {
+/// Verifies the tokens of one identity provider.
+pub struct IdentityProvider {
     config: Config,
     issuer: String,
     audience: String,
-    place: Place,
+    key_source: KeySource,
     keys: Arc<RwLock<Option<Keys>>>,
-    /// When it was last begun to look for keys; held by who waits for the end.
-    looked: Mutex<Option<Instant>>,
+    /// Time of the last attempt to read keys. Locked while a caller waits for the result.
+    read_at: Mutex<Option<Instant>>,
 }
 
-/// Where keys are.
+/// The source of the key set.
 #[derive(Clone, Debug)]
-enum Place {
+enum KeySource {
     File(PathBuf),
     Url(Agent, String),
 }
 
-type Looked<'l> = MutexGuard<'l, Option<Instant>>;
+type ReadAt<'l> = MutexGuard<'l, Option<Instant>>;
 
 #[derive(Clone)]
 struct Keys {
     set: Arc<JwkSet>,
-    found: Instant,
+    read_at: Instant,
 }
 
-impl Issuer {
-    /// The issuer that settings name; none where they name none.
+impl IdentityProvider {
+    /// The configured identity provider; `None` if none is configured.
     ///
     /// # Errors
-    /// Settings are missing or do not fit together.
+    /// The settings are incomplete or invalid.
     pub fn new(config: &Config) -> Result<Option<Self>> {
         let (issuer, audience, keys) = match (&config.jwt_issuer, &config.jwt_audience, &config.jwt_keys) {
             (None, None, None) => return Ok(None),
             (Some(issuer), Some(audience), Some(keys)) => (issuer.clone(), audience.clone(), keys),
-            _ => bail!("access.jwt_issuer, access.jwt_audience and access.jwt_keys go together: set all or none"),
+            _ => bail!(
+                "access.jwt_issuer, access.jwt_audience and access.jwt_keys depend on each other: set all of them or none"
+            ),
         };
         ensure!(!config.jwt_algorithms.is_empty(), "access.jwt_algorithms is empty: name at least one");
-        let place = if keys.contains("://") { Place::url(keys)? } else { Place::File(PathBuf::from(keys)) };
-        let (keys, looked) = (Arc::default(), Mutex::default());
-        Ok(Some(Self { config: config.clone(), issuer, audience, place, keys, looked }))
+        let key_source =
+            if keys.contains("://") { KeySource::url(keys)? } else { KeySource::File(PathBuf::from(keys)) };
+        let (keys, read_at) = (Arc::default(), Mutex::default());
+        Ok(Some(Self { config: config.clone(), issuer, audience, key_source, keys, read_at }))
     }
 
-    /// What the token says; nothing where it is not valid.
-    pub async fn check(&self, token: &str) -> Option<Claims> {
+    /// The claims of a token; `None` if it is invalid.
+    pub async fn verify(&self, token: &str) -> Option<Claims> {
         let header = Header::read(token)?;
         let algorithm = self.config.jwt_algorithms.iter().find(|known| known.as_str() == header.alg)?;
         let key = self.key(&header, *algorithm).await?;
@@ -147,7 +150,7 @@ impl Issuer {
         })
     }
 
-    /// The widest scope that is named; reading where none is.
+    /// The widest scope of the claim; `Read` if it has none.
     fn scope(&self, claim: &Value) -> TokenScope {
         let listed = claim.as_array().into_iter().flatten().filter_map(Value::as_str);
         let words = claim.as_str().into_iter().flat_map(str::split_whitespace).chain(listed);
@@ -155,19 +158,19 @@ impl Issuer {
         scopes.max().unwrap_or(TokenScope::Read)
     }
 
-    /// The key that a token names, where it may be used with the algorithm.
+    /// The key of a token if it may be used with the algorithm.
     async fn key(&self, header: &Header, algorithm: Algorithm) -> Option<DecodingKey> {
-        let mut keys = self.known();
-        if keys.as_ref().is_none_or(|keys| keys.found.elapsed() > GOOD_FOR || keys.find(header).is_none()) {
-            self.look().await;
-            keys = self.known();
-        } else if keys.as_ref().is_some_and(|keys| keys.found.elapsed() > FRESH_FOR) {
-            // Those that are known are good meanwhile.
-            if let Ok(looked) = self.looked.try_lock() {
-                drop(self.begin_to_look(looked));
+        let mut keys = self.cached_keys();
+        if keys.as_ref().is_none_or(|keys| keys.read_at.elapsed() > KEYS_AGE_MAX || keys.find(header).is_none()) {
+            self.read_keys().await;
+            keys = self.cached_keys();
+        } else if keys.as_ref().is_some_and(|keys| keys.read_at.elapsed() > REFRESH_AGE) {
+            // The cached keys are used in the meantime.
+            if let Ok(read_at) = self.read_at.try_lock() {
+                drop(self.spawn_read(read_at));
             }
         }
-        let keys = keys.filter(|keys| keys.found.elapsed() < GOOD_FOR)?;
+        let keys = keys.filter(|keys| keys.read_at.elapsed() < KEYS_AGE_MAX)?;
         let key = keys.find(header)?;
         let common = &key.common;
         let is_for_signing = common.public_key_use.as_ref().is_none_or(|used| *used == PublicKeyUse::Signature);
@@ -175,42 +178,42 @@ impl Issuer {
         if is_for_signing && is_alike { DecodingKey::from_jwk(key).ok() } else { None }
     }
 
-    fn known(&self) -> Option<Keys> {
+    fn cached_keys(&self) -> Option<Keys> {
         self.keys.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
 
-    /// Looks for keys, unless that was done just now. Who comes meanwhile waits for it.
-    async fn look(&self) {
-        let looked = self.looked.lock().await;
-        if let Some((looking, _held)) = self.begin_to_look(looked) {
-            let _ = looking.await;
+    /// Reads the keys unless that was tried recently. Concurrent callers wait for the same attempt.
+    async fn read_keys(&self) {
+        let read_at = self.read_at.lock().await;
+        if let Some((task, _guard)) = self.spawn_read(read_at) {
+            let _ = task.await;
         }
     }
 
-    /// Begins to look for keys, in a task of its own: it goes on if whoever asked goes away.
-    fn begin_to_look<'l>(&self, mut looked: Looked<'l>) -> Option<(JoinHandle<()>, Looked<'l>)> {
-        if looked.is_some_and(|looked| looked.elapsed() < LOOK_EVERY) {
+    /// Reads the keys in a separate task, which continues if the request is cancelled.
+    fn spawn_read<'l>(&self, mut read_at: ReadAt<'l>) -> Option<(JoinHandle<()>, ReadAt<'l>)> {
+        if read_at.is_some_and(|read_at| read_at.elapsed() < READ_INTERVAL_MIN) {
             return None;
         }
-        *looked = Some(Instant::now());
-        let (place, keys) = (self.place.clone(), self.keys.clone());
-        let looking = tokio::spawn(async move {
-            match place.read().await {
+        *read_at = Some(Instant::now());
+        let (key_source, keys) = (self.key_source.clone(), self.keys.clone());
+        let task = tokio::spawn(async move {
+            match key_source.read().await {
                 Ok(set) => {
-                    info!(keys = set.keys.len(), "the issuer's keys were read");
-                    let found = Keys { set: Arc::new(set), found: Instant::now() };
+                    info!(keys = set.keys.len(), "read the keys of the identity provider");
+                    let found = Keys { set: Arc::new(set), read_at: Instant::now() };
                     *keys.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(found);
                 }
-                // Those that are known go on.
-                Err(error) => warn!(cause = format!("{error:#}"), "the issuer's keys cannot be read"),
+                // The cached keys remain in use.
+                Err(error) => warn!(cause = format!("{error:#}"), "cannot read the keys of the identity provider"),
             }
         });
-        Some((looking, looked))
+        Some((task, read_at))
     }
 }
 
 impl Keys {
-    /// The key with the id that the token names; where it names none, the only one there is.
+    /// The key with the id of the token, or the only key if the token has no key id.
     fn find(&self, header: &Header) -> Option<&Jwk> {
         match (&header.kid, self.set.keys.as_slice()) {
             (Some(kid), _) => self.set.find(kid),
@@ -220,12 +223,12 @@ impl Keys {
     }
 }
 
-impl Place {
+impl KeySource {
     fn url(text: &str) -> Result<Self> {
         let host = text.strip_prefix("http://").and_then(|rest| rest.split(['/', ':']).next());
         ensure!(
             text.starts_with("https://") || matches!(host, Some("localhost" | "127.0.0.1")),
-            "access.jwt_keys must be an https URL or a file: keys that came over http could be anyone's"
+            "access.jwt_keys must be an https URL or a file: keys read over http can be forged"
         );
         let tls = TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build();
         let config = Agent::config_builder().timeout_global(Some(FETCH_TIMEOUT)).max_redirects(0).tls_config(tls);
@@ -233,10 +236,10 @@ impl Place {
     }
 
     async fn read(&self) -> Result<JwkSet> {
-        let place = self.clone();
-        let bytes = tokio::task::spawn_blocking(move || place.bytes()).await??;
-        ensure!(bytes.len() <= KEYS_LENGTH_MAX, "the key set has more than {KEYS_LENGTH_MAX} bytes");
-        serde_json::from_slice(&bytes).context("it is no JSON Web Key Set")
+        let source = self.clone();
+        let bytes = tokio::task::spawn_blocking(move || source.bytes()).await??;
+        ensure!(bytes.len() <= KEYS_LENGTH_MAX, "the key set is longer than {KEYS_LENGTH_MAX} bytes");
+        serde_json::from_slice(&bytes).context("it is not a JSON Web Key Set")
     }
 
     fn bytes(&self) -> Result<Vec<u8>> {
@@ -250,12 +253,12 @@ impl Place {
     }
 }
 
-/// What the header of a token may say.
+/// The header of a token.
 #[derive(Deserialize)]
 struct Header {
     alg: String,
     kid: Option<String>,
-    // Where a token brings its key or tells where to find it, it is not looked at further.
+    // Tokens that contain or reference a key are rejected.
     jku: Option<Value>,
     jwk: Option<Value>,
     x5u: Option<Value>,
@@ -272,8 +275,8 @@ impl Header {
         let (header, is_whole) = (parts.next()?, parts.count() == 2);
         let bytes = URL_SAFE_NO_PAD.decode(header).ok().filter(|_| is_whole)?;
         let header: Self = serde_json::from_slice(&bytes).ok()?;
-        let brings = [&header.jku, &header.jwk, &header.x5u, &header.x5c, &header.crit];
-        brings.iter().all(|claim| claim.is_none()).then_some(header)
+        let rejected = [&header.jku, &header.jwk, &header.x5u, &header.x5c, &header.crit];
+        rejected.iter().all(|claim| claim.is_none()).then_some(header)
     }
 }
 

@@ -1,6 +1,7 @@
-//! Who asks, and what they may do.
+//! Authentication and authorization: accounts, tokens and viewers.
 //!
-//! Without accounts, everything is the local user's. Once there is one, a request shows whose it is by a token.
+//! A server without accounts treats every request as coming from the local user, who may do everything. Once an account
+//! exists, requests authenticate with a token.
 mod accounts;
 mod config;
 mod jwt;
@@ -14,25 +15,25 @@ use crate::db::AccessScope;
 
 pub use accounts::{Accounts, TokenRow, User};
 pub use config::{Algorithm, Config};
-pub use jwt::Issuer;
+pub use jwt::IdentityProvider;
 pub use token::{LinkToken, Token};
 
-/// What a token is good for; each scope has all that the ones before it have.
+/// The operations that a token permits. Each scope includes the scopes before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum TokenScope {
     /// Queries and subscriptions.
     Read,
-    /// Mutations too.
+    /// Also mutations.
     Write,
-    /// Everyone's, not only what its user may do.
+    /// Also objects of all accounts.
     Admin,
 }
 
 impl TokenScope {
-    /// All of them.
+    /// All scopes.
     pub const ALL: [TokenScope; 3] = [TokenScope::Read, TokenScope::Write, TokenScope::Admin];
 
-    /// The word for it in commands and in the database.
+    /// The name in commands and in the database.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Read => "read",
@@ -53,20 +54,19 @@ impl FromStr for TokenScope {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let found = Self::ALL.into_iter().find(|scope| scope.as_str() == text);
-        found.ok_or_else(|| format!("`{text}` is no scope: it is read, write or admin"))
+        found.ok_or_else(|| format!("`{text}` is not a scope: use read, write or admin"))
     }
 }
 
-/// On whose behalf a request is answered.
+/// The identity on whose behalf a request is executed. Defaults to the local user; the HTTP layer overrides it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Viewer {
-    /// The account; none is the local user of a server without accounts, or who has no token.
+    /// The account. `None` for the local user and for anonymous viewers.
     pub user: Option<Uuid>,
-    /// What may be done; nothing but reading what is public where it is none.
+    /// The scope. `None` for anonymous viewers, who may read public objects only.
     pub scope: Option<TokenScope>,
 }
 
-/// Who is not told apart is the local user: what reads requests from clients sets it.
 impl Default for Viewer {
     fn default() -> Self {
         Self::LOCAL
@@ -74,28 +74,28 @@ impl Default for Viewer {
 }
 
 impl Viewer {
-    /// The user of a server without accounts, whose everything is.
+    /// The user of a server without accounts, who may do everything.
     pub const LOCAL: Self = Self { user: None, scope: Some(TokenScope::Admin) };
 
-    /// Who has no token on a server with accounts.
+    /// A viewer without a token on a server with accounts.
     pub const ANONYMOUS: Self = Self { user: None, scope: None };
 
-    /// The account with what one of its tokens is good for.
+    /// An account with the scope of one of its tokens.
     pub fn of(user: Uuid, scope: TokenScope) -> Self {
         Self { user: Some(user), scope: Some(scope) }
     }
 
-    /// Whether mutations may be executed.
+    /// Whether the viewer may execute mutations.
     pub fn may_write(self) -> bool {
         self.scope >= Some(TokenScope::Write)
     }
 
-    /// Whether everyone's may be seen and changed.
+    /// Whether the viewer may read and change objects of all accounts.
     pub fn is_admin(self) -> bool {
         self.scope == Some(TokenScope::Admin)
     }
 
-    /// Whose eyes the statements of the request read with.
+    /// The rows that statements of the request may read.
     pub fn access_scope(self) -> AccessScope {
         match self.user {
             _ if self.is_admin() => AccessScope::Unrestricted,
@@ -110,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_scope_has_what_those_before_it_have() {
+    fn a_scope_includes_the_scopes_before_it() {
         let viewer = |scope| Viewer::of(Uuid::nil(), scope);
         assert_eq!(TokenScope::ALL.map(|scope| viewer(scope).may_write()), [false, true, true]);
         let own = AccessScope::User(Uuid::nil());

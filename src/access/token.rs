@@ -1,5 +1,5 @@
-//! Tokens: 256 random bits behind a prefix that scanners for secrets can look for, with a checksum that tells a token that
-//! was cut or mistyped from one that is not known.
+//! Tokens: 256 random bits with a prefix, which secret scanners recognise, and a checksum, which distinguishes a mistyped
+//! token from an unknown one.
 use std::fmt;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -7,11 +7,11 @@ use sha2::{Digest, Sha256};
 
 pub(super) const PREFIX: &str = "gatherum_";
 
-/// Hexadecimal digits of the secret, and of the checksum behind it.
+/// Hexadecimal digits of the secret and of the checksum that follows it.
 const SECRET_LENGTH: usize = 64;
 const CHECKSUM_LENGTH: usize = 8;
 
-/// A token, as a client has it. It is shown once, when it is made; what is kept is its hash.
+/// An access token in plain text. It is shown once, when it is created; only its hash is stored.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token(String);
 
@@ -22,10 +22,10 @@ impl fmt::Debug for Token {
 }
 
 impl Token {
-    /// A new one.
+    /// Generates a token.
     ///
     /// # Errors
-    /// The system has no random bits to give.
+    /// The operating system provides no random bits.
     pub fn generate() -> Result<Self, getrandom::Error> {
         let mut secret = [0; SECRET_LENGTH / 2];
         getrandom::fill(&mut secret)?;
@@ -33,27 +33,27 @@ impl Token {
         Ok(Self(format!("{PREFIX}{secret}{}", checksum(&secret))))
     }
 
-    /// The token that `text` is; none where it cannot be one.
+    /// Parses a token; `None` if the format or the checksum is wrong.
     pub fn parse(text: &str) -> Option<Self> {
         let (secret, given) = text.strip_prefix(PREFIX)?.split_at_checked(SECRET_LENGTH)?;
         let is_hex = secret.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
         (is_hex && given == checksum(secret)).then(|| Self(text.to_owned()))
     }
 
-    /// The text, for the one who asked for it to be made.
+    /// The plain text, for the caller who created it.
     pub fn reveal(&self) -> &str {
         &self.0
     }
 
-    /// By what a token is known: looking it up by this compares nothing of the secret itself.
+    /// The SHA-256 hash that is stored and looked up, so that lookups never compare the secret itself.
     ///
-    /// There is nothing to guess among 2²⁵⁶, so that a hash made to be slow would be of no use.
+    /// A slow password hash would add nothing: 256 random bits cannot be guessed.
     pub fn hash(&self) -> String {
         digest(&self.0)
     }
 }
 
-/// What opens a link: 256 random bits, in the alphabet of URLs. What is kept of it is its hash.
+/// The secret of a share link: 256 random bits in URL-safe Base64. Only its hash is stored.
 #[derive(Clone, PartialEq, Eq)]
 pub struct LinkToken(String);
 
@@ -64,27 +64,27 @@ impl fmt::Debug for LinkToken {
 }
 
 impl LinkToken {
-    /// A new one.
+    /// Generates a token.
     ///
     /// # Errors
-    /// The system has no random bits to give.
+    /// The operating system provides no random bits.
     pub fn generate() -> Result<Self, getrandom::Error> {
         let mut secret = [0; 32];
         getrandom::fill(&mut secret)?;
         Ok(Self(URL_SAFE_NO_PAD.encode(secret)))
     }
 
-    /// The text, for the one who asked for it to be made.
+    /// The plain text, for the caller who created it.
     pub fn reveal(&self) -> &str {
         &self.0
     }
 
-    /// By what it is known.
+    /// The hash that is stored and looked up.
     pub fn hash(&self) -> String {
         Self::hash_of(&self.0)
     }
 
-    /// By what the token that `text` may be is known.
+    /// The hash of a text that may be a token.
     pub fn hash_of(text: &str) -> String {
         digest(text)
     }
@@ -94,7 +94,7 @@ fn checksum(secret: &str) -> String {
     format!("{:0CHECKSUM_LENGTH$x}", crc32fast::hash(secret.as_bytes()))
 }
 
-/// By what any text is known that nobody else may learn.
+/// The SHA-256 hash of a secret, in hexadecimal.
 pub(super) fn digest(text: &str) -> String {
     hex(&Sha256::digest(text))
 }
@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_is_known_again_and_never_shown() {
+    fn a_token_can_be_parsed_and_is_not_printed() {
         let token = Token::generate().expect("random bits");
 
         assert_eq!(token.reveal().len(), PREFIX.len() + SECRET_LENGTH + CHECKSUM_LENGTH);
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_s_token_fits_into_a_path() {
+    fn a_link_token_is_url_safe() {
         let token = LinkToken::generate().expect("random bits");
 
         assert_eq!(token.reveal().len(), 43);
@@ -131,13 +131,13 @@ mod tests {
     }
 
     #[test]
-    fn what_was_cut_or_mistyped_is_no_token() {
+    fn a_truncated_or_mistyped_token_is_rejected() {
         let token = Token::generate().expect("random bits");
         let text = token.reveal();
-        let mut wrong: Vec<String> = (0..text.len()).map(|place| text[..place].to_owned()).collect();
-        for place in 0..text.len() {
+        let mut wrong: Vec<String> = (0..text.len()).map(|length| text[..length].to_owned()).collect();
+        for index in 0..text.len() {
             let mut bytes = text.as_bytes().to_vec();
-            bytes[place] = if bytes[place] == b'0' { b'1' } else { b'0' };
+            bytes[index] = if bytes[index] == b'0' { b'1' } else { b'0' };
             wrong.push(String::from_utf8(bytes).expect("ASCII"));
         }
         wrong.extend([format!("{text}0"), text.to_uppercase(), "gatherum_é".repeat(30)]);

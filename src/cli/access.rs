@@ -1,4 +1,4 @@
-//! `gatherum user`, `gatherum token`.
+//! `gatherum user` and `gatherum token`.
 use std::time::Duration;
 
 use anyhow::Result;
@@ -17,38 +17,39 @@ const TOKEN_PREFIX: &str = "token";
 /// The prefix of an account's id.
 const USER_PREFIX: &str = "user";
 
-/// Accounts.
+/// Subcommands of `gatherum user`.
 #[derive(clap::Subcommand)]
 pub(super) enum UserCommand {
-    /// Make an account; from the first one on, what is not public needs a token, and all there is becomes its own
+    /// Create an account. The first one becomes the owner of all existing objects, and from then on access to objects that
+    /// are not public needs a token
     Add {
-        /// Its name
+        /// Name of the account
         name: String,
     },
     /// List accounts
     List,
 }
 
-/// Tokens of accounts.
+/// Subcommands of `gatherum token`.
 #[derive(clap::Subcommand)]
 pub(super) enum TokenCommand {
-    /// Make a token, and show it once
+    /// Create a token and print it; it cannot be shown again
     Create {
-        /// The name of the account
+        /// Name of the account
         #[arg(long)]
         user: String,
-        /// What it is good for: read, write or admin
+        /// Scope: read, write (also mutations) or admin (also objects of all accounts)
         #[arg(long)]
         scope: TokenScope,
-        /// How long it is good, such as 30d or 12h; for ever where it is absent
+        /// Lifetime, such as 30d or 12h [default: unlimited]
         #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
         expires: Option<Duration>,
     },
-    /// List tokens, without what is secret of them
+    /// List tokens without their secrets
     List,
-    /// End a token: at once, on other nodes within a second
+    /// Revoke a token; other nodes reject it within a second
     Revoke {
-        /// Its id, as `token list` shows it
+        /// Id of the token, as shown by `token list`
         id: String,
     },
 }
@@ -81,7 +82,7 @@ pub(super) async fn token(command: TokenCommand, config: &Config) -> Result<Outc
                 .map(|time| Time(Time::now().0.saturating_add(i64::try_from(time.as_micros()).unwrap_or(i64::MAX))));
             let (row, token) = accounts.create_token(&user, scope, end).await?;
             output::note(&format!(
-                "{}: keep what follows, it is not shown again",
+                "{}: store this token now, it cannot be shown again",
                 GlobalId { prefix: TOKEN_PREFIX, id: row.id }
             ));
             output::say(token.reveal())?;
@@ -100,7 +101,7 @@ pub(super) async fn token(command: TokenCommand, config: &Config) -> Result<Outc
         TokenCommand::Revoke { id } => match accounts.revoke(id::parse(TOKEN_PREFIX, &id)?).await? {
             true => Outcome::Done,
             false => {
-                output::note("there is no such token, or it was revoked before");
+                output::note("the token does not exist or is revoked already");
                 Outcome::Failed
             }
         },

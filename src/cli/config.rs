@@ -1,10 +1,10 @@
 //! `gatherum config`.
 
-/// Settings.
+/// Subcommands of `gatherum config`.
 #[derive(clap::Subcommand)]
 pub(super) enum Command {
-    /// Print the settings in force with their sources, secrets left out
+    /// Print the effective settings with their sources, without secrets
     Show,
-    /// Print a file with every setting at its default
+    /// Print a settings file with the description and default of every setting
     Example,
 }

@@ -7,14 +7,14 @@ use crate::{
     db::{Db, migrate},
 };
 
-/// Migrations.
+/// Subcommands of `gatherum migrate`.
 #[derive(clap::Subcommand)]
 pub(super) enum Command {
-    /// Apply what is pending
+    /// Apply pending migrations
     Up,
-    /// Take back the last migrations, with all that is stored in what they made
+    /// Revert the last migrations; deletes the data in the tables and columns that they created
     Down {
-        /// How many
+        /// Number of migrations
         #[arg(default_value_t = 1)]
         count: usize,
     },
@@ -25,8 +25,8 @@ pub(super) enum Command {
 pub(super) async fn run(command: Command, config: &Config) -> Result<Outcome> {
     let db = Db::open(&config.database).await?;
     match command {
-        Command::Up => tell("applied", &migrate::up(&db).await?)?,
-        Command::Down { count } => tell("taken back", &migrate::down(&db, count).await?)?,
+        Command::Up => print_names("applied", &migrate::up(&db).await?)?,
+        Command::Down { count } => print_names("reverted", &migrate::down(&db, count).await?)?,
         Command::Status => {
             for status in migrate::status(&db).await? {
                 output::say(&format!("{} {}", status.name, if status.applied { "applied" } else { "pending" }))?;
@@ -37,19 +37,19 @@ pub(super) async fn run(command: Command, config: &Config) -> Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// The database, migrated.
+/// Opens and migrates the database.
 pub(super) async fn open(config: &Config) -> Result<Db> {
     let db = Db::open(&config.database).await?;
     migrate::up(&db).await?;
     Ok(db)
 }
 
-fn tell(what: &str, names: &[&str]) -> Result<()> {
+fn print_names(change: &str, names: &[&str]) -> Result<()> {
     if names.is_empty() {
         output::say("nothing to do")?;
     }
     for name in names {
-        output::say(&format!("{name} {what}"))?;
+        output::say(&format!("{name} {change}"))?;
     }
     Ok(())
 }

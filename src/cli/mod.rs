@@ -1,4 +1,4 @@
-//! Commands, one file each.
+//! The commands of the program, one file each.
 mod access;
 mod config;
 mod doctor;
@@ -21,8 +21,8 @@ use crate::{
 
 /// Serves a catalogue of artifacts over GraphQL.
 ///
-/// With no configuration at all it serves http://127.0.0.1:8080 from the SQLite file gatherum.db in the working
-/// directory. Settings come from flags, then the environment, then gatherum.toml; see `gatherum config example`.
+/// Without configuration it serves http://127.0.0.1:8080 from the SQLite file gatherum.db in the working directory.
+/// Precedence of settings: flags, then environment, then gatherum.toml, then defaults; see `gatherum config example`.
 #[derive(Parser)]
 #[command(name = "gatherum", version, max_term_width = 120)]
 struct Cli {
@@ -34,14 +34,14 @@ struct Cli {
     settings: SettingFlags,
 }
 
-/// Flags that go before the environment and the file.
+/// Flags that override the environment and the settings file.
 #[derive(clap::Args, Default)]
 #[command(next_help_heading = "Settings")]
 struct SettingFlags {
-    /// File with settings [default: gatherum.toml, where there is one]
+    /// Settings file [default: gatherum.toml, if it exists]
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Database: sqlite://path or postgres://user:password@host/database
+    /// Database URL: sqlite://path or postgres://user:password@host/database
     #[arg(long, global = true, value_name = "URL")]
     database_url: Option<String>,
     /// Address and port to listen on
@@ -53,10 +53,10 @@ struct SettingFlags {
     /// Log format: text or json
     #[arg(long, global = true, value_name = "FORMAT")]
     log_format: Option<String>,
-    /// SQL statements that one request may run
+    /// Maximum number of SQL statements per request
     #[arg(long, global = true, value_name = "N")]
     max_sql_per_request: Option<String>,
-    /// How artifacts of a collection are counted: live or maintained
+    /// How artifacts of a collection are counted: maintained (by triggers) or live
     #[arg(long, global = true, value_name = "STRATEGY")]
     count_strategy: Option<String>,
 }
@@ -81,54 +81,54 @@ impl SettingFlags {
 enum Command {
     /// Migrate the database, then serve it (the default)
     Serve(serve::Args),
-    /// Import a catalogue from elsewhere; running it again changes nothing
+    /// Import a catalogue from another program; repeating an import changes nothing
     Import(transfer::ImportArgs),
-    /// Write the catalogue as NDJSON, which `import ndjson` takes back
+    /// Export the catalogue as NDJSON for `import ndjson`
     Export(transfer::ExportArgs),
-    /// Apply, take back or list migrations
+    /// Apply, revert or list migrations
     #[command(subcommand)]
     Migrate(migrate::Command),
-    /// Print the schema
+    /// Print the GraphQL schema
     Schema(schema::Args),
-    /// Show the settings in force, or an example file
+    /// Print the effective settings or an example settings file
     #[command(subcommand)]
     Config(config::Command),
-    /// Make and list accounts
+    /// Create and list accounts
     #[command(subcommand)]
     User(access::UserCommand),
-    /// Make, list and revoke tokens of accounts
+    /// Create, list and revoke tokens of accounts
     #[command(subcommand)]
     Token(access::TokenCommand),
-    /// Check settings, database, counts and limits, and say what to do
+    /// Check settings, database and machine, and suggest remedies
     Doctor(doctor::Args),
-    /// Copy a SQLite database while it is in use
+    /// Back up a SQLite database while it is in use
     Backup(transfer::BackupArgs),
-    /// Print completions for a shell
+    /// Print shell completions
     Completions {
         /// The shell
         shell: clap_complete::Shell,
     },
 }
 
-/// What a command came to.
+/// The outcome of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// All is well.
+    /// Success.
     Done,
-    /// Something was refused, and said.
-    Refused,
-    /// It failed, and that was said.
+    /// Some input was rejected and reported.
+    Rejected,
+    /// The command failed and reported why.
     Failed,
 }
 
-/// Runs the command that `args` name, and returns its exit status: 0, 1 for a failure, 2 where something was refused or
-/// the arguments are wrong, 141 where the reader of its output left early.
+/// Runs the command in `args` and returns its exit status: 0 for success, 1 for a failure, 2 if input was rejected or the
+/// arguments are invalid, 141 if standard output was closed early.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
         Err(error) => {
             return match error.print() {
-                // Help, that is, and not what is wrong with the arguments.
+                // Standard output was closed while printing help; errors go to standard error.
                 Err(closed) if closed.kind() == ErrorKind::BrokenPipe && !error.use_stderr() => {
                     ExitCode::from(output::STATUS_CLOSED)
                 }
@@ -138,7 +138,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     match execute(cli) {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
-        Ok(Outcome::Refused) => ExitCode::from(2),
+        Ok(Outcome::Rejected) => ExitCode::from(2),
         Ok(Outcome::Failed) => ExitCode::FAILURE,
         Err(error) if output::is_closed(&error) => ExitCode::from(output::STATUS_CLOSED),
         Err(error) => {
@@ -158,7 +158,7 @@ fn execute(cli: Cli) -> Result<Outcome> {
         }),
         Some(command) => command,
     };
-    ensure!(!demo || matches!(command, Command::Serve(_)), "--demo goes with `gatherum serve` alone: leave it out");
+    ensure!(!demo || matches!(command, Command::Serve(_)), "--demo requires `gatherum serve`: leave it out");
     match command {
         Command::Completions { shell } => {
             let mut text = Vec::new();
@@ -178,7 +178,8 @@ fn execute(cli: Cli) -> Result<Outcome> {
         return Ok(Outcome::Done);
     }
     telemetry::init(&loaded.config.log)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start")?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the async runtime")?;
     runtime.block_on(async move {
         match command {
             Command::Serve(args) => serve::run(args, &loaded.config).await,

@@ -7,10 +7,10 @@ use crate::{
     graphql,
 };
 
-/// The schema.
+/// Arguments of `gatherum schema`.
 #[derive(clap::Args)]
 pub(super) struct Args {
-    /// As the JSON of the standard introspection query
+    /// Print the JSON result of the standard introspection query
     #[arg(long)]
     json: bool,
 }

@@ -9,13 +9,13 @@ use crate::{
     transfer,
 };
 
-/// Serving.
+/// Arguments of `gatherum serve`.
 #[derive(clap::Args, Default)]
 pub(super) struct Args {
-    /// Load a small catalogue of developers' tools when the database is empty
+    /// Import a small demo catalogue if the database is empty
     #[arg(long)]
     pub(super) demo: bool,
-    /// Listen on an address that others can reach although there is no account, so that everyone may do everything
+    /// Listen on a non-loopback address without accounts: everyone who can reach it may read and write everything
     #[arg(long)]
     pub(super) insecure_open: bool,
 }
@@ -28,15 +28,15 @@ pub(super) async fn run(args: Args, config: &Config) -> Result<Outcome> {
     if args.demo {
         let owner = Accounts::new(app.db()).users().await?.first().map(|user| user.id);
         if !transfer::load_demo(app.db(), owner).await? {
-            output::note("--demo: the database holds artifacts already and is served as it is");
+            output::note("--demo: not imported, because the database has artifacts already");
         }
     }
     let address = app.address()?;
     let base = format!("http://{address}");
-    let console = if config.http.graphiql { format!("GraphiQL {base}/graphiql · ") } else { String::new() };
-    // That nobody reads it is no reason not to serve.
+    let graphiql = if config.http.graphiql { format!("GraphiQL {base}/graphiql · ") } else { String::new() };
+    // A closed standard output must not prevent serving.
     let _ = output::say(&format!(
-        "{console}GraphQL {base}/graphql · schema {base}/schema.graphql · health {base}/health/ready"
+        "{graphiql}GraphQL {base}/graphql · schema {base}/schema.graphql · health {base}/health/ready"
     ));
     app.run(stop_signal()).await;
     Ok(Outcome::Done)

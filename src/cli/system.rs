@@ -1,18 +1,18 @@
-//! What the operating system allows and has left.
+//! Limits and resources of the operating system.
 use std::path::Path;
 
-/// Raises the number of files that the process may have open as far as the system lets it, since each connection is one.
+/// Raises the soft limit of open files to the hard limit, because each connection is an open file.
 pub(super) fn raise_open_files() {
     #[cfg(unix)]
     {
         use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
         let limit = getrlimit(Resource::Nofile);
-        // That it is refused leaves what there was; `gatherum doctor` tells.
+        // On failure the old limit remains; `gatherum doctor` reports it.
         let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
     }
 }
 
-/// How many files a process may have open at most; none where there is no limit, or the system has no such thing.
+/// Maximum number of open files; `None` if there is no limit.
 pub(super) fn open_files_max() -> Option<u64> {
     #[cfg(unix)]
     return rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum;
@@ -20,7 +20,7 @@ pub(super) fn open_files_max() -> Option<u64> {
     None
 }
 
-/// Bytes that are free for us where `path` is.
+/// Free bytes on the file system of `path`, as available to this user.
 pub(super) fn free_bytes(path: &Path) -> Option<u64> {
     #[cfg(unix)]
     return rustix::fs::statvfs(path).ok().map(|found| found.f_bavail.saturating_mul(found.f_frsize));
@@ -31,7 +31,7 @@ pub(super) fn free_bytes(path: &Path) -> Option<u64> {
     }
 }
 
-/// Whether others than its owner may read or write a file.
+/// Whether the group or others may access a file.
 pub(super) fn is_open_to_others(path: &Path) -> bool {
     #[cfg(unix)]
     return std::fs::metadata(path)

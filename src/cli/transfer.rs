@@ -18,33 +18,33 @@ use crate::{
     config::Config,
     db::Db,
     graphql::id,
-    transfer::{self, Report, Source},
+    transfer::{self, ImportReport, Source},
 };
 
-/// Records after which a line is printed where there is no terminal.
-const LINE_EVERY: u64 = 50_000;
+/// Number of records after which a line is printed if standard error is not a terminal.
+const PROGRESS_RECORDS: u64 = 50_000;
 
-/// Importing.
+/// Arguments of `gatherum import`.
 #[derive(clap::Args)]
 pub(super) struct ImportArgs {
     #[command(subcommand)]
     source: SourceArgs,
-    /// Report what would be imported, and keep nothing
+    /// Report what would be imported without writing anything
     #[arg(long, global = true)]
     dry_run: bool,
-    /// Whose it will be; not needed where there is one account or none
+    /// Account that owns the imported objects; required if there are several accounts
     #[arg(long, global = true, value_name = "NAME")]
     owner: Option<String>,
 }
 
-/// What is imported.
+/// The source of an import.
 #[derive(clap::Subcommand)]
 enum SourceArgs {
     /// A SkillMeat SQLite database, of any release
     Skillmeat {
         /// The file, such as ~/.skillmeat/cache/cache.db
         file: PathBuf,
-        /// Go on: import what SkillMeat writes from now on, and remove what it removes, until stopped by Ctrl-C
+        /// Keep importing: apply every later change of the database, including removals, until Ctrl-C
         #[arg(long)]
         watch: bool,
     },
@@ -58,12 +58,12 @@ enum SourceArgs {
         /// The JSON file
         file: PathBuf,
     },
-    /// NDJSON, as `gatherum export` writes it
+    /// NDJSON as written by `gatherum export`
     Ndjson {
-        /// The file; - is standard input
+        /// The file; - reads standard input
         file: PathBuf,
     },
-    /// A list of artifacts with a header row: type, name, description, tags, collections, …
+    /// CSV with one artifact per row and a header row: type, name, description, tags, collections, …
     Csv {
         /// The file
         file: PathBuf,
@@ -85,7 +85,7 @@ impl From<SourceArgs> for Source {
 
 pub(super) async fn import(args: ImportArgs, config: &Config) -> Result<Outcome> {
     if let SourceArgs::Skillmeat { file, watch: true } = &args.source {
-        ensure!(!args.dry_run, "--dry-run keeps nothing, and --watch goes on: choose one of them");
+        ensure!(!args.dry_run, "--dry-run and --watch exclude each other: leave one out");
         return watch(file, args.owner.as_deref(), config).await;
     }
     let db = open(config).await?;
@@ -98,7 +98,7 @@ pub(super) async fn import(args: ImportArgs, config: &Config) -> Result<Outcome>
     });
     let progress = |count: u64| match &bar {
         Some(bar) => bar.set_position(count),
-        None if count.is_multiple_of(LINE_EVERY) && count > 0 => output::note(&format!("{count} records")),
+        None if count.is_multiple_of(PROGRESS_RECORDS) && count > 0 => output::note(&format!("{count} records")),
         None => {}
     };
     let report = transfer::import(&db, args.source.into(), owner, args.dry_run, progress).await?;
@@ -108,60 +108,60 @@ pub(super) async fn import(args: ImportArgs, config: &Config) -> Result<Outcome>
     db.close().await;
     output::print(&report.to_string())?;
     if args.dry_run {
-        output::say("dry run: nothing was kept")?;
+        output::say("dry run: nothing was written")?;
     }
-    Ok(if report.refused() == 0 { Outcome::Done } else { Outcome::Refused })
+    Ok(if report.rejected() == 0 { Outcome::Done } else { Outcome::Rejected })
 }
 
-/// Imports a SkillMeat database again and again, until stopped.
+/// Imports a SkillMeat database after each change, until a signal stops the process.
 async fn watch(file: &Path, owner: Option<&str>, config: &Config) -> Result<Outcome> {
     let db = open(config).await?;
     let owner = Accounts::new(&db).owner(owner).await?;
-    let mut refused = None;
-    let told = |outcome: Result<Report>| {
+    let mut rejected = None;
+    let on_import = |outcome: Result<ImportReport>| {
         match outcome {
-            // The whole report, where it has other refusals than the one before.
-            Ok(report) if refused != Some(report.refused()) => {
+            // The full report is printed only if the number of rejected records changed.
+            Ok(report) if rejected != Some(report.rejected()) => {
                 output::print(&report.to_string())?;
-                if refused.replace(report.refused()).is_none() {
+                if rejected.replace(report.rejected()).is_none() {
                     output::say(&format!("watching {}: stop with Ctrl-C", file.display()))?;
                 }
             }
-            Ok(report) if report.written() > 0 => output::say(&line(&report))?,
+            Ok(report) if report.written() > 0 => output::say(&summary(&report))?,
             Ok(_) => {}
-            Err(error) => output::note(&format!("{error:#}: it is tried again")),
+            Err(error) => output::note(&format!("{error:#}: retrying")),
         }
         Ok(())
     };
     tokio::select! {
-        failed = transfer::watch(&db, file, owner, told) => failed?,
+        failed = transfer::watch(&db, file, owner, on_import) => failed?,
         () = app::stop_signal() => {}
     }
     db.close().await;
     Ok(Outcome::Done)
 }
 
-/// What an import came to, as one line.
-fn line(report: &Report) -> String {
+/// The numbers of a report on one line.
+fn summary(report: &ImportReport) -> String {
     let now = jiff::Timestamp::now();
     let mut line = format!("{now:.0}");
     for (kind, counts) in &report.kinds {
-        for (count, done) in [(counts.created, "created"), (counts.updated, "updated"), (counts.removed, "removed")] {
+        for (count, change) in [(counts.created, "created"), (counts.updated, "updated"), (counts.removed, "removed")] {
             if count > 0 {
-                let _ = write!(line, " {kind} {done}: {count}");
+                let _ = write!(line, " {kind} {change}: {count}");
             }
         }
     }
     line
 }
 
-/// Exporting.
+/// Arguments of `gatherum export`.
 #[derive(clap::Args)]
 pub(super) struct ExportArgs {
     /// Only this collection, with its artifacts and groups
     #[arg(long, value_name = "ID")]
     collection: Option<String>,
-    /// The file; standard output where it is absent
+    /// The file [default: standard output]
     file: Option<PathBuf>,
 }
 
@@ -178,10 +178,10 @@ pub(super) async fn export(args: ExportArgs, config: &Config) -> Result<Outcome>
     Ok(Outcome::Done)
 }
 
-/// Backing up.
+/// Arguments of `gatherum backup`.
 #[derive(clap::Args)]
 pub(super) struct BackupArgs {
-    /// Where the copy goes; it must not exist
+    /// Path of the copy; it must not exist
     file: PathBuf,
 }
 

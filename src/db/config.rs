@@ -6,58 +6,59 @@ use serde::{Deserialize, Serialize};
 
 use crate::duration;
 
-/// Where the database is and how it is used.
+/// Settings of the database and its connections.
 #[derive(Clone, DocumentedFields, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// `sqlite://path` or `postgres://user:password@host/database`. Default `sqlite://gatherum.db`.
+    /// Database URL: `sqlite://path` or `postgres://user:password@host/database`. Default: `sqlite://gatherum.db`.
     pub url: String,
-    /// A PostgreSQL that follows the first one; reads go there. Default none.
+    /// URL of a PostgreSQL replica of `url`, which serves all reads except those of mutations. Default: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub replica_url: Option<String>,
-    /// Connections that are kept. Default 5.
+    /// Number of connections that stay open; from 1 to 10000 together with `max_overflow`. For SQLite, the number of readers is
+    /// `pool_size` plus `max_overflow`. Default: 5.
     pub pool_size: u32,
-    /// Connections above `pool_size`, opened for requests that have waited 200 ms for one of those. Default 10.
+    /// Number of additional connections, opened for requests that waited 200 ms for one of `pool_size`. Default: 10.
     pub max_overflow: u32,
-    /// How long a statement waits for a connection before it is answered UNAVAILABLE. Default 30 s.
+    /// Time limit for acquiring a connection, after which the request fails with UNAVAILABLE. Default: 30 s.
     #[serde(with = "duration")]
     pub pool_timeout: Duration,
-    /// Age at which a PostgreSQL connection is replaced. Default 3600 s.
+    /// Maximum age of a PostgreSQL connection, after which it is replaced. Default: 1 h.
     #[serde(with = "duration")]
     pub pool_recycle: Duration,
-    /// Asks a PostgreSQL connection that was idle for half a second whether it is alive before it is used. Default true.
+    /// Pings a PostgreSQL connection before use if it was idle for 500 ms. Default: true.
     pub pool_pre_ping: bool,
-    /// Logs every statement. Default false.
+    /// Logs every statement at level info. Default: false.
     pub echo: bool,
-    /// Statements that take longer are logged as `slow_query`, in milliseconds. Default 500.
+    /// Duration in milliseconds from which a statement is logged as `slow_query` at level warn. Default: 500.
     pub slow_query_ms: u64,
-    /// How long a statement may run before it is answered TIMEOUT. Default 10 s.
+    /// Time limit of a statement, after which it is cancelled and the request fails with TIMEOUT. Default: 10 s.
     #[serde(with = "duration")]
     pub statement_timeout: Duration,
-    /// SQLite: whether a commit waits for the disk. `full` keeps every acknowledged write through a loss of power,
-    /// `normal` may lose the last ones, never more. Default full.
+    /// SQLite: durability of commits. `full` waits for the disk, so that a power failure loses no acknowledged write; with
+    /// `normal` it may lose the last ones. The database stays consistent with both. Default: full.
     pub synchronous: Synchronous,
-    /// SQLite: how long a write waits for another process. Default 5 s.
+    /// SQLite: time limit for waiting until another process releases the write lock. Default: 5 s.
     #[serde(with = "duration")]
     pub busy_timeout: Duration,
-    /// SQLite: page cache of each connection, in KiB. Default 16384.
+    /// SQLite: size of the page cache of each connection in KiB. Default: 16384.
     pub cache_kib: u32,
 }
 
 impl Config {
-    /// The SQLite file; none where the URL names no file.
+    /// The SQLite file; `None` for PostgreSQL.
     pub fn file(&self) -> Option<PathBuf> {
         self.url.starts_with("sqlite:").then(|| super::sqlite::path(&self.url).ok()).flatten()
     }
 }
 
-/// Whether a commit waits for the disk.
+/// Durability of commits in SQLite.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Synchronous {
-    /// It does.
+    /// Commits wait for the disk.
     Full,
-    /// Only a checkpoint does.
+    /// Only checkpoints wait for the disk.
     Normal,
 }
 
@@ -82,7 +83,7 @@ impl Default for Config {
 }
 
 impl std::fmt::Debug for Config {
-    /// Without the passwords in the URLs.
+    /// Formats the settings without the passwords of URLs.
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter
             .debug_struct("Config")
@@ -109,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_password_is_never_shown() {
+    fn passwords_are_redacted() {
         let url = "postgres://user:p@ss:word@host:5432/name";
         let config = Config { url: url.to_owned(), replica_url: Some(url.to_owned()), ..Config::default() };
 

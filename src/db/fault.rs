@@ -1,8 +1,8 @@
-//! What a failed statement means to the one who asked.
+//! Maps database errors to error codes for clients.
 use super::constraint::violated;
 use crate::error::{Code, Error};
 
-/// The fault of `statement`, with the driver's error as its cause.
+/// The error of `statement`, with the driver's error as its source.
 pub(super) fn fault(statement: &'static str, source: sqlx::Error) -> Error {
     if let sqlx::Error::Database(database) = &source
         && let Some(violated) = violated(database.as_ref())
@@ -11,21 +11,21 @@ pub(super) fn fault(statement: &'static str, source: sqlx::Error) -> Error {
     }
     let (code, message) = match &source {
         sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => {
-            (Code::Unavailable, "the database has no free connection: try again")
+            (Code::Unavailable, "no database connection is free: retry")
         }
         sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::WorkerCrashed => {
-            (Code::Unavailable, "the database does not answer: try again")
+            (Code::Unavailable, "the database does not answer: retry")
         }
         sqlx::Error::Database(database) => match database.code().as_deref() {
-            Some("57014" | "9") => (Code::Timeout, "the database took too long"),
+            Some("57014" | "9") => (Code::Timeout, "the database statement timed out"),
             // PostgreSQL: connection lost, too many connections, shutting down, starting up, disk full.
             Some(state) if state.starts_with("08") || state.starts_with("57P") || state.starts_with("53") => {
-                (Code::Unavailable, "the database does not answer: try again")
+                (Code::Unavailable, "the database does not answer: retry")
             }
             // SQLite: busy (and its extended codes), locked.
-            Some("5" | "261" | "517" | "773" | "6") => (Code::Unavailable, "the database is busy: try again"),
-            // SQLite: full, input or output error.
-            Some("13" | "10") => (Code::Unavailable, "the database cannot write: its storage is full or failing"),
+            Some("5" | "261" | "517" | "773" | "6") => (Code::Unavailable, "the database is busy: retry"),
+            // SQLite: disk full, I/O error.
+            Some("13" | "10") => (Code::Unavailable, "the database cannot write: its disk is full or failing"),
             _ => (Code::Internal, "internal error"),
         },
         _ => (Code::Internal, "internal error"),
@@ -33,13 +33,13 @@ pub(super) fn fault(statement: &'static str, source: sqlx::Error) -> Error {
     Error::new(code, message).caused_by(Failed { statement, source })
 }
 
-/// The statement took longer than the limit.
+/// The error of a statement that exceeded the time limit.
 pub(super) fn timed_out(statement: &'static str) -> Error {
-    Error::new(Code::Timeout, "the database took too long").caused_by(TimedOut { statement })
+    Error::new(Code::Timeout, "the database statement timed out").caused_by(TimedOut { statement })
 }
 
-/// Whether `error` came of meeting another transaction, so that trying again is likely to succeed: PostgreSQL's
-/// serialization failure and deadlock.
+/// Whether `error` is a conflict with a concurrent transaction, so that a retry is likely to succeed: PostgreSQL's
+/// serialization failure or deadlock.
 pub fn is_serialization_conflict(error: &Error) -> bool {
     let failed = error.source.as_ref().and_then(|source| source.downcast_ref::<Failed>());
     let Some(sqlx::Error::Database(database)) = failed.map(|failed| &failed.source) else { return false };
@@ -54,7 +54,7 @@ struct Failed {
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("statement {statement} was stopped at its time limit")]
+#[error("statement {statement} was cancelled at its time limit")]
 struct TimedOut {
     statement: &'static str,
 }

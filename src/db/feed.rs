@@ -1,7 +1,7 @@
-//! What was announced in transactions that were kept, in their order: from this process and from all others.
+//! The feed of announcements of committed transactions, of all processes and in commit order.
 //!
-//! PostgreSQL tells by NOTIFY, which belongs to the transaction. SQLite keeps announcements in a table; a commit of this
-//! process wakes the feed at once, those of others are seen by looking at the version of the file.
+//! PostgreSQL delivers them with NOTIFY, which is transactional. SQLite stores them in a table: a commit of this process
+//! wakes the feed immediately, and commits of other processes are detected by polling `pragma data_version`.
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use sqlx::{
@@ -12,93 +12,94 @@ use sqlx::{
 use tokio::sync::Notify;
 use tracing::warn;
 
-/// The channel of PostgreSQL.
+/// The name of PostgreSQL's notification channel.
 pub(super) const CHANNEL: &str = "gatherum";
 
-/// Bytes of one notification; PostgreSQL takes fewer than 8,000.
+/// Maximum length of one notification, in bytes. PostgreSQL requires less than 8,000.
 pub(super) const PART_BYTES: usize = 7_000;
 
-/// How often the version of the SQLite file is looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// Interval at which `pragma data_version` is polled.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
-/// How long to wait before a listener that was lost is opened anew.
-const REOPEN_AFTER: Duration = Duration::from_millis(250);
+/// Delay before a broken feed is reopened.
+const REOPEN_DELAY: Duration = Duration::from_millis(250);
 
-/// What a feed hears.
+/// An event of a feed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Heard {
-    /// A message, as it was announced.
+pub enum FeedEvent {
+    /// An announced message.
     Message(String),
-    /// Something may have been missed.
+    /// Messages may have been lost; the feed is connected.
     Lost,
-    /// Nothing is heard any more, until the next [`Heard::Lost`].
-    Interrupted,
+    /// The feed is disconnected until the next [`FeedEvent::Lost`].
+    Disconnected,
 }
 
-/// Announcements, from the moment it was opened.
-pub struct Feed(Source);
+/// A subscription to announcements, from the time it was opened.
+pub struct Feed(Inner);
 
-enum Source {
+enum Inner {
     Sqlite(Box<SqliteFeed>),
     Postgres(Box<PostgresFeed>),
 }
 
 impl Feed {
-    /// A feed of a SQLite file. `woken` is told of each announcement of this process.
-    pub(super) async fn sqlite(options: SqliteConnectOptions, woken: Arc<Notify>) -> sqlx::Result<Self> {
+    /// Opens a feed of a SQLite file. `announced` is notified of announcements of this process.
+    pub(super) async fn sqlite(options: SqliteConnectOptions, announced: Arc<Notify>) -> sqlx::Result<Self> {
         let mut connection = options.pragma("query_only", "on").connect().await?;
         let last =
             sqlx::query_scalar("select coalesce(max(seq), 0) from announcements").fetch_one(&mut connection).await?;
-        let feed = SqliteFeed { connection, woken, last, version: None, heard: VecDeque::new(), is_interrupted: false };
-        Ok(Self(Source::Sqlite(Box::new(feed))))
+        let feed =
+            SqliteFeed { connection, announced, last, version: None, events: VecDeque::new(), is_disconnected: false };
+        Ok(Self(Inner::Sqlite(Box::new(feed))))
     }
 
-    /// A feed of a PostgreSQL database, over a connection of its own.
+    /// Opens a feed of a PostgreSQL database on its own connection.
     pub(super) async fn postgres(options: PgConnectOptions) -> sqlx::Result<Self> {
         let listener = listen(&options).await?;
-        Ok(Self(Source::Postgres(Box::new(PostgresFeed { options, listener: Some(listener), parts: String::new() }))))
+        Ok(Self(Inner::Postgres(Box::new(PostgresFeed { options, listener: Some(listener), parts: String::new() }))))
     }
 
-    /// The next announcement.
-    pub async fn next(&mut self) -> Heard {
+    /// Waits for the next event.
+    pub async fn next(&mut self) -> FeedEvent {
         match &mut self.0 {
-            Source::Sqlite(feed) => feed.next().await,
-            Source::Postgres(feed) => feed.next().await,
+            Inner::Sqlite(feed) => feed.next().await,
+            Inner::Postgres(feed) => feed.next().await,
         }
     }
 }
 
 struct SqliteFeed {
     connection: SqliteConnection,
-    woken: Arc<Notify>,
-    /// The number of the last announcement that was heard.
+    announced: Arc<Notify>,
+    /// The sequence number of the last message.
     last: i64,
-    /// The version of the file when it was last read.
+    /// `pragma data_version` of the last read.
     version: Option<i64>,
-    heard: VecDeque<Heard>,
-    is_interrupted: bool,
+    events: VecDeque<FeedEvent>,
+    is_disconnected: bool,
 }
 
 impl SqliteFeed {
-    async fn next(&mut self) -> Heard {
+    async fn next(&mut self) -> FeedEvent {
         loop {
-            if let Some(heard) = self.heard.pop_front() {
-                return heard;
+            if let Some(event) = self.events.pop_front() {
+                return event;
             }
             if let Err(error) = self.read().await {
                 warn!(%error, "cannot read announcements");
-                if !std::mem::replace(&mut self.is_interrupted, true) {
-                    return Heard::Interrupted;
+                if !std::mem::replace(&mut self.is_disconnected, true) {
+                    return FeedEvent::Disconnected;
                 }
-                tokio::time::sleep(REOPEN_AFTER).await;
+                tokio::time::sleep(REOPEN_DELAY).await;
                 continue;
             }
-            if std::mem::take(&mut self.is_interrupted) {
-                self.heard.push_front(Heard::Lost);
+            if std::mem::take(&mut self.is_disconnected) {
+                self.events.push_front(FeedEvent::Lost);
                 continue;
             }
-            if self.heard.is_empty() {
-                let _ = tokio::time::timeout(LOOK_EVERY, self.woken.notified()).await;
+            if self.events.is_empty() {
+                let _ = tokio::time::timeout(POLL_INTERVAL, self.announced.notified()).await;
             }
         }
     }
@@ -115,10 +116,10 @@ impl SqliteFeed {
                 .await?;
         self.version = Some(version);
         if rows.first().is_some_and(|(seq, _)| *seq > self.last + 1) {
-            self.heard.push_back(Heard::Lost);
+            self.events.push_back(FeedEvent::Lost);
         }
         self.last = rows.last().map_or(self.last, |(seq, _)| *seq);
-        self.heard.extend(rows.into_iter().map(|(_, message)| Heard::Message(message)));
+        self.events.extend(rows.into_iter().map(|(_, message)| FeedEvent::Message(message)));
         Ok(())
     }
 }
@@ -126,31 +127,31 @@ impl SqliteFeed {
 struct PostgresFeed {
     options: PgConnectOptions,
     listener: Option<PgListener>,
-    /// What has come of a message in parts.
+    /// The parts of an incomplete message.
     parts: String,
 }
 
 async fn listen(options: &PgConnectOptions) -> sqlx::Result<PgListener> {
     let pool = PgPoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
     let mut listener = PgListener::connect_with(&pool).await?;
-    // What came while nobody listened is lost, and is to be told of.
+    // sqlx would reconnect silently, and hide that notifications were lost meanwhile.
     listener.eager_reconnect(false);
     listener.listen(CHANNEL).await?;
     Ok(listener)
 }
 
 impl PostgresFeed {
-    async fn next(&mut self) -> Heard {
+    async fn next(&mut self) -> FeedEvent {
         loop {
             let Some(listener) = &mut self.listener else {
                 match listen(&self.options).await {
                     Ok(listener) => {
                         self.listener = Some(listener);
-                        return Heard::Lost;
+                        return FeedEvent::Lost;
                     }
                     Err(error) => {
                         warn!(%error, "cannot listen for announcements");
-                        tokio::time::sleep(REOPEN_AFTER).await;
+                        tokio::time::sleep(REOPEN_DELAY).await;
                         continue;
                     }
                 }
@@ -160,34 +161,35 @@ impl PostgresFeed {
                     let Some((rest, text)) = part.payload().split_once(':') else { continue };
                     self.parts.push_str(text);
                     if rest == LAST {
-                        return Heard::Message(std::mem::take(&mut self.parts));
+                        return FeedEvent::Message(std::mem::take(&mut self.parts));
                     }
                 }
                 Ok(None) | Err(_) => {
                     self.listener = None;
                     self.parts.clear();
-                    return Heard::Interrupted;
+                    return FeedEvent::Disconnected;
                 }
             }
         }
     }
 }
 
-/// The head of the last part of a message. The parts of one transaction come together and in order.
+/// The header of the last part of a message. The parts of one transaction are delivered together and in order.
 const LAST: &str = "0";
 
-/// A message in parts, each with the number of those that follow, so that no two are equal: PostgreSQL would drop one.
+/// Splits a message into parts that fit into a notification. Each begins with the number of parts that follow, also
+/// because PostgreSQL drops duplicate notifications of a transaction.
 pub(super) fn parts(message: &str) -> Vec<String> {
     let mut parts = Vec::new();
     let mut rest = message;
     while !rest.is_empty() {
         let end = (0..=PART_BYTES.min(rest.len())).rev().find(|end| rest.is_char_boundary(*end)).unwrap_or(rest.len());
-        let (part, behind) = rest.split_at(end);
+        let (part, tail) = rest.split_at(end);
         parts.push(part);
-        rest = behind;
+        rest = tail;
     }
     let count = parts.len();
-    parts.iter().enumerate().map(|(place, part)| format!("{}:{part}", count - 1 - place)).collect()
+    parts.iter().enumerate().map(|(index, part)| format!("{}:{part}", count - 1 - index)).collect()
 }
 
 #[cfg(test)]
@@ -195,7 +197,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_long_message_is_cut_into_parts_that_a_notification_holds() {
+    fn a_long_message_is_split_into_parts_that_fit_into_a_notification() {
         assert_eq!(parts("short"), ["0:short"]);
         let long = "ä".repeat(PART_BYTES);
         let parts = parts(&long);

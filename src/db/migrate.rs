@@ -1,4 +1,4 @@
-//! Reversible migrations, applied by one process at a time on both databases.
+//! Reversible migrations for both databases. One process migrates at a time.
 use std::{
     collections::HashSet,
     fs::{File, OpenOptions},
@@ -13,10 +13,10 @@ use sqlx::{
 
 use super::{Db, Dialect, Pools};
 
-/// Number and name of each migration, and its texts for both databases. A released one is never edited.
+/// Declares migrations by version and name. Released migrations are never edited.
 macro_rules! migrations {
     ($($version:literal $name:literal),* $(,)?) => {
-        &[$(Texts {
+        &[$(MigrationTexts {
             version: $version,
             name: $name,
             sqlite: (
@@ -31,50 +31,52 @@ macro_rules! migrations {
     };
 }
 
-const MIGRATIONS: &[Texts] = migrations![1 "0001_catalogue", 2 "0002_writing", 3 "0003_access", 4 "0004_sharing"];
+const MIGRATIONS: &[MigrationTexts] =
+    migrations![1 "0001_catalogue", 2 "0002_writing", 3 "0003_access", 4 "0004_sharing"];
 
-/// The table in which each database keeps what was applied.
+/// The table of applied migrations.
 const TABLE: &str = "_sqlx_migrations";
 
-struct Texts {
+/// A migration and its SQL, up and down.
+struct MigrationTexts {
     version: i64,
     name: &'static str,
     sqlite: (&'static str, &'static str),
     postgres: (&'static str, &'static str),
 }
 
-/// A migration and whether the database has it.
+/// A migration and whether it is applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Status {
-    /// Its number.
+pub struct MigrationStatus {
+    /// The version.
     pub version: i64,
-    /// Its name.
+    /// The name.
     pub name: &'static str,
-    /// Whether it was applied.
+    /// Whether it is applied.
     pub applied: bool,
 }
 
-/// Applies what is pending and returns the names of what was applied. A second process waits and then finds nothing to do.
+/// Applies pending migrations and returns their names. A concurrent process waits, and then has nothing to apply.
 ///
 /// # Errors
-/// The database has migrations that this release does not know (a newer one was here), an applied one differs, or a
-/// statement fails; each migration is one transaction.
+/// The database has migrations of a newer release, an applied migration has a different text, or a statement fails. Each
+/// migration is one transaction.
 pub async fn up(db: &Db) -> Result<Vec<&'static str>> {
-    let lock = Lock::take(db).await?;
+    let lock = MigrationLock::acquire(db).await?;
     let before = applied(db).await?;
     run(db, Direction::Up).await?;
     drop(lock);
     Ok(MIGRATIONS.iter().filter(|texts| !before.contains(&texts.version)).map(|texts| texts.name).collect())
 }
 
-/// Takes back the last `count` migrations and returns their names, the newest first.
+/// Reverts the last `count` migrations and returns their names, newest first.
 ///
 /// # Errors
 /// As [`up`].
 pub async fn down(db: &Db, count: usize) -> Result<Vec<&'static str>> {
-    let lock = Lock::take(db).await?;
+    let lock = MigrationLock::acquire(db).await?;
     let before = applied(db).await?;
-    let mut newest: Vec<&Texts> = MIGRATIONS.iter().filter(|texts| before.contains(&texts.version)).collect();
+    let mut newest: Vec<&MigrationTexts> = MIGRATIONS.iter().filter(|texts| before.contains(&texts.version)).collect();
     newest.reverse();
     let target = newest.get(count).map_or(0, |texts| texts.version);
     if !newest.is_empty() {
@@ -84,19 +86,23 @@ pub async fn down(db: &Db, count: usize) -> Result<Vec<&'static str>> {
     Ok(newest.iter().take(count).map(|texts| texts.name).collect())
 }
 
-/// Every migration of this release, in order.
+/// All migrations of this release, oldest first.
 ///
 /// # Errors
 /// The database does not answer.
-pub async fn status(db: &Db) -> Result<Vec<Status>> {
+pub async fn status(db: &Db) -> Result<Vec<MigrationStatus>> {
     let applied = applied(db).await?;
     Ok(MIGRATIONS
         .iter()
-        .map(|texts| Status { version: texts.version, name: texts.name, applied: applied.contains(&texts.version) })
+        .map(|texts| MigrationStatus {
+            version: texts.version,
+            name: texts.name,
+            applied: applied.contains(&texts.version),
+        })
         .collect())
 }
 
-/// The numbers of the migrations that the database has and this release does not know, because a newer one was here.
+/// Versions of applied migrations that this release does not have, because a newer release migrated the database.
 ///
 /// # Errors
 /// The database does not answer.
@@ -118,29 +124,29 @@ async fn run(db: &Db, direction: Direction) -> Result<()> {
     let outcome = match &*db.pools {
         Pools::Sqlite(pool) => {
             migrator.set_locking(false);
-            let mut writer = pool.writer().await?;
-            let connection = writer.as_mut().context("the writing connection is gone")?;
+            let mut writer = pool.acquire_writer().await?;
+            let connection = writer.as_mut().context("the write connection is closed")?;
             direct(&migrator, connection, direction).await
         }
         Pools::Postgres { primary, .. } => {
-            let mut leased = primary.lease().await?;
-            sqlx::query("set statement_timeout = 0").execute(&mut *leased.connection).await?;
-            let outcome = direct(&migrator, &mut *leased.connection, direction).await;
-            // The session's settings are not those of the pool any more.
-            drop(leased.connection.detach());
+            let mut lease = primary.acquire().await?;
+            sqlx::query("set statement_timeout = 0").execute(&mut *lease.connection).await?;
+            let outcome = direct(&migrator, &mut *lease.connection, direction).await;
+            // The statement timeout was changed: the connection must not return to the pool.
+            drop(lease.connection.detach());
             outcome
         }
     };
     match outcome {
         Ok(()) => Ok(()),
         Err(MigrateError::VersionMissing(version)) => bail!(
-            "the database has migration {version}, which this release does not know: run the newer release, or go back with its `gatherum migrate down`"
+            "the database has migration {version}, which this release does not have: run the newer release, or revert it there with `gatherum migrate down`"
         ),
         Err(MigrateError::VersionMismatch(version)) => {
-            bail!("migration {version} was applied with another text: restore it, or load a backup")
+            bail!("migration {version} was applied with a different text: restore that text, or restore a backup")
         }
-        Err(MigrateError::Dirty(version)) => bail!("migration {version} was broken off: load a backup"),
-        Err(error) => Err(error).context("cannot migrate"),
+        Err(MigrateError::Dirty(version)) => bail!("migration {version} was interrupted: restore a backup"),
+        Err(error) => Err(error).context("cannot migrate the database"),
     }
 }
 
@@ -151,7 +157,7 @@ async fn direct<C: Migrate>(migrator: &Migrator, connection: &mut C, direction: 
     }
 }
 
-/// What `Migrator::undo` does, for a borrowed connection.
+/// Like `Migrator::undo`, but on a borrowed connection.
 async fn undo<C: Migrate>(migrator: &Migrator, connection: &mut C, target: i64) -> Result<(), MigrateError> {
     if migrator.locking {
         connection.lock().await?;
@@ -187,13 +193,13 @@ fn migrator(dialect: Dialect) -> Migrator {
 async fn applied(db: &Db) -> Result<HashSet<i64>> {
     let migrations = match &*db.pools {
         Pools::Sqlite(pool) => {
-            let mut writer = pool.writer().await?;
-            let connection = writer.as_mut().context("the writing connection is gone")?;
+            let mut writer = pool.acquire_writer().await?;
+            let connection = writer.as_mut().context("the write connection is closed")?;
             connection.ensure_migrations_table(TABLE).await?;
             connection.list_applied_migrations(TABLE).await?
         }
         Pools::Postgres { primary, .. } => {
-            let mut connection = primary.lease().await?.connection;
+            let mut connection = primary.acquire().await?.connection;
             connection.ensure_migrations_table(TABLE).await?;
             connection.list_applied_migrations(TABLE).await?
         }
@@ -201,11 +207,11 @@ async fn applied(db: &Db) -> Result<HashSet<i64>> {
     Ok(migrations.into_iter().map(|migration| migration.version).collect())
 }
 
-/// One process migrates a SQLite file at a time: sqlx locks PostgreSQL for that, and does nothing for SQLite.
-struct Lock(#[expect(dead_code, reason = "held until dropped")] Option<File>);
+/// Excludes other processes that migrate the same SQLite file. For PostgreSQL, sqlx takes an advisory lock itself.
+struct MigrationLock(#[expect(dead_code, reason = "held until dropped")] Option<File>);
 
-impl Lock {
-    async fn take(db: &Db) -> Result<Self> {
+impl MigrationLock {
+    async fn acquire(db: &Db) -> Result<Self> {
         let Pools::Sqlite(pool) = &*db.pools else { return Ok(Self(None)) };
         let path = lock_path(pool.path());
         let file = tokio::task::spawn_blocking(move || {

@@ -1,7 +1,7 @@
-//! The only door to SQLite and PostgreSQL.
+//! Access to SQLite and PostgreSQL. No other module runs SQL.
 //!
-//! There is no trait with two implementations and no generic parameter for the database: [`Db`] is one of two pools, a
-//! statement is one [`Sql`] text with its parameters, and a [`Record`] reads its columns alike from both.
+//! [`Db`] is an enum over the two databases instead of a trait or a generic parameter. A statement is one [`Sql`] text with
+//! its parameters, and a [`Record`] reads its columns from the rows of both databases.
 mod columns;
 mod config;
 mod constraint;
@@ -11,7 +11,7 @@ pub mod migrate;
 mod pool;
 mod postgres;
 mod record;
-mod session;
+mod request;
 mod sql;
 mod sqlite;
 mod text;
@@ -37,80 +37,81 @@ use tracing::{info, warn};
 pub use columns::{ColumnRef, Projection, SelectColumns, SelectList, Selected, read_selected};
 pub use config::{Config, Synchronous, redacted};
 pub use fault::is_serialization_conflict;
-pub use feed::{Feed, Heard};
+pub use feed::{Feed, FeedEvent};
 pub use record::{ColumnType, Record, Row};
 pub use sql::{AccessScope, Arg, Cell, CellType, Dialect, Sql};
 pub use text::Text;
 pub use time::Time;
 pub use transaction::Transaction;
 
-use self::{pool::Pool, session::Session};
+use self::{pool::PostgresPool, request::RequestConnections};
 use crate::error::{Code, Error, Result};
 
-/// A database: cheap to clone, closed with [`Db::close`].
+/// A database. Cheap to clone; closed by [`Db::close`].
 #[derive(Clone)]
 pub struct Db {
     pools: Arc<Pools>,
     statement_timeout: Duration,
+    /// Duration from which a statement is logged as slow.
     slow: Duration,
     echo: bool,
     waiting: Arc<AtomicU32>,
-    ran: Arc<AtomicU64>,
-    /// Whether to read from the primary even where there is a replica.
-    from_primary: bool,
-    /// What a request keeps from one statement to the next.
-    session: Option<Arc<Session>>,
-    /// Whose eyes its statements read with.
+    statements_run: Arc<AtomicU64>,
+    /// Whether to read from the primary even if there is a replica.
+    reads_primary: bool,
+    /// The connections of a request; PostgreSQL only.
+    request: Option<Arc<RequestConnections>>,
+    /// The rows that statements may read.
     scope: AccessScope,
 }
 
 enum Pools {
-    Sqlite(Box<sqlite::Sqlite>),
-    Postgres { primary: Arc<Pool>, replica: Option<Arc<Pool>>, options: Box<PgConnectOptions> },
+    Sqlite(Box<sqlite::SqlitePool>),
+    Postgres { primary: Arc<PostgresPool>, replica: Option<Arc<PostgresPool>>, options: Box<PgConnectOptions> },
 }
 
-/// A statement that waits for a connection.
-struct Waiting<'a>(&'a AtomicU32);
+/// Counts a statement that waits for a connection, until it is dropped.
+struct WaitingGuard<'a>(&'a AtomicU32);
 
-impl<'a> Waiting<'a> {
+impl<'a> WaitingGuard<'a> {
     fn begin(count: &'a AtomicU32) -> Self {
         count.fetch_add(1, Ordering::Relaxed);
         Self(count)
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for WaitingGuard<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-/// Reads a row.
-pub trait Read<T>: FnMut(&mut Row<'_>) -> sqlx::Result<T> + Send {}
-impl<T, F: FnMut(&mut Row<'_>) -> sqlx::Result<T> + Send> Read<T> for F {}
+/// A function that reads a row.
+pub trait ReadRow<T>: FnMut(&mut Row<'_>) -> sqlx::Result<T> + Send {}
+impl<T, F: FnMut(&mut Row<'_>) -> sqlx::Result<T> + Send> ReadRow<T> for F {}
 
-/// How much of a pool is in use.
+/// The state of a pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Usage {
-    /// Connections that are open.
+    /// Open connections.
     pub size: u32,
-    /// Connections that statements use, or requests keep for their next one.
+    /// Connections that run a statement or are pinned to a request.
     pub in_use: u32,
-    /// Statements that wait for a connection.
+    /// Statements waiting for a connection.
     pub waiting: u32,
-    /// Connections there may be at most.
+    /// Maximum number of connections.
     pub max: u32,
 }
 
 impl Db {
-    /// Opens the database that `config.url` names; a SQLite file is made where there is none. Does not migrate.
+    /// Opens the database at `config.url` and creates a missing SQLite file. Does not migrate.
     ///
     /// # Errors
-    /// The URL names neither database, the file cannot be opened, the server does not answer, or a version is too old.
+    /// The URL is invalid, the file cannot be opened, the server does not answer, or the database's version is too old.
     pub async fn open(config: &Config) -> anyhow::Result<Self> {
         let pools = if config.url.starts_with("sqlite:") {
-            anyhow::ensure!(config.replica_url.is_none(), "DATABASE_REPLICA_URL goes with PostgreSQL alone: unset it");
-            Pools::Sqlite(Box::new(sqlite::Sqlite::open(&sqlite::path(&config.url)?, config).await?))
+            anyhow::ensure!(config.replica_url.is_none(), "DATABASE_REPLICA_URL requires PostgreSQL: unset it");
+            Pools::Sqlite(Box::new(sqlite::SqlitePool::open(&sqlite::path(&config.url)?, config).await?))
         } else if config.url.starts_with("postgres:") || config.url.starts_with("postgresql:") {
             let options = postgres::options("DATABASE_URL", &config.url, config)?;
             let primary = postgres::open("DATABASE_URL", options.clone(), config).await?;
@@ -131,14 +132,14 @@ impl Db {
             slow: Duration::from_millis(config.slow_query_ms),
             echo: config.echo,
             waiting: Arc::default(),
-            ran: Arc::default(),
-            from_primary: false,
-            session: None,
+            statements_run: Arc::default(),
+            reads_primary: false,
+            request: None,
             scope: AccessScope::Unrestricted,
         })
     }
 
-    /// Which database it is.
+    /// The kind of database.
     pub fn dialect(&self) -> Dialect {
         match &*self.pools {
             Pools::Sqlite(_) => Dialect::Sqlite,
@@ -146,32 +147,37 @@ impl Db {
         }
     }
 
-    /// Whether it is read from a copy, which may be behind.
+    /// Whether reads go to a replica, which may lag behind.
     pub fn has_replica(&self) -> bool {
         matches!(&*self.pools, Pools::Postgres { replica: Some(_), .. })
     }
 
-    /// The same database, read where it is written: what a mutation answers must show what it wrote.
+    /// The same database, with all reads from the primary. The payload of a mutation must include what was written.
     #[must_use]
     pub fn primary(&self) -> Self {
-        Self { from_primary: true, session: None, ..self.clone() }
+        Self { reads_primary: true, request: None, ..self.clone() }
     }
 
-    /// The same database for one request, whose statements read with the eyes of `scope`. On PostgreSQL they use one
-    /// connection, one after the other, and further ones beside each other where there are any; the connection goes back
-    /// when the last clone is dropped.
+    /// The same database for one request, whose statements read the rows that `scope` allows.
+    ///
+    /// On PostgreSQL, one connection is pinned to the request until the last clone is dropped; concurrent statements use
+    /// further connections if any are free.
     #[must_use]
-    pub fn session(&self, scope: AccessScope) -> Self {
-        let session = match &*self.pools {
+    pub fn for_request(&self, scope: AccessScope) -> Self {
+        let request = match &*self.pools {
             Pools::Sqlite(_) => None,
-            Pools::Postgres { primary, replica, .. } => Some(self.postgres_session(primary, replica.as_ref())),
+            Pools::Postgres { primary, replica, .. } => Some(self.request_connections(primary, replica.as_ref())),
         };
-        Self { session, scope, ..self.clone() }
+        Self { request, scope, ..self.clone() }
     }
 
-    fn postgres_session(&self, primary: &Arc<Pool>, replica: Option<&Arc<Pool>>) -> Arc<Session> {
-        let pool = replica.filter(|_| !self.from_primary).unwrap_or(primary);
-        Session::new(pool.clone())
+    fn request_connections(
+        &self,
+        primary: &Arc<PostgresPool>,
+        replica: Option<&Arc<PostgresPool>>,
+    ) -> Arc<RequestConnections> {
+        let pool = replica.filter(|_| !self.reads_primary).unwrap_or(primary);
+        RequestConnections::new(pool.clone())
     }
 
     /// An empty statement for this database.
@@ -179,40 +185,41 @@ impl Db {
         Sql::new(self.dialect(), self.scope)
     }
 
-    /// Runs a statement that reads, and returns its rows. `name` says which one it is in errors and logs.
+    /// Runs a statement that reads, and returns its rows. Errors and logs contain `name`.
     ///
-    /// Dropping the future stops the statement.
+    /// Dropping the future cancels the statement.
     ///
     /// # Errors
-    /// `UNAVAILABLE` without a connection in time, `TIMEOUT` past the statement's limit, else `INTERNAL`.
+    /// `UNAVAILABLE` if no connection is free in time or the database does not answer, `TIMEOUT` after the statement's time
+    /// limit, else `INTERNAL`.
     pub async fn fetch<T: Record>(&self, name: &'static str, sql: Sql) -> Result<Vec<T>> {
         self.fetch_with(name, sql, T::read).await
     }
 
-    /// As [`Db::fetch`], with rows read by `read`.
+    /// Like [`Db::fetch`], but reads rows with `read`.
     ///
     /// # Errors
     /// As [`Db::fetch`].
-    pub async fn fetch_with<T>(&self, name: &'static str, sql: Sql, read: impl Read<T>) -> Result<Vec<T>> {
-        self.ran.fetch_add(1, Ordering::Relaxed);
+    pub async fn fetch_with<T>(&self, name: &'static str, sql: Sql, read: impl ReadRow<T>) -> Result<Vec<T>> {
+        self.statements_run.fetch_add(1, Ordering::Relaxed);
         let start = Instant::now();
         let text = self.logged_text(&sql);
-        // The wait for a connection has a limit of its own, and ends in another fault.
+        // The time limit does not include the wait for a connection, which has its own limit and error code.
         let fault = |source| fault::fault(name, source);
         let limit = self.statement_timeout;
-        let waiting = Waiting::begin(&self.waiting);
+        let waiting = WaitingGuard::begin(&self.waiting);
         let rows = match &*self.pools {
             Pools::Sqlite(pool) => {
-                let lent = pool.reader().await.map_err(fault)?;
+                let reader = pool.acquire_reader().await.map_err(fault)?;
                 drop(waiting);
-                tokio::time::timeout(limit, fetch_sqlite(lent, sql, read)).await
+                tokio::time::timeout(limit, fetch_sqlite(reader, sql, read)).await
             }
             Pools::Postgres { primary, replica, .. } => {
-                let of_its_own = || self.postgres_session(primary, replica.as_ref());
-                let session = self.session.clone().unwrap_or_else(of_its_own);
-                let lent = session.lend().await.map_err(fault)?;
+                let single_use = || self.request_connections(primary, replica.as_ref());
+                let connections = self.request.clone().unwrap_or_else(single_use);
+                let connection = connections.acquire().await.map_err(fault)?;
                 drop(waiting);
-                tokio::time::timeout(limit, fetch_postgres(lent, sql, read)).await
+                tokio::time::timeout(limit, fetch_postgres(connection, sql, read)).await
             }
         };
         let rows = match rows {
@@ -223,7 +230,7 @@ impl Db {
         rows
     }
 
-    /// As much of a statement's text as a log line may have. It holds no values: those are parameters.
+    /// The beginning of a statement's text for the log. It contains no values, which are always parameters.
     fn logged_text(&self, sql: &Sql) -> String {
         const LENGTH_MAX: usize = 500;
         let text = sql.text();
@@ -239,29 +246,35 @@ impl Db {
         }
     }
 
-    /// Begins a transaction that writes. On SQLite it waits for its turn; nothing else writes until it ends.
+    /// Begins a transaction that writes. SQLite runs one such transaction at a time.
     ///
     /// # Errors
-    /// `UNAVAILABLE` without a connection in time.
+    /// `UNAVAILABLE` if no connection is free in time.
     pub async fn begin(&self) -> Result<Transaction> {
         match &*self.pools {
             Pools::Sqlite(pool) => {
-                Transaction::sqlite(pool.writer().await, pool.announced(), self.ran.clone(), self.scope).await
+                Transaction::sqlite(
+                    pool.acquire_writer().await,
+                    pool.announced(),
+                    self.statements_run.clone(),
+                    self.scope,
+                )
+                .await
             }
             Pools::Postgres { primary, .. } => {
-                // Who waits for a connection keeps none.
-                if let Some(session) = &self.session {
-                    session.end();
+                // A request must not hold its pinned connection while it waits for another one: see `RequestConnections`.
+                if let Some(request) = &self.request {
+                    request.release_pinned();
                 }
-                Transaction::postgres(primary.lease().await, self.ran.clone(), self.scope).await
+                Transaction::postgres(primary.acquire().await, self.statements_run.clone(), self.scope).await
             }
         }
     }
 
-    /// What transactions announce from now on, in this process and all others.
+    /// Subscribes to the announcements of committed transactions of all processes.
     ///
     /// # Errors
-    /// `UNAVAILABLE` where the database cannot be listened to.
+    /// `UNAVAILABLE` if the subscription fails.
     pub async fn feed(&self) -> Result<Feed> {
         let feed = match &*self.pools {
             Pools::Sqlite(pool) => pool.feed().await,
@@ -270,13 +283,13 @@ impl Db {
         feed.map_err(|source| fault::fault("feed", source))
     }
 
-    /// How many statements were run since it was opened, whoever asked, without those that begin and end transactions.
-    /// What a request reports must add up to this; a field that goes to the database by itself shows here.
+    /// Number of statements run since the database was opened, except those that begin and end transactions. Tests compare
+    /// it with the statements that requests report, to find statements that bypass the loaders.
     pub fn statements_run(&self) -> u64 {
-        self.ran.load(Ordering::Relaxed)
+        self.statements_run.load(Ordering::Relaxed)
     }
 
-    /// Whether the database answers.
+    /// Checks that the database answers.
     ///
     /// # Errors
     /// As [`Db::fetch`].
@@ -289,7 +302,7 @@ impl Db {
         }
     }
 
-    /// How much of the pool is in use.
+    /// The state of the pool of the primary.
     pub fn usage(&self) -> Usage {
         let waiting = self.waiting.load(Ordering::Relaxed);
         match &*self.pools {
@@ -304,23 +317,25 @@ impl Db {
         }
     }
 
-    /// Copies a SQLite database into a new file, consistently, while it is in use.
+    /// Writes a consistent copy of a SQLite database to a new file while the database is in use.
     ///
     /// # Errors
-    /// It is PostgreSQL, the file exists, or it cannot be written.
+    /// The database is PostgreSQL, the file exists, or it cannot be written.
     pub async fn backup(&self, path: &std::path::Path) -> anyhow::Result<()> {
-        let Pools::Sqlite(pool) = &*self.pools else { anyhow::bail!("a PostgreSQL database is copied with pg_dump") };
-        anyhow::ensure!(!path.exists(), "{} exists: choose another name", path.display());
-        let name = path.to_str().ok_or_else(|| anyhow::anyhow!("the name of the file is not Unicode"))?;
-        // SQLite fills an empty file, which so has the permissions of the original.
+        let Pools::Sqlite(pool) = &*self.pools else {
+            anyhow::bail!("backup supports SQLite only: use pg_dump for PostgreSQL")
+        };
+        anyhow::ensure!(!path.exists(), "{} exists already: choose another name", path.display());
+        let name = path.to_str().ok_or_else(|| anyhow::anyhow!("the file name is not valid Unicode"))?;
+        // `vacuum into` accepts an empty file, and keeps its private permissions.
         sqlite::create_private(path)?;
-        let mut writer = pool.writer().await?;
-        let connection = writer.as_mut().ok_or_else(|| anyhow::anyhow!("the writing connection is gone"))?;
+        let mut writer = pool.acquire_writer().await?;
+        let connection = writer.as_mut().ok_or_else(|| anyhow::anyhow!("the write connection is closed"))?;
         sqlx::query("vacuum into $1").bind(name).execute(connection).await?;
         Ok(())
     }
 
-    /// Closes every connection after what runs has ended.
+    /// Waits for running statements and closes all connections.
     pub async fn close(&self) {
         match &*self.pools {
             Pools::Sqlite(pool) => pool.close().await,
@@ -334,35 +349,43 @@ impl Db {
     }
 }
 
-async fn fetch_sqlite<T>(mut lent: sqlite::Lent<'_>, sql: Sql, mut read: impl Read<T>) -> sqlx::Result<Vec<T>> {
+async fn fetch_sqlite<T>(
+    mut reader: sqlite::PooledReader<'_>,
+    sql: Sql,
+    mut read: impl ReadRow<T>,
+) -> sqlx::Result<Vec<T>> {
     let (text, args) = sql.into_parts();
     let query = sqlx::query_with(AssertSqlSafe(text), sqlite_arguments(args)?);
     let mut rows = Vec::new();
     {
-        let mut stream = query.fetch(lent.connection());
+        let mut stream = query.fetch(reader.connection());
         while let Some(row) = stream.try_next().await? {
             rows.push(read(&mut Row::sqlite(&row))?);
         }
     }
-    lent.give_back();
+    reader.release();
     Ok(rows)
 }
 
-async fn fetch_postgres<T>(mut lent: session::Lent, sql: Sql, mut read: impl Read<T>) -> sqlx::Result<Vec<T>> {
+async fn fetch_postgres<T>(
+    mut connection: request::PooledConnection,
+    sql: Sql,
+    mut read: impl ReadRow<T>,
+) -> sqlx::Result<Vec<T>> {
     let (text, args) = sql.into_parts();
     let query = sqlx::query_with(AssertSqlSafe(text), postgres_arguments(args)?);
     let mut rows = Vec::new();
     {
-        let mut stream = query.fetch(lent.connection());
+        let mut stream = query.fetch(connection.connection());
         while let Some(row) = stream.try_next().await? {
             rows.push(read(&mut Row::postgres(&row))?);
         }
     }
-    lent.give_back();
+    connection.release();
     Ok(rows)
 }
 
-/// A column of values as PostgreSQL takes it.
+/// Adds an array parameter for PostgreSQL.
 fn add_column(
     arguments: &mut PgArguments,
     cell_type: CellType,
@@ -427,7 +450,7 @@ fn postgres_arguments(args: Vec<Arg>) -> sqlx::Result<PgArguments> {
 mod tests {
     use super::*;
 
-    /// A round moves the future of each statement a few times.
+    /// Each dispatch moves the futures of its statements several times.
     #[tokio::test]
     async fn the_future_of_a_statement_is_small() {
         let directory = tempfile::tempdir().expect("a directory");

@@ -1,4 +1,4 @@
-//! Connections to PostgreSQL: some that are kept, and further ones while those are not enough.
+//! Connection pool for PostgreSQL: base connections that stay open, and overflow connections under load.
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -17,182 +17,185 @@ use tokio::{
 
 use super::config::Config;
 
-/// How long a connection is taken to be alive after it was last asked.
+/// Time after a ping during which a connection is assumed to be alive.
 const ALIVE_FOR: Duration = Duration::from_millis(500);
 
-/// How long a request waits for one of the connections that are kept before it takes one above them. More statements at
-/// once than the server has cores make each of them slower, and some of them much slower.
+/// Time for which a request waits for a base connection before it may use an overflow connection. More concurrent statements
+/// than the server has cores make each of them slower, and some of them much slower.
 const OVERFLOW_AFTER: Duration = Duration::from_millis(200);
 
-/// `pool_size` connections that are kept, and `max_overflow` above.
+/// A pool of `pool_size` base connections and up to `max_overflow` more.
 ///
-/// sqlx's pool asks a connection whether it is alive whenever it is given back. Here it is handed on to the next request
-/// as it is, for as long as [`ALIVE_FOR`], and goes through sqlx's pool after that.
-pub(super) struct Pool {
-    kept: PgPool,
+/// sqlx's pool pings a connection whenever it is released. This pool passes an idle connection directly to the next request
+/// for as long as [`ALIVE_FOR`], and returns it to sqlx's pool after that.
+pub(super) struct PostgresPool {
+    base: PgPool,
     overflow: Option<PgPool>,
-    /// A permit for each connection that is kept.
-    turns: Arc<Semaphore>,
-    /// Kept connections that are idle and need not be asked.
-    warm: Mutex<Vec<Warm>>,
-    /// How long is waited for a connection.
-    patience: Duration,
-    asks: bool,
+    /// One permit for each base connection.
+    permits: Arc<Semaphore>,
+    /// Idle base connections that were pinged recently.
+    idle: Mutex<Vec<IdleConnection>>,
+    acquire_timeout: Duration,
+    /// Whether connections are pinged before use.
+    pre_ping: bool,
 }
 
-struct Warm {
+struct IdleConnection {
     connection: PoolConnection<Postgres>,
-    asked: Instant,
+    pinged_at: Instant,
 }
 
-/// A connection in use. Dropped, it is asked whether it is alive before it is used again.
-pub(super) struct Leased {
+/// A connection in use. If it is dropped without [`Lease::release`], it is pinged before its next use.
+pub(super) struct Lease {
     pub(super) connection: PoolConnection<Postgres>,
-    asked: Instant,
-    /// Is given up after the connection.
-    turn: Turn,
-    pool: Arc<Pool>,
+    pinged_at: Instant,
+    /// Declared after the connection, so that it is dropped after it.
+    permit: Permit,
+    pool: Arc<PostgresPool>,
 }
 
-/// The right to a connection that is kept; none for one above.
-pub(super) type Turn = Option<OwnedSemaphorePermit>;
+/// The permit of a base connection; `None` for an overflow connection.
+pub(super) type Permit = Option<OwnedSemaphorePermit>;
 
-impl Pool {
-    /// Connects when the first connection is needed.
+impl PostgresPool {
+    /// Creates a pool that connects on first use.
     pub(super) fn new(options: PgConnectOptions, config: &Config) -> Arc<Self> {
-        let asks = config.pool_pre_ping;
+        let pre_ping = config.pool_pre_ping;
         let pool = |connections| {
             PgPoolOptions::new()
                 .max_connections(connections)
                 .acquire_timeout(config.pool_timeout)
                 .max_lifetime(config.pool_recycle)
                 .test_before_acquire(false)
-                .before_acquire(move |connection, about| {
+                .before_acquire(move |connection, metadata| {
                     Box::pin(async move {
-                        let is_asked = asks && about.idle_for >= ALIVE_FOR;
-                        Ok(!is_asked || connection.ping().await.is_ok())
+                        let needs_ping = pre_ping && metadata.idle_for >= ALIVE_FOR;
+                        Ok(!needs_ping || connection.ping().await.is_ok())
                     })
                 })
                 .connect_lazy_with(options.clone())
         };
         Arc::new(Self {
-            kept: pool(config.pool_size),
+            base: pool(config.pool_size),
             overflow: (config.max_overflow > 0).then(|| pool(config.max_overflow)),
-            turns: Arc::new(Semaphore::new(config.pool_size as usize)),
-            warm: Mutex::default(),
-            patience: config.pool_timeout,
-            asks,
+            permits: Arc::new(Semaphore::new(config.pool_size as usize)),
+            idle: Mutex::default(),
+            acquire_timeout: config.pool_timeout,
+            pre_ping,
         })
     }
 
-    /// A connection, one above those that are kept if none of them comes free soon.
-    pub(super) async fn lease(self: &Arc<Self>) -> sqlx::Result<Leased> {
-        match self.turns.clone().try_acquire_owned() {
-            Ok(turn) => self.take(turn).await,
-            // What is rare is boxed: each statement's future has room for all that it may wait for.
-            Err(_) => Box::pin(self.wait()).await,
+    /// Acquires a base connection, or an overflow connection if no base connection is released soon.
+    pub(super) async fn acquire(self: &Arc<Self>) -> sqlx::Result<Lease> {
+        match self.permits.clone().try_acquire_owned() {
+            Ok(permit) => self.acquire_with(permit).await,
+            // The rare case is boxed, because every statement's future reserves memory for all that it may await.
+            Err(_) => Box::pin(self.acquire_contended()).await,
         }
     }
 
-    /// One of the connections that are kept.
-    pub(super) async fn lease_kept(self: &Arc<Self>) -> sqlx::Result<Leased> {
-        self.take(self.turn().await?).await
+    /// Acquires a base connection, however long that takes.
+    pub(super) async fn acquire_base(self: &Arc<Self>) -> sqlx::Result<Lease> {
+        self.acquire_with(self.permit().await?).await
     }
 
-    async fn wait(self: &Arc<Self>) -> sqlx::Result<Leased> {
-        let wait = async {
-            let kept = self.turn();
-            pin!(kept);
-            if let Ok(turn) = timeout(OVERFLOW_AFTER, &mut kept).await {
-                return self.take(turn?).await;
+    async fn acquire_contended(self: &Arc<Self>) -> sqlx::Result<Lease> {
+        let acquire = async {
+            let permit = self.permit();
+            pin!(permit);
+            if let Ok(permit) = timeout(OVERFLOW_AFTER, &mut permit).await {
+                return self.acquire_with(permit?).await;
             }
-            let Some(overflow) = &self.overflow else { return self.take(kept.await?).await };
+            let Some(overflow) = &self.overflow else { return self.acquire_with(permit.await?).await };
             tokio::select! {
                 biased;
-                turn = kept => self.take(turn?).await,
-                connection = overflow.acquire() => Ok(self.leased(connection?, None)),
+                permit = permit => self.acquire_with(permit?).await,
+                connection = overflow.acquire() => Ok(self.lease(connection?, None)),
             }
         };
-        timeout(self.patience, wait).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
+        timeout(self.acquire_timeout, acquire).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
     }
 
-    async fn turn(&self) -> sqlx::Result<OwnedSemaphorePermit> {
-        self.turns.clone().acquire_owned().await.map_err(|_| sqlx::Error::PoolClosed)
+    async fn permit(&self) -> sqlx::Result<OwnedSemaphorePermit> {
+        self.permits.clone().acquire_owned().await.map_err(|_| sqlx::Error::PoolClosed)
     }
 
-    /// A connection for whoever has a turn.
-    async fn take(self: &Arc<Self>, turn: OwnedSemaphorePermit) -> sqlx::Result<Leased> {
-        let warm = self.warm().pop();
-        if let Some(Warm { mut connection, asked }) = warm {
-            let is_alive = !self.asks
-                || asked.elapsed() < ALIVE_FOR
-                || matches!(Box::pin(timeout(self.patience, connection.ping())).await, Ok(Ok(())));
+    /// Takes an idle connection, or opens one.
+    async fn acquire_with(self: &Arc<Self>, permit: OwnedSemaphorePermit) -> sqlx::Result<Lease> {
+        let idle = self.idle().pop();
+        if let Some(IdleConnection { mut connection, pinged_at }) = idle {
+            let is_alive = !self.pre_ping
+                || pinged_at.elapsed() < ALIVE_FOR
+                || matches!(Box::pin(timeout(self.acquire_timeout, connection.ping())).await, Ok(Ok(())));
             if is_alive {
-                // It was not asked in sqlx's pool, which alone renews it: so it goes there next.
-                return Ok(Leased { connection, asked, turn: Some(turn), pool: self.clone() });
+                // `pinged_at` stays as it is, so that the connection soon returns to sqlx's pool, which enforces its
+                // maximum lifetime.
+                return Ok(Lease { connection, pinged_at, permit: Some(permit), pool: self.clone() });
             }
             drop(connection.detach());
         }
-        // Opening one takes longer than most statements: it is finished for the next request if this one goes away.
-        let kept = self.kept.clone();
+        // Opening a connection takes longer than most statements. It runs in its own task, so that the next request can use
+        // the connection if this request is cancelled.
+        let base = self.base.clone();
         let connection =
-            tokio::spawn(async move { kept.acquire().await }).await.unwrap_or(Err(sqlx::Error::WorkerCrashed))?;
-        Ok(self.leased(connection, Some(turn)))
+            tokio::spawn(async move { base.acquire().await }).await.unwrap_or(Err(sqlx::Error::WorkerCrashed))?;
+        Ok(self.lease(connection, Some(permit)))
     }
 
-    fn leased(self: &Arc<Self>, connection: PoolConnection<Postgres>, turn: Turn) -> Leased {
-        Leased { connection, asked: Instant::now(), turn, pool: self.clone() }
+    fn lease(self: &Arc<Self>, connection: PoolConnection<Postgres>, permit: Permit) -> Lease {
+        Lease { connection, pinged_at: Instant::now(), permit, pool: self.clone() }
     }
 
-    /// Connections that are open, that are in use, and that there may be.
+    /// Numbers of connections: open, in use, and maximum.
     pub(super) fn usage(&self) -> (u32, u32, u32) {
         let max = |pool: &PgPool| pool.options().get_max_connections();
-        let idle = u32::try_from(self.turns.available_permits()).unwrap_or(u32::MAX);
-        let in_use = max(&self.kept).saturating_sub(idle);
-        let above = self.overflow.as_ref().map_or((0, 0, 0), |pool| {
+        let available = u32::try_from(self.permits.available_permits()).unwrap_or(u32::MAX);
+        let in_use = max(&self.base).saturating_sub(available);
+        let overflow = self.overflow.as_ref().map_or((0, 0, 0), |pool| {
             let idle = u32::try_from(pool.num_idle()).unwrap_or(u32::MAX);
             (pool.size(), pool.size().saturating_sub(idle), max(pool))
         });
-        (self.kept.size() + above.0, in_use + above.1, max(&self.kept) + above.2)
+        (self.base.size() + overflow.0, in_use + overflow.1, max(&self.base) + overflow.2)
     }
 
-    /// Closes every connection after what runs has ended.
+    /// Waits for running statements and closes all connections.
     pub(super) async fn close(&self) {
-        self.turns.close();
-        self.warm().clear();
-        self.kept.close().await;
+        self.permits.close();
+        self.idle().clear();
+        self.base.close().await;
         if let Some(overflow) = &self.overflow {
             overflow.close().await;
         }
     }
 
-    fn warm(&self) -> MutexGuard<'_, Vec<Warm>> {
-        self.warm.lock().unwrap_or_else(PoisonError::into_inner)
+    fn idle(&self) -> MutexGuard<'_, Vec<IdleConnection>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Leased {
-    /// Begins a transaction, which has the connection to itself.
-    pub(super) async fn begin(self) -> sqlx::Result<(Transaction<'static, Postgres>, Turn)> {
-        Ok((Transaction::begin(self.connection, None).await?, self.turn))
+impl Lease {
+    /// Begins a transaction on the connection.
+    pub(super) async fn begin(self) -> sqlx::Result<(Transaction<'static, Postgres>, Permit)> {
+        Ok((Transaction::begin(self.connection, None).await?, self.permit))
     }
 
-    /// Says that the server has closed the connection. It may have closed others, which are asked before they are used.
-    pub(super) fn lost(self) {
-        let suspects = std::mem::take(&mut *self.pool.warm());
+    /// Discards a connection that the server has closed. Idle connections may be closed too, so they are pinged before their
+    /// next use.
+    pub(super) fn discard(self) {
+        let suspects = std::mem::take(&mut *self.pool.idle());
         drop(suspects);
         drop(self.connection.detach());
     }
 
-    /// Gives back a connection that has nothing left to do.
-    pub(super) fn give_back(self) {
-        if self.turn.is_none() || self.asked.elapsed() >= ALIVE_FOR {
+    /// Returns a connection without a running statement to the pool.
+    pub(super) fn release(self) {
+        if self.permit.is_none() || self.pinged_at.elapsed() >= ALIVE_FOR {
             return;
         }
-        let mut warm = self.pool.warm();
-        // Nobody would take it out of a pool that is closed.
-        if !self.pool.turns.is_closed() {
-            warm.push(Warm { connection: self.connection, asked: self.asked });
+        let mut idle = self.pool.idle();
+        // A closed pool has already dropped its idle connections.
+        if !self.pool.permits.is_closed() {
+            idle.push(IdleConnection { connection: self.connection, pinged_at: self.pinged_at });
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The embedded database: many readers, one writer, one file.
+//! Connections to a SQLite file: many readers and one writer.
 use std::{
     fs::OpenOptions,
     path::{Path, PathBuf},
@@ -20,45 +20,46 @@ use super::{
     feed::Feed,
 };
 
-/// The oldest SQLite that does not corrupt a write-ahead log when two connections checkpoint at once.
+/// The oldest supported version: earlier ones can corrupt the write-ahead log when two connections checkpoint at once.
 const VERSION_MIN: (u32, u32, u32) = (3, 51, 3);
 
-/// How many instructions of SQLite's virtual machine run between two looks at whether to stop.
-const STOP_CHECK_INSTRUCTIONS: i32 = 10_000;
+/// Number of SQLite virtual machine instructions between two checks for cancellation.
+const CANCEL_CHECK_INSTRUCTIONS: i32 = 10_000;
 
-/// The connections to one file.
+/// A pool of connections to one file.
 ///
-/// Not sqlx's pool: that one asks each connection whether it is alive before every use, and cannot stop the statement of
-/// a request that went away.
-pub(super) struct Sqlite {
+/// sqlx's pool is not used, because it checks each connection before every use and cannot cancel the statement of an
+/// abandoned request.
+pub(super) struct SqlitePool {
     options: SqliteConnectOptions,
     idle: Mutex<Vec<Reader>>,
     permits: Arc<Semaphore>,
     writer: Arc<AsyncMutex<Option<SqliteConnection>>>,
-    timeout: Duration,
+    acquire_timeout: Duration,
     readers_max: u32,
     path: PathBuf,
-    /// Is told of each announcement that was kept.
+    /// Notified when a transaction of this process with an announcement commits.
     announced: Arc<Notify>,
 }
 
-/// A connection for reading, and the flag that stops its statement.
+/// A read-only connection and the flag that cancels its statement.
 pub(super) struct Reader {
     connection: SqliteConnection,
-    stop: Arc<AtomicBool>,
+    is_cancelled: Arc<AtomicBool>,
 }
 
-/// A connection lent to one statement. Unless it is given back, its statement is stopped and the connection closed.
-pub(super) struct Lent<'a> {
-    home: &'a Sqlite,
+/// A connection for one statement. If it is dropped without [`PooledReader::release`], its statement is cancelled and the
+/// connection closed.
+pub(super) struct PooledReader<'a> {
+    pool: &'a SqlitePool,
     reader: Option<Reader>,
     _permit: OwnedSemaphorePermit,
 }
 
-/// The one connection that writes, for as long as a transaction holds it.
+/// Exclusive access to the write connection.
 pub(super) type Writer = OwnedMutexGuard<Option<SqliteConnection>>;
 
-impl Sqlite {
+impl SqlitePool {
     pub(super) async fn open(path: &Path, config: &Config) -> anyhow::Result<Self> {
         create_private(path)?;
         let options = options(path, config);
@@ -70,42 +71,42 @@ impl Sqlite {
             idle: Mutex::default(),
             permits: Arc::new(Semaphore::new(readers_max as usize)),
             writer: Arc::new(AsyncMutex::new(Some(writer))),
-            timeout: config.pool_timeout,
+            acquire_timeout: config.pool_timeout,
             readers_max,
             path: path.to_owned(),
             announced: Arc::default(),
         })
     }
 
-    /// A connection for one statement.
-    pub(super) async fn reader(&self) -> sqlx::Result<Lent<'_>> {
-        let permit = tokio::time::timeout(self.timeout, self.permits.clone().acquire_owned())
+    /// Acquires a connection for one statement.
+    pub(super) async fn acquire_reader(&self) -> sqlx::Result<PooledReader<'_>> {
+        let permit = tokio::time::timeout(self.acquire_timeout, self.permits.clone().acquire_owned())
             .await
             .map_err(|_| sqlx::Error::PoolTimedOut)?
             .map_err(|_| sqlx::Error::PoolClosed)?;
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let reader = match idle {
             Some(reader) => reader,
-            // Boxed, because it is large and would be moved with each statement's future.
+            // Boxed, because the large future would become part of each statement's future.
             None => Box::pin(self.connect()).await?,
         };
-        Ok(Lent { home: self, reader: Some(reader), _permit: permit })
+        Ok(PooledReader { pool: self, reader: Some(reader), _permit: permit })
     }
 
     async fn connect(&self) -> sqlx::Result<Reader> {
         let mut connection = self.options.clone().pragma("query_only", "on").connect().await?;
-        let stop = Arc::new(AtomicBool::new(false));
-        let flag = stop.clone();
+        let is_cancelled = Arc::new(AtomicBool::new(false));
+        let flag = is_cancelled.clone();
         connection
             .lock_handle()
             .await?
-            .set_progress_handler(STOP_CHECK_INSTRUCTIONS, move || !flag.load(Ordering::Relaxed));
-        Ok(Reader { connection, stop })
+            .set_progress_handler(CANCEL_CHECK_INSTRUCTIONS, move || !flag.load(Ordering::Relaxed));
+        Ok(Reader { connection, is_cancelled })
     }
 
-    /// The connection that writes, once those before have given it back. A connection that was lost is opened anew.
-    pub(super) async fn writer(&self) -> sqlx::Result<Writer> {
-        let mut writer = tokio::time::timeout(self.timeout, self.writer.clone().lock_owned())
+    /// Waits for exclusive access to the write connection, and reopens it if it was closed.
+    pub(super) async fn acquire_writer(&self) -> sqlx::Result<Writer> {
+        let mut writer = tokio::time::timeout(self.acquire_timeout, self.writer.clone().lock_owned())
             .await
             .map_err(|_| sqlx::Error::PoolTimedOut)?;
         if writer.is_none() {
@@ -114,29 +115,29 @@ impl Sqlite {
         Ok(writer)
     }
 
-    /// What transactions announce from now on.
+    /// Subscribes to announcements.
     pub(super) async fn feed(&self) -> sqlx::Result<Feed> {
         Feed::sqlite(self.options.clone(), self.announced.clone()).await
     }
 
-    /// Who is told of announcements.
+    /// Notified when a transaction of this process with an announcement commits.
     pub(super) fn announced(&self) -> Arc<Notify> {
         self.announced.clone()
     }
 
-    /// The file.
+    /// The path of the file.
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Connections that are open or may be, in use, and at most.
+    /// Numbers of connections: open, in use, and maximum.
     pub(super) fn usage(&self) -> (u32, u32, u32) {
         let in_use = self.readers_max.saturating_sub(u32::try_from(self.permits.available_permits()).unwrap_or(0));
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).len();
         (in_use + u32::try_from(idle).unwrap_or(u32::MAX), in_use, self.readers_max)
     }
 
-    /// Closes every connection, the writer last, so that the write-ahead log is folded into the file.
+    /// Closes all connections. The write connection comes last and checkpoints the write-ahead log.
     pub(super) async fn close(&self) {
         self.permits.close();
         let idle = std::mem::take(&mut *self.idle.lock().unwrap_or_else(PoisonError::into_inner));
@@ -149,38 +150,38 @@ impl Sqlite {
     }
 }
 
-impl Lent<'_> {
+impl PooledReader<'_> {
     pub(super) fn connection(&mut self) -> &mut SqliteConnection {
-        &mut self.reader.as_mut().expect("a lent connection is there until it is given back").connection
+        &mut self.reader.as_mut().expect("the reader is taken by release and drop only").connection
     }
 
-    /// Gives the connection back after its statement has ended.
-    pub(super) fn give_back(mut self) {
+    /// Returns the connection to the pool after its statement has ended.
+    pub(super) fn release(mut self) {
         if let Some(reader) = self.reader.take() {
-            self.home.idle.lock().unwrap_or_else(PoisonError::into_inner).push(reader);
+            self.pool.idle.lock().unwrap_or_else(PoisonError::into_inner).push(reader);
         }
     }
 }
 
-impl Drop for Lent<'_> {
+impl Drop for PooledReader<'_> {
     fn drop(&mut self) {
         if let Some(reader) = self.reader.take() {
-            reader.stop.store(true, Ordering::Relaxed);
+            reader.is_cancelled.store(true, Ordering::Relaxed);
         }
     }
 }
 
-/// The file that `url` names.
+/// The path in a `sqlite:` URL.
 ///
 /// # Errors
-/// The URL names no file: a database in memory would be another one for each connection.
+/// The URL has no path. An in-memory database is rejected, because each connection would open a different one.
 pub(super) fn path(url: &str) -> anyhow::Result<PathBuf> {
     let rest = url.strip_prefix("sqlite:").unwrap_or(url);
     let rest = rest.strip_prefix("//").unwrap_or(rest);
     let rest = rest.split('?').next().unwrap_or_default();
     if rest.is_empty() || rest.contains(":memory:") {
         anyhow::bail!(
-            "DATABASE_URL names no file: write sqlite://catalogue.db or sqlite:///var/lib/gatherum/catalogue.db"
+            "DATABASE_URL has no file name: write sqlite://catalogue.db or sqlite:///var/lib/gatherum/catalogue.db"
         );
     }
     Ok(PathBuf::from(percent_encoding::percent_decode_str(rest).decode_utf8()?.into_owned()))
@@ -204,13 +205,13 @@ fn options(path: &Path, config: &Config) -> SqliteConnectOptions {
         .disable_statement_logging()
 }
 
-/// Makes the file, and its directory, readable by nobody but the owner.
+/// Creates the file if it is missing, readable and writable by its owner only.
 pub(super) fn create_private(path: &Path) -> anyhow::Result<()> {
     use anyhow::Context;
     if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
         anyhow::ensure!(
             directory.is_dir(),
-            "cannot open {}: directory {} does not exist: create it, or choose another",
+            "cannot open {}: directory {} does not exist: create it or choose another",
             path.display(),
             directory.display()
         );
@@ -223,14 +224,14 @@ pub(super) fn create_private(path: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Why a file cannot be opened, and what to do.
+/// The error for a file that cannot be opened, with a remedy.
 fn cannot_open(path: &Path, error: &sqlx::Error) -> anyhow::Error {
     const CORRUPT: &str = "11";
     let (cause, is_damaged) = match error {
         sqlx::Error::Database(error) => (error.message().to_owned(), error.code().as_deref() == Some(CORRUPT)),
         error => (error.to_string(), false),
     };
-    let remedy = if is_damaged { "load a backup" } else { "see that DATABASE_URL is right" };
+    let remedy = if is_damaged { "restore a backup" } else { "check DATABASE_URL" };
     anyhow::anyhow!("cannot open {} as a SQLite database: {cause}: {remedy}", path.display())
 }
 

@@ -1,4 +1,4 @@
-//! Texts of rows.
+//! Text columns.
 use std::ops::Deref;
 
 use compact_str::CompactString;
@@ -9,7 +9,7 @@ use sqlx::{
     sqlite::{SqliteTypeInfo, SqliteValueRef},
 };
 
-/// A text that a row holds. Up to 24 bytes take no memory of their own: most names, types, labels and colours.
+/// A text column. Up to 24 bytes are stored inline, which covers most names, types, labels and colours.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Text(CompactString);
 

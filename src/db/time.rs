@@ -1,4 +1,4 @@
-//! A point in time as both databases store it.
+//! Timestamps in both databases.
 use jiff::Timestamp;
 use sqlx::{
     Decode, Encode, Postgres, Sqlite, Type,
@@ -8,26 +8,26 @@ use sqlx::{
     sqlite::{SqliteTypeInfo, SqliteValueRef},
 };
 
-/// Microseconds since 1970-01-01 00:00 UTC: an integer in SQLite, a `timestamptz` in PostgreSQL.
+/// Microseconds since 1970-01-01 00:00 UTC, stored as an integer in SQLite and as `timestamptz` in PostgreSQL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Time(pub i64);
 
-/// 2000-01-01 00:00 UTC, where PostgreSQL's own count begins.
+/// 2000-01-01 00:00 UTC, the epoch of PostgreSQL's `timestamptz`.
 const POSTGRES_EPOCH_US: i64 = 946_684_800_000_000;
 
 impl Time {
-    /// Now.
+    /// The current time.
     pub fn now() -> Self {
         Self(Timestamp::now().as_microsecond())
     }
 
-    /// Reads RFC 3339, such as `2026-01-31T12:00:00.000Z`; `None` where it is not, or is outside the years 0 to 9999.
+    /// Parses RFC 3339, such as `2026-01-31T12:00:00.000Z`. `None` if the text is invalid or outside the years 0 to 9999.
     pub fn parse(text: &str) -> Option<Self> {
         let timestamp: Timestamp = text.parse().ok()?;
         Some(Self(timestamp.as_microsecond())).filter(|time| time.timestamp().is_some())
     }
 
-    /// RFC 3339 in UTC with milliseconds, or microseconds where there are any.
+    /// Formats as RFC 3339 in UTC, with milliseconds, or with microseconds if they are not zero.
     pub fn rfc3339(self) -> String {
         let Some(timestamp) = self.timestamp() else { return "9999-12-31T23:59:59.999Z".to_owned() };
         if self.0 % 1_000 == 0 { format!("{timestamp:.3}") } else { format!("{timestamp:.6}") }
@@ -89,19 +89,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_time_is_written_as_it_was_read() {
+    fn formatting_reverses_parsing() {
         for text in ["2026-01-31T12:00:00.000Z", "1999-12-31T23:59:59.999Z", "2026-01-31T12:00:00.000001Z"] {
             assert_eq!(Time::parse(text).map(Time::rfc3339).as_deref(), Some(text));
         }
     }
 
     #[test]
-    fn another_zone_is_read_as_utc() {
+    fn other_offsets_are_converted_to_utc() {
         assert_eq!(Time::parse("2026-01-31T13:00:00+01:00"), Time::parse("2026-01-31T12:00:00Z"));
     }
 
     #[test]
-    fn what_is_not_rfc_3339_is_refused() {
+    fn invalid_rfc_3339_is_rejected() {
         for text in ["", "yesterday", "2026-01-31", "2026-13-01T00:00:00Z", "12:00"] {
             assert_eq!(Time::parse(text), None, "{text}");
         }

@@ -1,4 +1,4 @@
-//! Transactions that write.
+//! Read-write transactions.
 use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering},
@@ -9,43 +9,43 @@ use sqlx::{AssertSqlSafe, Postgres, SqliteConnection};
 use tokio::sync::Notify;
 
 use super::{
-    AccessScope, Arg, Dialect, Read, Record, Row, Sql,
+    AccessScope, Arg, Dialect, ReadRow, Record, Row, Sql,
     fault::fault,
     feed::{CHANNEL, parts},
-    pool::{Leased, Turn},
+    pool::{Lease, Permit},
     sqlite::Writer,
 };
 use crate::error::Result;
 
-/// A transaction that writes. Dropped without [`Transaction::commit`], nothing of it is kept.
+/// A read-write transaction. It is rolled back if it is dropped without [`Transaction::commit`].
 pub struct Transaction {
     inner: Inner,
-    ran: Arc<AtomicU64>,
+    statements_run: Arc<AtomicU64>,
     scope: AccessScope,
 }
 
 enum Inner {
-    Sqlite(Writing),
-    Postgres(sqlx::Transaction<'static, Postgres>, Turn),
+    Sqlite(SqliteTransaction),
+    Postgres(sqlx::Transaction<'static, Postgres>, Permit),
 }
 
-/// The writing connection inside `begin immediate`. Dropped before its end, it is closed, which rolls back.
-struct Writing {
+/// The write connection after `begin immediate`. Dropping it before the commit closes the connection, which rolls back.
+struct SqliteTransaction {
     writer: Writer,
-    ended: bool,
+    is_committed: bool,
     announced: Arc<Notify>,
-    has_announced: bool,
+    has_announcement: bool,
 }
 
-impl Writing {
+impl SqliteTransaction {
     fn connection(&mut self) -> &mut SqliteConnection {
-        self.writer.as_mut().expect("the writer is there while a transaction holds it")
+        self.writer.as_mut().expect("the connection is closed by drop only")
     }
 }
 
-impl Drop for Writing {
+impl Drop for SqliteTransaction {
     fn drop(&mut self) {
-        if !self.ended {
+        if !self.is_committed {
             *self.writer = None;
         }
     }
@@ -55,26 +55,29 @@ impl Transaction {
     pub(super) async fn sqlite(
         writer: sqlx::Result<Writer>,
         announced: Arc<Notify>,
-        ran: Arc<AtomicU64>,
+        statements_run: Arc<AtomicU64>,
         scope: AccessScope,
     ) -> Result<Self> {
         let writer = writer.map_err(|source| fault("begin", source))?;
-        let mut writing = Writing { writer, ended: false, announced, has_announced: false };
-        sqlx::query("begin immediate").execute(writing.connection()).await.map_err(|source| fault("begin", source))?;
-        Ok(Self { inner: Inner::Sqlite(writing), ran, scope })
+        let mut transaction = SqliteTransaction { writer, is_committed: false, announced, has_announcement: false };
+        sqlx::query("begin immediate")
+            .execute(transaction.connection())
+            .await
+            .map_err(|source| fault("begin", source))?;
+        Ok(Self { inner: Inner::Sqlite(transaction), statements_run, scope })
     }
 
     pub(super) async fn postgres(
-        leased: sqlx::Result<Leased>,
-        ran: Arc<AtomicU64>,
+        lease: sqlx::Result<Lease>,
+        statements_run: Arc<AtomicU64>,
         scope: AccessScope,
     ) -> Result<Self> {
-        let begin = async { leased?.begin().await };
-        let (transaction, turn) = begin.await.map_err(|source| fault("begin", source))?;
-        Ok(Self { inner: Inner::Postgres(transaction, turn), ran, scope })
+        let begin = async { lease?.begin().await };
+        let (transaction, permit) = begin.await.map_err(|source| fault("begin", source))?;
+        Ok(Self { inner: Inner::Postgres(transaction, permit), statements_run, scope })
     }
 
-    /// Which database it writes to.
+    /// The kind of database.
     pub fn dialect(&self) -> Dialect {
         match &self.inner {
             Inner::Sqlite(_) => Dialect::Sqlite,
@@ -90,38 +93,38 @@ impl Transaction {
     /// Runs a statement and returns its rows.
     ///
     /// # Errors
-    /// As [`super::Db::fetch`]; the transaction can then only be dropped.
+    /// As [`super::Db::fetch`]. The transaction must then be dropped.
     pub async fn fetch<T: Record>(&mut self, name: &'static str, sql: Sql) -> Result<Vec<T>> {
         self.fetch_with(name, sql, T::read).await
     }
 
-    /// As [`Transaction::fetch`], with rows read by `read`.
+    /// Like [`Transaction::fetch`], but reads rows with `read`.
     ///
     /// # Errors
     /// As [`Transaction::fetch`].
-    pub async fn fetch_with<T>(&mut self, name: &'static str, sql: Sql, read: impl Read<T>) -> Result<Vec<T>> {
-        self.ran.fetch_add(1, Ordering::Relaxed);
+    pub async fn fetch_with<T>(&mut self, name: &'static str, sql: Sql, read: impl ReadRow<T>) -> Result<Vec<T>> {
+        self.statements_run.fetch_add(1, Ordering::Relaxed);
         self.rows(sql, read).await.map_err(|source| fault(name, source))
     }
 
-    /// Runs a statement and returns how many rows it wrote.
+    /// Runs a statement and returns the number of rows written.
     ///
     /// # Errors
-    /// As [`super::Db::fetch`]; the transaction can then only be dropped.
+    /// As [`super::Db::fetch`]. The transaction must then be dropped.
     pub async fn execute(&mut self, name: &'static str, sql: Sql) -> Result<u64> {
-        self.ran.fetch_add(1, Ordering::Relaxed);
+        self.statements_run.fetch_add(1, Ordering::Relaxed);
         self.write(sql).await.map_err(|source| fault(name, source))
     }
 
-    /// Announces a message to every feed, once the transaction is kept. One statement.
+    /// Announces a message to the feeds of all processes on commit. Runs one statement.
     ///
     /// # Errors
-    /// As [`super::Db::fetch`]; the transaction can then only be dropped.
+    /// As [`super::Db::fetch`]. The transaction must then be dropped.
     pub async fn announce(&mut self, message: &str) -> Result<()> {
         let mut sql = self.sql();
         match &mut self.inner {
-            Inner::Sqlite(writing) => {
-                writing.has_announced = true;
+            Inner::Sqlite(transaction) => {
+                transaction.has_announcement = true;
                 sql.push("insert into announcements (message) values (");
                 sql.bind(Arg::Text(Some(message.to_owned()))).push(")");
                 self.execute("announce", sql).await?;
@@ -137,33 +140,36 @@ impl Transaction {
         Ok(())
     }
 
-    /// Keeps what was written. On return it is durable.
+    /// Commits. The changes are durable on return.
     ///
     /// # Errors
-    /// As [`super::Db::fetch`]; then nothing was kept.
+    /// As [`super::Db::fetch`]; the transaction is then rolled back.
     pub async fn commit(self) -> Result<()> {
         match self.inner {
-            Inner::Sqlite(mut writing) => {
-                sqlx::query("commit").execute(writing.connection()).await.map_err(|source| fault("commit", source))?;
-                writing.ended = true;
-                if writing.has_announced {
-                    writing.announced.notify_one();
+            Inner::Sqlite(mut transaction) => {
+                sqlx::query("commit")
+                    .execute(transaction.connection())
+                    .await
+                    .map_err(|source| fault("commit", source))?;
+                transaction.is_committed = true;
+                if transaction.has_announcement {
+                    transaction.announced.notify_one();
                 }
             }
-            Inner::Postgres(transaction, _turn) => {
+            Inner::Postgres(transaction, _permit) => {
                 transaction.commit().await.map_err(|source| fault("commit", source))?
             }
         }
         Ok(())
     }
 
-    async fn rows<T>(&mut self, sql: Sql, mut read: impl Read<T>) -> sqlx::Result<Vec<T>> {
+    async fn rows<T>(&mut self, sql: Sql, mut read: impl ReadRow<T>) -> sqlx::Result<Vec<T>> {
         let (text, args): (String, Vec<Arg>) = sql.into_parts();
         let mut rows = Vec::new();
         match &mut self.inner {
-            Inner::Sqlite(writing) => {
+            Inner::Sqlite(transaction) => {
                 let query = sqlx::query_with(AssertSqlSafe(text), super::sqlite_arguments(args)?);
-                let mut stream = query.fetch(writing.connection());
+                let mut stream = query.fetch(transaction.connection());
                 while let Some(row) = stream.try_next().await? {
                     rows.push(read(&mut Row::sqlite(&row))?);
                 }
@@ -182,9 +188,9 @@ impl Transaction {
     async fn write(&mut self, sql: Sql) -> sqlx::Result<u64> {
         let (text, args) = sql.into_parts();
         match &mut self.inner {
-            Inner::Sqlite(writing) => {
+            Inner::Sqlite(transaction) => {
                 let query = sqlx::query_with(AssertSqlSafe(text), super::sqlite_arguments(args)?);
-                Ok(query.execute(writing.connection()).await?.rows_affected())
+                Ok(query.execute(transaction.connection()).await?.rows_affected())
             }
             Inner::Postgres(transaction, _) => {
                 let query = sqlx::query_with(AssertSqlSafe(text), super::postgres_arguments(args)?);

@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     access::Viewer,
-    db::{Db, Feed, Heard},
+    db::{Db, Feed, FeedEvent},
     error::{Code, Error, Result},
     loader::LoadLimits,
 };
@@ -129,7 +129,7 @@ impl<Q: Object, M: Object, S: Event> Service<Q, M, S> {
         RequestState {
             viewer,
             counts: self.settings.counts,
-            db: db.session(viewer.access_scope()),
+            db: db.for_request(viewer.access_scope()),
             idempotency: None,
             has_one_time_secret: Default::default(),
             cache: None,
@@ -187,9 +187,9 @@ struct DbFeed(Feed);
 impl EventFeed for DbFeed {
     async fn next(&mut self) -> FeedMessage {
         match self.0.next().await {
-            Heard::Message(message) => FeedMessage::Events(message),
-            Heard::Lost => FeedMessage::Lost,
-            Heard::Interrupted => FeedMessage::Disconnected,
+            FeedEvent::Message(message) => FeedMessage::Events(message),
+            FeedEvent::Lost => FeedMessage::Lost,
+            FeedEvent::Disconnected => FeedMessage::Disconnected,
         }
     }
 }

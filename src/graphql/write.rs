@@ -22,7 +22,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::RequestContext;
 use crate::{
     access::Viewer,
-    db::{self, Dialect, Read, Record, Sql, Time, Transaction},
+    db::{self, Dialect, ReadRow, Record, Sql, Time, Transaction},
     error::{Error, Result},
 };
 
@@ -127,7 +127,7 @@ impl<'c> Write<'c> {
     ///
     /// # Errors
     /// As [`Write::fetch`].
-    pub async fn fetch_with<T>(&mut self, name: &'static str, sql: Sql, read: impl Read<T>) -> Result<Vec<T>> {
+    pub async fn fetch_with<T>(&mut self, name: &'static str, sql: Sql, read: impl ReadRow<T>) -> Result<Vec<T>> {
         self.rounds.reserve_call()?;
         let start = Instant::now();
         let rows = self.tx.fetch_with(name, sql, read).await?;

@@ -1,4 +1,4 @@
-//! Log lines and how they are written.
+//! Logging.
 use std::io;
 
 use anyhow::Context;
@@ -6,23 +6,23 @@ use documented::DocumentedFields;
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::{EnvFilter, fmt, prelude::*};
 
-/// What is logged, and how. The log goes to standard error.
+/// Settings of the log, which is written to standard error.
 #[derive(Clone, Debug, PartialEq, Eq, DocumentedFields, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// A level, or directives such as `info,gatherum::http=debug`. Default info.
+    /// Log level (error, warn, info, debug or trace), or directives such as `info,gatherum::http=debug`. Default: info.
     pub level: String,
-    /// `text` for people, `json` for machines. Default text.
+    /// Format of log lines: `text`, or `json` with one object per line. Default: text.
     pub format: Format,
 }
 
-/// How a log line is written.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
     /// One line of text.
     Text,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
@@ -32,21 +32,21 @@ impl Default for Config {
     }
 }
 
-/// What PostgreSQL notes about statements that had nothing to do is no news.
-const QUIET: &str = "sqlx::postgres::notice=warn";
+/// Directive that hides PostgreSQL's notices, such as for `if not exists`.
+const HIDE_NOTICES: &str = "sqlx::postgres::notice=warn";
 
-/// Starts logging for the process.
+/// Initialises logging for the process.
 ///
 /// # Errors
-/// The level is none, or logging was started before.
+/// The level is invalid, or logging is initialised already.
 pub fn init(config: &Config) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(format!("{QUIET},{}", config.level))
-        .with_context(|| format!("log.level `{}` is no level: write warn, info or debug", config.level))?;
+    let filter = EnvFilter::try_new(format!("{HIDE_NOTICES},{}", config.level))
+        .with_context(|| format!("log.level `{}` is invalid: write warn, info or debug", config.level))?;
     let registry = tracing_subscriber::registry().with(filter);
     let lines = fmt::layer()
         .with_writer(io::stderr)
         .with_target(false)
-        // It would tell on standard error, and panic where nobody reads that any more.
+        // Errors would be printed to standard error, which panics if it is closed.
         .log_internal_errors(false);
     match config.format {
         Format::Text => registry.with(lines).try_init()?,

@@ -1,4 +1,4 @@
-//! A folder with skills, agents and commands: Markdown with YAML front matter.
+//! Reads a folder with skills, agents and commands: Markdown files with YAML front matter.
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
@@ -9,51 +9,48 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Map, Value};
 
 use super::{
-    Located, Problem, Record, Send,
+    Record, RecordSink,
     record::{self, derived_id},
+    send_checked,
 };
 use crate::{
     catalog::{Visibility, rules},
     db::Time,
 };
 
-/// Folders within folders at most.
+/// Maximum depth of nested folders.
 const DEPTH_MAX: usize = 16;
 
-/// Reads `skills/*/SKILL.md`, `agents/**/*.md` and `commands/**/*.md` below `root`. A file's collection is the first
-/// folder below its kind's.
-pub(super) fn read(root: &Path, send: &mut Send<'_>) -> Result<()> {
+/// Reads `skills/*/SKILL.md`, `agents/**/*.md` and `commands/**/*.md` below `root`. Each first-level folder of agents and
+/// commands becomes a collection.
+pub(super) fn read(root: &Path, sink: &mut RecordSink<'_>) -> Result<()> {
     ensure!(root.is_dir(), "{} is not a folder", root.display());
     let kinds = [("skills", "skill"), ("agents", "agent"), ("commands", "command")];
     ensure!(
         kinds.iter().any(|(folder, _)| root.join(folder).is_dir()),
-        "{} has none of skills, agents and commands",
+        "{} has no folder skills, agents or commands",
         root.display()
     );
-    let mut places: BTreeMap<String, u32> = BTreeMap::new();
+    let mut member_counts: BTreeMap<String, u32> = BTreeMap::new();
     let mut tags = BTreeSet::new();
     for (folder, kind) in kinds {
         let mut files = Vec::new();
         find(&root.join(folder), kind, 0, &mut files)?;
         files.sort();
         for file in files {
-            let place = file.strip_prefix(root).unwrap_or(&file).display().to_string();
+            let location = file.strip_prefix(root).unwrap_or(&file).display().to_string();
             let records = match fs::read_to_string(&file) {
-                Ok(text) => records(&place, folder, kind, &file, &text, &mut places),
+                Ok(text) => records(&location, folder, kind, &file, &text, &mut member_counts),
                 Err(error) => vec![Err(format!("cannot read it: {error}"))],
             };
             for record in records {
-                // A tag is told once.
+                // Several files may have the same tag.
                 if let Ok(Record::Tag(tag)) = &record
                     && !tags.insert(tag.id)
                 {
                     continue;
                 }
-                let read = record
-                    .and_then(Record::checked)
-                    .map(|record| Located { place: place.clone(), record })
-                    .map_err(|reason| Problem { place: place.clone(), reason });
-                if !send(read) {
+                if !send_checked(sink, &location, record) {
                     return Ok(());
                 }
             }
@@ -78,7 +75,8 @@ fn find(folder: &Path, kind: &str, depth: usize, files: &mut Vec<PathBuf>) -> Re
     Ok(())
 }
 
-/// A skill is the `SKILL.md` of its folder; agents and commands are any Markdown but a README.
+/// Whether a file is an artifact: `SKILL.md` of a skill's folder, or any Markdown file of agents and commands except a
+/// README.
 fn is_artifact(path: &Path, kind: &str, depth: usize) -> bool {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     match kind {
@@ -88,12 +86,12 @@ fn is_artifact(path: &Path, kind: &str, depth: usize) -> bool {
 }
 
 fn records(
-    place: &str,
+    path: &str,
     folder: &str,
     kind: &str,
     file: &Path,
     text: &str,
-    places: &mut BTreeMap<String, u32>,
+    member_counts: &mut BTreeMap<String, u32>,
 ) -> Vec<Result<Record, String>> {
     let (front, body) = split(text);
     let mut front = front.map(parse_front).unwrap_or_default();
@@ -111,7 +109,7 @@ fn records(
         _ => Vec::new(),
     };
     let tags: Vec<String> = tags.into_iter().filter(|tag| !rules::slug_of(tag).is_empty()).collect();
-    let id = derived_id("artifact", place);
+    let id = derived_id("artifact", path);
     let time = modified(file);
     let mut records: Vec<Result<Record, String>> = tags
         .iter()
@@ -125,7 +123,7 @@ fn records(
         kind: kind.to_owned(),
         name,
         description,
-        source: Some(place.to_owned()),
+        source: Some(path.to_owned()),
         author,
         license,
         version,
@@ -136,8 +134,8 @@ fn records(
         created_at: time,
         updated_at: time,
     }))));
-    let collection = collection(folder, place);
-    let count = places.entry(collection.clone()).or_default();
+    let collection = collection(folder, path);
+    let count = member_counts.entry(collection.clone()).or_default();
     let collection_id = derived_id("collection", &collection);
     if *count == 0 {
         records.push(Ok(Record::Collection(record::Collection {
@@ -163,9 +161,10 @@ fn records(
     records
 }
 
-/// `agents/pm/writer.md` is in `agents/pm`, `agents/writer.md` in `agents`, every skill in `skills`.
-fn collection(folder: &str, place: &str) -> String {
-    let mut parts = place.split('/');
+/// The name of a file's collection: `agents/pm` for `agents/pm/writer.md`, `agents` for `agents/writer.md`, and `skills` for
+/// every skill.
+fn collection(folder: &str, path: &str) -> String {
+    let mut parts = path.split('/');
     match (parts.next(), parts.next(), parts.next()) {
         (Some(_), Some(inner), Some(_)) if folder != "skills" => format!("{folder}/{inner}"),
         _ => folder.to_owned(),
@@ -183,7 +182,7 @@ fn modified(file: &Path) -> Time {
     Time(since.map_or(0, |since| i64::try_from(since.as_micros()).unwrap_or(0)))
 }
 
-/// Front matter between `---` lines, and the rest.
+/// Splits a text into its front matter, between `---` lines, and the rest.
 fn split(text: &str) -> (Option<&str>, &str) {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let Some(rest) = text.strip_prefix("---\n").or_else(|| text.strip_prefix("---\r\n")) else { return (None, text) };
@@ -196,7 +195,7 @@ fn split(text: &str) -> (Option<&str>, &str) {
     }
 }
 
-/// Front matter as YAML; where people wrote what is not YAML, as `key: value` lines.
+/// Parses front matter as YAML, or as `key: value` lines if it is not valid YAML.
 fn parse_front(text: &str) -> Map<String, Value> {
     if let Ok(Value::Object(map)) = serde_saphyr::from_str::<Value>(text) {
         return map;
@@ -213,7 +212,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn front_matter_is_read_even_where_it_is_not_yaml() {
+    fn front_matter_is_read_even_if_it_is_not_yaml() {
         let (front, body) = split("---\nname: a\ndescription: use when: always\n---\n\n# Body\n");
 
         let front = parse_front(front.expect("front matter"));

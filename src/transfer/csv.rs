@@ -1,10 +1,13 @@
-//! CSV: a flat list of artifacts, one a row.
-use std::{collections::BTreeMap, io::Read as IoRead};
+//! Reads CSV: one artifact per row.
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::Read,
+};
 
 use anyhow::{Context, Result, ensure};
 
 use super::{
-    Located, Problem, Record, Send,
+    Record, RecordSink, RejectedRecord, checked,
     record::{self, derived_id},
 };
 use crate::{
@@ -12,13 +15,13 @@ use crate::{
     db::Time,
 };
 
-/// The time of artifacts whose list does not tell one: 2026-01-01.
-const TIME_UNKNOWN: Time = Time(1_767_225_600_000_000);
+/// The time of creation of artifacts without one: 2026-01-01.
+const DEFAULT_TIME: Time = Time(1_767_225_600_000_000);
 
-/// What separates tags, collections and groups within a cell.
+/// Separates tags, collections and groups within a cell.
 const SEPARATOR: char = ';';
 
-/// Columns with a meaning; others become metadata.
+/// Columns with a fixed meaning. All others become metadata.
 const COLUMNS: [&str; 13] = [
     "type",
     "name",
@@ -35,39 +38,38 @@ const COLUMNS: [&str; 13] = [
     "created_at",
 ];
 
-/// Reads artifacts, and the tags, collections and groups that their cells name.
-pub(super) fn read(text: impl IoRead, send: &mut Send<'_>) -> Result<()> {
+/// Reads artifacts, and the tags, collections and groups that they name.
+pub(super) fn read(text: impl Read, sink: &mut RecordSink<'_>) -> Result<()> {
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).flexible(true).from_reader(text);
     let header: Vec<String> = reader.headers().context("cannot read the header")?.iter().map(str::to_owned).collect();
     ensure!(
         header.iter().any(|name| name == "type") && header.iter().any(|name| name == "name"),
-        "the first row must name the columns, `type` and `name` among them"
+        "the first row must name the columns, including `type` and `name`"
     );
-    let mut known = Known::default();
+    let mut names = SeenNames::default();
     for row in reader.into_records() {
         let row = match row {
             Ok(row) => row,
             Err(error) => {
-                let place = error.position().map_or_else(String::new, |position| format!("line {}", position.line()));
-                if !send(Err(Problem { place, reason: "the row is not readable".to_owned() })) {
+                let location =
+                    error.position().map_or_else(String::new, |position| format!("line {}", position.line()));
+                if !sink(Err(RejectedRecord::new(&location, "the row cannot be parsed"))) {
                     return Ok(());
                 }
                 continue;
             }
         };
-        let place = format!("line {}", row.position().map_or(0, csv::Position::line));
+        let location = format!("line {}", row.position().map_or(0, csv::Position::line));
         let cells: BTreeMap<&str, &str> =
             header.iter().map(String::as_str).zip(row.iter()).filter(|(_, cell)| !cell.is_empty()).collect();
-        for record in known.records(&cells) {
-            let read = record
-                .and_then(Record::checked)
-                .map(|record| Located { place: place.clone(), record })
-                .map_err(|reason| Problem { place: place.clone(), reason });
-            let is_refused = read.is_err();
-            if !send(read) {
+        for record in names.records(&cells) {
+            let record = checked(&location, record);
+            let is_rejected = record.is_err();
+            if !sink(record) {
                 return Ok(());
             }
-            if is_refused {
+            // The row's other records may refer to the rejected one.
+            if is_rejected {
                 break;
             }
         }
@@ -75,16 +77,21 @@ pub(super) fn read(text: impl IoRead, send: &mut Send<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Tags, collections and groups named so far, with their number of members.
+/// Tags, collections and groups named by earlier rows.
 #[derive(Default)]
-struct Known {
-    tags: BTreeMap<String, ()>,
+struct SeenNames {
+    /// Slugs of tags.
+    tags: BTreeSet<String>,
+    /// Number of members by collection.
     collections: BTreeMap<String, u32>,
-    groups: BTreeMap<(String, String), (u32, u32)>,
-    groups_of: BTreeMap<String, u32>,
+    /// Number of members by collection and group.
+    groups: BTreeMap<(String, String), u32>,
+    /// Number of groups by collection.
+    group_counts: BTreeMap<String, u32>,
 }
 
-impl Known {
+impl SeenNames {
+    /// The records of a row, each after those that it refers to.
     fn records(&mut self, cells: &BTreeMap<&str, &str>) -> Vec<Result<Record, String>> {
         let mut records = Vec::new();
         let (kind, name) =
@@ -92,7 +99,7 @@ impl Known {
         let tags = list(cells.get("tags"));
         for tag in &tags {
             let slug = rules::slug_of(tag);
-            if self.tags.insert(slug.clone(), ()).is_none() {
+            if self.tags.insert(slug.clone()) {
                 let id = derived_id("tag", &slug);
                 records.push(Ok(Record::Tag(record::Tag { id, name: tag.clone(), slug, color: None })));
             }
@@ -105,7 +112,7 @@ impl Known {
         for group in list(cells.get("groups")) {
             match group.split_once('/') {
                 Some((collection, group)) => self.group_member(collection.trim(), group.trim(), id, &mut records),
-                None => records.push(Err(format!("group `{group}` names no collection: write collection/group"))),
+                None => records.push(Err(format!("group `{group}` has no collection: write collection/group"))),
             }
         }
         records
@@ -123,8 +130,8 @@ impl Known {
                 kind: None,
                 color: None,
                 visibility: Visibility::Private,
-                created_at: TIME_UNKNOWN,
-                updated_at: TIME_UNKNOWN,
+                created_at: DEFAULT_TIME,
+                updated_at: DEFAULT_TIME,
             })));
         }
         records.push(Ok(Record::Membership(record::Membership {
@@ -133,7 +140,7 @@ impl Known {
             position: *count,
             status: None,
             note: None,
-            added_at: TIME_UNKNOWN,
+            added_at: DEFAULT_TIME,
         })));
         *count += 1;
     }
@@ -152,7 +159,7 @@ impl Known {
         let id = derived_id("group", &format!("{collection}\n{group}"));
         let key = (collection.to_owned(), group.to_owned());
         if !self.groups.contains_key(&key) {
-            let position = self.groups_of.entry(collection.to_owned()).or_default();
+            let position = self.group_counts.entry(collection.to_owned()).or_default();
             records.push(Ok(Record::Group(record::Group {
                 id,
                 collection: derived_id("collection", collection),
@@ -161,18 +168,18 @@ impl Known {
                 color: None,
                 icon: None,
                 position: *position,
-                created_at: TIME_UNKNOWN,
-                updated_at: TIME_UNKNOWN,
+                created_at: DEFAULT_TIME,
+                updated_at: DEFAULT_TIME,
             })));
-            self.groups.insert(key.clone(), (*position, 0));
+            self.groups.insert(key.clone(), 0);
             *position += 1;
         }
-        if let Some((_, count)) = self.groups.get_mut(&key) {
+        if let Some(count) = self.groups.get_mut(&key) {
             records.push(Ok(Record::GroupMembership(record::GroupMembership {
                 group: id,
                 artifact,
                 position: *count,
-                added_at: TIME_UNKNOWN,
+                added_at: DEFAULT_TIME,
             })));
             *count += 1;
         }
@@ -188,12 +195,14 @@ fn artifact(
 ) -> Result<Record, String> {
     let text = |column: &str| cells.get(column).map(|cell| (*cell).to_owned());
     let visibility = match cells.get("visibility") {
-        Some(word) => Visibility::parse(&word.to_uppercase()).ok_or("visibility is PRIVATE, UNLISTED or PUBLIC")?,
+        Some(word) => {
+            Visibility::parse(&word.to_uppercase()).ok_or("visibility must be PRIVATE, UNLISTED or PUBLIC")?
+        }
         None => Visibility::Private,
     };
     let created_at = match cells.get("created_at") {
-        Some(text) => Time::parse(text).ok_or("created_at is written 2026-01-31T12:00:00Z")?,
-        None => TIME_UNKNOWN,
+        Some(text) => Time::parse(text).ok_or("created_at must be an RFC 3339 time such as 2026-01-31T12:00:00Z")?,
+        None => DEFAULT_TIME,
     };
     let others = cells.iter().filter(|(column, _)| !COLUMNS.contains(column));
     let metadata: serde_json::Map<_, _> =

@@ -1,21 +1,22 @@
-//! A Deal Brain collection export, version 1.0.0.
+//! Reads a Deal Brain collection export, version 1.0.0.
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Map, Value};
 
 use super::{
-    Located, Problem, Record, Send,
+    Record, RecordSink,
     record::{self, derived_id},
+    send_checked,
 };
 use crate::{catalog::Visibility, db::Time};
 
-/// Reads one collection and its listings. Fields are looked for, not demanded: exports differ from their own schema.
-pub(super) fn read(path: &Path, send: &mut Send<'_>) -> Result<()> {
+/// Reads one collection and its listings. All fields are optional, because exports deviate from their schema.
+pub(super) fn read(path: &Path, sink: &mut RecordSink<'_>) -> Result<()> {
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     let root: Value = serde_json::from_str(&text).with_context(|| format!("{} is not JSON", path.display()))?;
     let version = root["deal_brain_export"]["version"].as_str().unwrap_or_default();
-    ensure!(version.starts_with("1."), "{} is no Deal Brain export of version 1", path.display());
+    ensure!(version.starts_with("1."), "{} is not a Deal Brain export of version 1", path.display());
     let data = &root["data"];
     let items: Vec<&Value> = match data["items"].as_array() {
         Some(items) => items.iter().collect(),
@@ -26,20 +27,19 @@ pub(super) fn read(path: &Path, send: &mut Send<'_>) -> Result<()> {
     let mut records = Vec::new();
     records.extend(collection.map(|collection| ("data.collection".to_owned(), Record::Collection(collection))));
     let mut ordered: Vec<(usize, &Value)> = items.into_iter().enumerate().collect();
-    // Items without a position come first.
+    // Items without a position come first, in the order of the file.
     ordered.sort_by_key(|(index, item)| (item["position"].as_i64().unwrap_or(i64::MIN), *index));
     for (position, (index, item)) in ordered.into_iter().enumerate() {
-        let place = format!("data.items[{index}]");
+        let location = format!("data.items[{index}]");
         let artifact = listing(&item["listing"]);
         let id = artifact.id;
-        records.push((place.clone(), Record::Artifact(Box::new(artifact))));
+        records.push((location.clone(), Record::Artifact(Box::new(artifact))));
         if let Some(collection) = collection_id {
-            records.push((place, Record::Membership(membership(collection, id, position, item))));
+            records.push((location, Record::Membership(membership(collection, id, position, item))));
         }
     }
-    for (place, record) in records {
-        let read = record.checked().map(|record| Located { place: place.clone(), record });
-        if !send(read.map_err(|reason| Problem { place, reason })) {
+    for (location, record) in records {
+        if !send_checked(sink, &location, Ok(record)) {
             return Ok(());
         }
     }
@@ -62,7 +62,7 @@ fn collection(value: &Value) -> record::Collection {
     }
 }
 
-/// A listing: what has a column of its own is taken out, everything else is kept as metadata.
+/// Converts a listing. Fields without a column of their own become metadata.
 fn listing(value: &Value) -> record::Artifact {
     let listing = if value["listing"].is_object() { &value["listing"] } else { value };
     let created_at = time(&listing["created_at"]);
@@ -73,9 +73,9 @@ fn listing(value: &Value) -> record::Artifact {
             metadata.insert(name.clone(), part.clone());
         }
     }
-    const TAKEN: [&str; 6] = ["title", "notes", "listing_url", "seller", "created_at", "updated_at"];
+    const COLUMNS: [&str; 6] = ["title", "notes", "listing_url", "seller", "created_at", "updated_at"];
     for (name, part) in listing.as_object().into_iter().flatten() {
-        if !TAKEN.contains(&name.as_str()) && !part.is_null() {
+        if !COLUMNS.contains(&name.as_str()) && !part.is_null() {
             metadata.insert(name.clone(), part.clone());
         }
     }
@@ -108,7 +108,7 @@ fn membership(collection: uuid::Uuid, artifact: uuid::Uuid, position: usize, ite
     }
 }
 
-/// What a row is known by: its id, else its name.
+/// The text that identifies an object: its id, or else its title or name.
 fn key(value: &Value) -> String {
     match &value["id"] {
         Value::Null => text(&value["title"]).or_else(|| text(&value["name"])).unwrap_or_default(),
@@ -120,7 +120,7 @@ fn text(value: &Value) -> Option<String> {
     value.as_str().map(str::to_owned).filter(|text| !text.is_empty())
 }
 
-/// A time, or the beginning of all times where there is none.
+/// Parses a time; 1970-01-01 if it is missing or invalid.
 fn time(value: &Value) -> Time {
     value.as_str().and_then(Time::parse).unwrap_or(Time(0))
 }

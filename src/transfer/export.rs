@@ -1,4 +1,4 @@
-//! Writes the catalogue as the records that an import takes back.
+//! Writes the catalogue as records, which can be imported.
 use std::io::{self, Write};
 
 use anyhow::Result;
@@ -10,11 +10,12 @@ use crate::{
     db::{Arg, Db, Record as DbRecord, Row, Sql, Time},
 };
 
-/// Rows that are read at once.
-const PAGE: i64 = 1_000;
+/// Number of rows of one statement.
+const PAGE_ROWS: i64 = 1_000;
 
-/// Writes every record, or those of one collection, one JSON object a line. Rows are read page by page, so that memory
-/// stays flat; what is written meanwhile may be in the export or not.
+/// Writes all records, or those of one collection, as one JSON object per line, and returns their number.
+///
+/// Rows are read page by page, so memory use does not depend on their number. Concurrent writes may or may not be included.
 ///
 /// # Errors
 /// The database or the output fails.
@@ -39,8 +40,8 @@ struct Export<'a, W> {
     count: u64,
 }
 
-/// Where artifacts are limited to those of one collection.
-const OF_MEMBERS: &str = " in (select m.artifact_id from collection_artifacts m where m.collection_id = ";
+/// Condition that limits artifacts to members of a collection, without its id.
+const IS_MEMBER: &str = " in (select m.artifact_id from collection_artifacts m where m.collection_id = ";
 
 impl<W: Write> Export<'_, W> {
     fn line(&mut self, record: &Record) -> Result<()> {
@@ -50,21 +51,21 @@ impl<W: Write> Export<'_, W> {
         Ok(())
     }
 
-    /// A statement that goes on after a key.
+    /// Begins a statement that continues after the key of the previous page.
     fn begin(&self, select: &'static str, key: &'static str, after: Option<&[Arg]>) -> Sql {
         let mut sql = self.db.sql();
         sql.push(select).push(" where true");
         if let Some(after) = after {
             sql.push(" and (").push(key).push(") > (");
-            for (place, arg) in after.iter().enumerate() {
-                sql.push(if place > 0 { ", " } else { "" }).bind(arg.clone());
+            for (index, arg) in after.iter().enumerate() {
+                sql.push(if index > 0 { ", " } else { "" }).bind(arg.clone());
             }
             sql.push(")");
         }
         sql
     }
 
-    /// Limits a statement to the collection, where there is one.
+    /// Limits a statement to the exported collection, if only one is exported.
     fn limit_to(&self, sql: &mut Sql, column: &'static str, through: &'static str, end: &'static str) {
         if let Some(id) = self.collection {
             sql.push(" and ").push(column).push(through).bind(Arg::Id(id)).push(end);
@@ -72,7 +73,7 @@ impl<W: Write> Export<'_, W> {
     }
 
     async fn page<T: DbRecord>(&self, mut sql: Sql, order: &'static str) -> Result<Vec<T>> {
-        sql.push(" order by ").push(order).limit(PAGE);
+        sql.push(" order by ").push(order).limit(PAGE_ROWS);
         Ok(self.db.fetch("export", sql).await?)
     }
 
@@ -105,7 +106,7 @@ impl<W: Write> Export<'_, W> {
         let mut after = None;
         loop {
             let mut sql = self.begin(SELECT, "a.id", after.as_ref().map(std::slice::from_ref));
-            self.limit_to(&mut sql, "a.id", OF_MEMBERS, ")");
+            self.limit_to(&mut sql, "a.id", IS_MEMBER, ")");
             let page: Vec<record::Artifact> = self.page(sql, "a.id").await?;
             let Some(last) = page.last() else { return Ok(()) };
             after = Some(Arg::Id(last.id));
@@ -119,7 +120,7 @@ impl<W: Write> Export<'_, W> {
         let mut after = None;
         loop {
             let mut sql = self.begin(SELECT, "v.id", after.as_ref().map(std::slice::from_ref));
-            self.limit_to(&mut sql, "v.artifact_id", OF_MEMBERS, ")");
+            self.limit_to(&mut sql, "v.artifact_id", IS_MEMBER, ")");
             let page: Vec<record::Version> = self.page(sql, "v.id").await?;
             let Some(last) = page.last() else { return Ok(()) };
             after = Some(Arg::Id(last.id));
@@ -144,7 +145,7 @@ impl<W: Write> Export<'_, W> {
     async fn groups(&mut self) -> Result<()> {
         const SELECT: &str = "select g.id, g.collection_id, g.name, g.description, g.color, g.icon, g.sort_key, \
             g.created_at, g.updated_at from groups g";
-        let (mut after, mut places): (Option<[Arg; 3]>, Places) = (None, Places::default());
+        let (mut after, mut positions): (Option<[Arg; 3]>, Positions) = (None, Positions::default());
         loop {
             let mut sql =
                 self.begin(SELECT, "g.collection_id, g.sort_key, g.id", after.as_ref().map(<[Arg; 3]>::as_slice));
@@ -153,7 +154,7 @@ impl<W: Write> Export<'_, W> {
             let Some(last) = page.last() else { return Ok(()) };
             after = Some([Arg::Id(last.record.collection), Arg::Int(last.sort_key), Arg::Id(last.record.id)]);
             for mut sorted in page {
-                sorted.record.position = places.next(sorted.record.collection);
+                sorted.record.position = positions.next(sorted.record.collection);
                 self.line(&Record::Group(sorted.record))?;
             }
         }
@@ -163,7 +164,7 @@ impl<W: Write> Export<'_, W> {
         const SELECT: &str = "select m.collection_id, m.artifact_id, m.sort_key, m.status, m.note, m.added_at \
             from collection_artifacts m";
         const ORDER: &str = "m.collection_id, m.sort_key, m.artifact_id";
-        let (mut after, mut places): (Option<[Arg; 3]>, Places) = (None, Places::default());
+        let (mut after, mut positions): (Option<[Arg; 3]>, Positions) = (None, Positions::default());
         loop {
             let mut sql = self.begin(SELECT, ORDER, after.as_ref().map(<[Arg; 3]>::as_slice));
             self.limit_to(&mut sql, "m.collection_id", " = ", "");
@@ -171,7 +172,7 @@ impl<W: Write> Export<'_, W> {
             let Some(last) = page.last() else { return Ok(()) };
             after = Some([Arg::Id(last.record.collection), Arg::Int(last.sort_key), Arg::Id(last.record.artifact)]);
             for mut sorted in page {
-                sorted.record.position = places.next(sorted.record.collection);
+                sorted.record.position = positions.next(sorted.record.collection);
                 self.line(&Record::Membership(sorted.record))?;
             }
         }
@@ -180,7 +181,7 @@ impl<W: Write> Export<'_, W> {
     async fn group_memberships(&mut self) -> Result<()> {
         const SELECT: &str = "select m.group_id, m.artifact_id, m.sort_key, m.added_at from group_artifacts m";
         const ORDER: &str = "m.group_id, m.sort_key, m.artifact_id";
-        let (mut after, mut places): (Option<[Arg; 3]>, Places) = (None, Places::default());
+        let (mut after, mut positions): (Option<[Arg; 3]>, Positions) = (None, Positions::default());
         loop {
             let mut sql = self.begin(SELECT, ORDER, after.as_ref().map(<[Arg; 3]>::as_slice));
             self.limit_to(&mut sql, "m.collection_id", " = ", "");
@@ -188,21 +189,21 @@ impl<W: Write> Export<'_, W> {
             let Some(last) = page.last() else { return Ok(()) };
             after = Some([Arg::Id(last.record.group), Arg::Int(last.sort_key), Arg::Id(last.record.artifact)]);
             for mut sorted in page {
-                sorted.record.position = places.next(sorted.record.group);
+                sorted.record.position = positions.next(sorted.record.group);
                 self.line(&Record::GroupMembership(sorted.record))?;
             }
         }
     }
 }
 
-/// Counts rows within their parent.
+/// Numbers the rows of each parent, which come sorted by parent.
 #[derive(Default)]
-struct Places {
+struct Positions {
     parent: Option<Uuid>,
     next: u32,
 }
 
-impl Places {
+impl Positions {
     fn next(&mut self, parent: Uuid) -> u32 {
         if self.parent != Some(parent) {
             *self = Self { parent: Some(parent), next: 0 };
@@ -212,7 +213,7 @@ impl Places {
     }
 }
 
-/// A record and the sort key it has in the database.
+/// A record and its sort key.
 struct Sorted<T> {
     record: T,
     sort_key: i64,

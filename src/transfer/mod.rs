@@ -1,8 +1,9 @@
 //! Import and export.
 //!
-//! A source is read on a thread of its own into [`Record`]s, which travel through a bounded channel, so that memory stays
-//! flat whatever the size. [`import`] writes them in batches within one transaction; [`export`] writes the same records
-//! that [`ndjson`] reads.
+//! A source is read on its own thread. Its [`Record`]s pass through a bounded channel, so memory use does not depend on the
+//! size of the source. [`import`] writes them in batches within one transaction. [`export`] writes the records that
+//! [`ndjson`] reads.
+mod change_log;
 mod claude;
 mod csv;
 mod deal_brain;
@@ -12,13 +13,12 @@ mod ndjson;
 mod record;
 mod report;
 mod skillmeat;
-mod told;
 mod watch;
 
 pub use export::export;
-pub use import::{Mirror, import};
-pub use record::{Located, Problem, Record};
-pub use report::Report;
+pub use import::{SourceSync, import};
+pub use record::{Record, RejectedRecord, SourceRecord};
+pub use report::{ImportCounts, ImportReport};
 pub use watch::watch;
 
 use std::{io::Cursor, path::PathBuf};
@@ -28,37 +28,37 @@ use tokio::sync::mpsc;
 
 use crate::db::Db;
 
-/// Records that wait to be written at most.
-const WAITING_MAX: usize = 4_096;
+/// Maximum number of records that were read and are not written yet.
+const RECORDS_QUEUED_MAX: usize = 4_096;
 
-/// Where records come from.
+/// A source of records.
 #[derive(Clone, Debug)]
 pub enum Source {
     /// A SkillMeat SQLite database.
     SkillMeat(PathBuf),
-    /// A folder with skills, agents and commands.
+    /// A folder with skills, agents and commands as Markdown files.
     Claude(PathBuf),
     /// A Deal Brain export.
     DealBrain(PathBuf),
-    /// What [`export`] writes; none is standard input.
+    /// NDJSON as [`export`] writes it; `None` is standard input.
     Ndjson(Option<PathBuf>),
-    /// A flat list of artifacts.
+    /// A CSV file with one artifact per row.
     Csv(PathBuf),
-    /// NDJSON or CSV that is part of the program.
+    /// CSV that is part of the program.
     Embedded(&'static str),
 }
 
-/// A record or what is wrong with it, and where it stands in its source.
-pub type Read = std::result::Result<Located, Problem>;
+/// A record of a source, or the reason to reject it.
+pub type ReadRecord = std::result::Result<SourceRecord, RejectedRecord>;
 
 impl Source {
-    /// Reads on a thread of its own.
+    /// Reads the source on its own thread and sends its records to the receiver.
     ///
     /// # Errors
-    /// The source cannot be opened or is of another kind; that comes through the handle.
-    pub fn read(self) -> (mpsc::Receiver<Read>, tokio::task::JoinHandle<Result<()>>) {
-        let (sender, receiver) = mpsc::channel(WAITING_MAX);
-        let mut send = move |read: Read| sender.blocking_send(read).is_ok();
+    /// The handle returns an error if the source cannot be read or is of another kind.
+    pub fn read(self) -> (mpsc::Receiver<ReadRecord>, tokio::task::JoinHandle<Result<()>>) {
+        let (sender, receiver) = mpsc::channel(RECORDS_QUEUED_MAX);
+        let mut send = move |record: ReadRecord| sender.blocking_send(record).is_ok();
         let handle = tokio::task::spawn_blocking(move || match self {
             Self::SkillMeat(path) => {
                 tokio::runtime::Handle::current().block_on(skillmeat::read(&path))?.send(&mut send)
@@ -74,8 +74,20 @@ impl Source {
     }
 }
 
-/// Takes what was read; tells whether there is anyone to go on for.
-pub(crate) type Send<'a> = dyn FnMut(Read) -> bool + 'a;
+/// Receives the records of a source; returns false if the import has ended and reading should stop.
+pub(crate) type RecordSink<'a> = dyn FnMut(ReadRecord) -> bool + 'a;
+
+/// Checks a record and passes it on with its location; returns false as the sink does.
+fn send_checked(sink: &mut RecordSink<'_>, location: &str, record: Result<Record, String>) -> bool {
+    sink(checked(location, record))
+}
+
+fn checked(location: &str, record: std::result::Result<Record, String>) -> ReadRecord {
+    match record.and_then(Record::checked) {
+        Ok(record) => Ok(SourceRecord { location: location.to_owned(), record }),
+        Err(reason) => Err(RejectedRecord::new(location, reason)),
+    }
+}
 
 fn open(path: &std::path::Path) -> Result<std::io::BufReader<std::fs::File>> {
     use anyhow::Context;
@@ -83,11 +95,11 @@ fn open(path: &std::path::Path) -> Result<std::io::BufReader<std::fs::File>> {
     Ok(std::io::BufReader::with_capacity(1 << 18, file))
 }
 
-/// Loads the catalogue of developers' tools, for an account where there are any, if the database holds no artifact, and
-/// tells whether it did.
+/// Imports the demo catalogue of developers' tools for the account `owner` if the database has no artifacts. Returns
+/// whether it was imported.
 ///
 /// # Errors
-/// That of the database.
+/// The database fails.
 pub async fn load_demo(db: &Db, owner: Option<uuid::Uuid>) -> Result<bool> {
     let mut sql = db.sql();
     sql.push("select count(*) from (select 1 from artifacts limit 1) a");
@@ -95,6 +107,6 @@ pub async fn load_demo(db: &Db, owner: Option<uuid::Uuid>) -> Result<bool> {
         return Ok(false);
     }
     let report = import(db, Source::Embedded(include_str!("demo.csv")), owner, false, |_| {}).await?;
-    anyhow::ensure!(report.refused() == 0, "the demo catalogue was refused:\n{report}");
+    anyhow::ensure!(report.rejected() == 0, "records of the demo catalogue were rejected:\n{report}");
     Ok(true)
 }

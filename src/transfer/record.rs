@@ -1,4 +1,4 @@
-//! What is imported and exported: one record for each row of the catalogue, checked in one place.
+//! Records of imports and exports: one for each row of the catalogue.
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -12,31 +12,38 @@ use crate::{
     graphql::id::{self, GlobalId},
 };
 
-/// A record and where it stands in its source.
+/// A record and its location in the source.
 #[derive(Clone, Debug)]
-pub struct Located {
-    /// The line, or what else tells the place.
-    pub place: String,
+pub struct SourceRecord {
+    /// The location, such as a line number, a path or a table.
+    pub location: String,
     /// The record.
     pub record: Record,
 }
 
-/// Why a record was refused, and where it stands in its source.
+/// A rejected record.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
-    /// The line, or what else tells the place.
-    pub place: String,
+pub struct RejectedRecord {
+    /// The location, such as a line number, a path or a table.
+    pub location: String,
     /// The reason.
     pub reason: String,
+}
+
+impl RejectedRecord {
+    /// Rejects the record at `location`.
+    pub fn new(location: &str, reason: impl Into<String>) -> Self {
+        Self { location: location.to_owned(), reason: reason.into() }
+    }
 }
 
 /// One line of NDJSON.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(tag = "record", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Record {
-    /// The first line of a file: what it is.
+    /// The header, which is the first line of a file.
     Gatherum {
-        /// The format, 1.
+        /// The version of the format: 1.
         format: u32,
     },
     /// A tag.
@@ -59,14 +66,14 @@ pub enum Record {
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Tag {
-    /// Its id.
+    /// The id.
     #[serde(with = "tag_id")]
     pub id: Uuid,
-    /// What it is called.
+    /// The name.
     pub name: String,
-    /// The word that filters know it by.
+    /// The slug, by which filters select it.
     pub slug: String,
-    /// `#rrggbb`.
+    /// The colour, as `#rrggbb`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub color: Option<String>,
 }
@@ -75,33 +82,33 @@ pub struct Tag {
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Artifact {
-    /// Its id.
+    /// The id.
     #[serde(with = "artifact_id")]
     pub id: Uuid,
-    /// A lower-case slug.
+    /// The type, as a lower-case slug.
     #[serde(rename = "type")]
     pub kind: String,
-    /// What it is called.
+    /// The name.
     pub name: String,
-    /// What it is for.
+    /// The description.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
-    /// Where it comes from.
+    /// The origin, such as a URL or a path.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
-    /// Who made it.
+    /// The author.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub author: Option<String>,
     /// The licence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub license: Option<String>,
-    /// Label of the newest version.
+    /// The label of the newest version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
-    /// PRIVATE, UNLISTED or PUBLIC.
+    /// The visibility: PRIVATE, UNLISTED or PUBLIC. Default PRIVATE.
     #[serde(default = "private", with = "visibility")]
     pub visibility: Visibility,
-    /// Slugs of its tags, in order.
+    /// The slugs of its tags, sorted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<String>,
     /// Further properties.
@@ -110,10 +117,10 @@ pub struct Artifact {
     /// The full text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content: Option<String>,
-    /// When it was made.
+    /// Time of creation.
     #[serde(with = "time")]
     pub created_at: Time,
-    /// When it was last changed.
+    /// Time of the last change.
     #[serde(with = "time")]
     pub updated_at: Time,
 }
@@ -122,21 +129,21 @@ pub struct Artifact {
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Version {
-    /// Its id.
+    /// The id.
     #[serde(with = "version_id")]
     pub id: Uuid,
     /// The artifact.
     #[serde(with = "artifact_id")]
     pub artifact: Uuid,
-    /// Its label.
+    /// The label.
     pub version: String,
     /// The hash of its content.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content_hash: Option<String>,
-    /// What changed.
+    /// Release notes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub notes: Option<String>,
-    /// When it was made.
+    /// Time of creation.
     #[serde(with = "time")]
     pub created_at: Time,
 }
@@ -145,27 +152,27 @@ pub struct Version {
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Collection {
-    /// Its id.
+    /// The id.
     #[serde(with = "collection_id")]
     pub id: Uuid,
-    /// What it is called.
+    /// The name.
     pub name: String,
-    /// What it is for.
+    /// The description.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
-    /// Free classification.
+    /// A classification without fixed values.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
-    /// `#rrggbb`.
+    /// The colour, as `#rrggbb`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub color: Option<String>,
-    /// PRIVATE, UNLISTED or PUBLIC.
+    /// The visibility: PRIVATE, UNLISTED or PUBLIC. Default PRIVATE.
     #[serde(default = "private", with = "visibility")]
     pub visibility: Visibility,
-    /// When it was made.
+    /// Time of creation.
     #[serde(with = "time")]
     pub created_at: Time,
-    /// When it was last changed.
+    /// Time of the last change.
     #[serde(with = "time")]
     pub updated_at: Time,
 }
@@ -174,29 +181,29 @@ pub struct Collection {
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Group {
-    /// Its id.
+    /// The id.
     #[serde(with = "group_id")]
     pub id: Uuid,
     /// The collection it belongs to.
     #[serde(with = "collection_id")]
     pub collection: Uuid,
-    /// What it is called.
+    /// The name.
     pub name: String,
-    /// What it is for.
+    /// The description.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
-    /// A name or `#rrggbb`.
+    /// The colour, as a name or `#rrggbb`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub color: Option<String>,
-    /// The name of its icon.
+    /// The name of the icon.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub icon: Option<String>,
-    /// Zero-based place among its collection's groups.
+    /// Zero-based position among the groups of the collection.
     pub position: u32,
-    /// When it was made.
+    /// Time of creation.
     #[serde(with = "time")]
     pub created_at: Time,
-    /// When it was last changed.
+    /// Time of the last change.
     #[serde(with = "time")]
     pub updated_at: Time,
 }
@@ -211,15 +218,15 @@ pub struct Membership {
     /// The artifact.
     #[serde(with = "artifact_id")]
     pub artifact: Uuid,
-    /// Zero-based place in the collection.
+    /// Zero-based position in the collection.
     pub position: u32,
-    /// Free state.
+    /// A status without fixed values.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<String>,
     /// A note.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
-    /// When it came in.
+    /// Time of adding.
     #[serde(with = "time")]
     pub added_at: Time,
 }
@@ -234,22 +241,24 @@ pub struct GroupMembership {
     /// The artifact.
     #[serde(with = "artifact_id")]
     pub artifact: Uuid,
-    /// Zero-based place in the group.
+    /// Zero-based position in the group.
     pub position: u32,
-    /// When it came in.
+    /// Time of adding.
     #[serde(with = "time")]
     pub added_at: Time,
 }
 
 impl Record {
-    /// The record with names trimmed, once everything in it is as it must be.
+    /// Trims names and validates all fields.
     ///
     /// # Errors
-    /// The reason to refuse it.
+    /// The reason to reject the record.
     pub fn checked(mut self) -> Result<Self, String> {
         match &mut self {
             Self::Gatherum { format: 1 } => {}
-            Self::Gatherum { format } => return Err(format!("format {format} is newer than this release reads")),
+            Self::Gatherum { format } => {
+                return Err(format!("format {format} is newer than this release supports: use a newer release"));
+            }
             Self::Tag(tag) => {
                 trimmed(&mut tag.name, TAG_NAME_MAX)?;
                 rules::slug(&tag.slug)?;
@@ -305,7 +314,7 @@ fn trimmed(name: &mut String, max: usize) -> Result<(), String> {
     Ok(())
 }
 
-/// The id of what a source knows by a key of its own: the same in every run.
+/// Derives an id from the key that an object has in its source. The id is the same in every run.
 pub fn derived_id(kind: &str, key: &str) -> Uuid {
     const NAMESPACE: Uuid = Uuid::from_u128(0x9f3c_52a0_6f0b_5d0e_8a53_0c5d_7a11_0b0d);
     Uuid::new_v5(&NAMESPACE, format!("{kind}\n{key}").as_bytes())
@@ -348,7 +357,8 @@ mod time {
 
     pub(super) fn deserialize<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Time, D::Error> {
         let text = String::deserialize(deserializer)?;
-        Time::parse(&text).ok_or_else(|| serde::de::Error::custom("a time is written 2026-01-31T12:00:00Z"))
+        Time::parse(&text)
+            .ok_or_else(|| serde::de::Error::custom("a time must be RFC 3339, such as 2026-01-31T12:00:00Z"))
     }
 }
 
@@ -361,6 +371,7 @@ mod visibility {
 
     pub(super) fn deserialize<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Visibility, D::Error> {
         let text = String::deserialize(deserializer)?;
-        Visibility::parse(&text).ok_or_else(|| serde::de::Error::custom("visibility is PRIVATE, UNLISTED or PUBLIC"))
+        Visibility::parse(&text)
+            .ok_or_else(|| serde::de::Error::custom("visibility must be PRIVATE, UNLISTED or PUBLIC"))
     }
 }

@@ -1,82 +1,83 @@
-//! What an import came to.
+//! The result of an import.
 use std::{collections::BTreeMap, fmt};
 
-use super::Problem;
+use super::RejectedRecord;
 
-/// Refused records that are shown one by one.
-const SHOWN_MAX: usize = 100;
+/// Maximum number of rejected records that are listed one by one.
+const LISTED_MAX: usize = 100;
 
-/// What became of records of one kind.
+/// Numbers of rows of one kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// New ones.
+pub struct ImportCounts {
+    /// Rows that did not exist.
     pub created: u64,
-    /// Those that were there and differed.
+    /// Rows that existed and differed.
     pub updated: u64,
-    /// Those that were there alike.
+    /// Rows that existed and were equal.
     pub unchanged: u64,
-    /// Those that the source has no longer.
+    /// Rows that the source no longer has.
     pub removed: u64,
 }
 
-/// What an import came to: counts for each kind of record, and what was refused.
+/// The result of an import: numbers of rows by kind, and the rejected records.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Report {
-    /// Counts by kind.
-    pub kinds: BTreeMap<&'static str, Counts>,
-    problems: Vec<Problem>,
-    refused: u64,
+pub struct ImportReport {
+    /// Numbers by kind.
+    pub kinds: BTreeMap<&'static str, ImportCounts>,
+    rejections: Vec<RejectedRecord>,
+    rejected: u64,
 }
 
-impl Report {
-    /// How many records were refused.
-    pub fn refused(&self) -> u64 {
-        self.refused
+impl ImportReport {
+    /// Number of rejected records.
+    pub fn rejected(&self) -> u64 {
+        self.rejected
     }
 
-    /// The first refused ones, with their reasons.
-    pub fn problems(&self) -> &[Problem] {
-        &self.problems
+    /// The first 100 rejected records.
+    pub fn rejections(&self) -> &[RejectedRecord] {
+        &self.rejections
     }
 
-    /// How many rows were written or removed.
+    /// Number of rows that were created, updated or removed.
     pub fn written(&self) -> u64 {
         self.kinds.values().map(|counts| counts.created + counts.updated + counts.removed).sum()
     }
 
-    fn removes(&self) -> bool {
+    fn has_removals(&self) -> bool {
         self.kinds.values().any(|counts| counts.removed > 0)
     }
 
-    pub(super) fn refuse(&mut self, problem: Problem) {
-        self.refused += 1;
-        if self.problems.len() < SHOWN_MAX {
-            self.problems.push(problem);
+    pub(super) fn reject(&mut self, record: RejectedRecord) {
+        self.rejected += 1;
+        if self.rejections.len() < LISTED_MAX {
+            self.rejections.push(record);
         }
     }
 
-    pub(super) fn kind(&mut self, kind: &'static str) -> &mut Counts {
+    pub(super) fn kind(&mut self, kind: &'static str) -> &mut ImportCounts {
         self.kinds.entry(kind).or_default()
     }
 }
 
-impl fmt::Display for Report {
+impl fmt::Display for ImportReport {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let removed = |text: &dyn fmt::Display| if self.removes() { format!(" {text:>10}") } else { String::new() };
+        let has_removals = self.has_removals();
+        let removed = |text: &dyn fmt::Display| if has_removals { format!(" {text:>10}") } else { String::new() };
         let head = removed(&"removed");
         writeln!(formatter, "{:<20} {:>10} {:>10} {:>10}{head}", "", "created", "updated", "unchanged")?;
         for (kind, counts) in &self.kinds {
-            let Counts { created, updated, unchanged, .. } = counts;
+            let ImportCounts { created, updated, unchanged, .. } = counts;
             let removed = removed(&counts.removed);
             writeln!(formatter, "{kind:<20} {created:>10} {updated:>10} {unchanged:>10}{removed}")?;
         }
-        writeln!(formatter, "{:<20} {:>10}", "refused", self.refused)?;
-        for problem in &self.problems {
-            writeln!(formatter, "  {}: {}", problem.place, problem.reason)?;
+        writeln!(formatter, "{:<20} {:>10}", "rejected", self.rejected)?;
+        for record in &self.rejections {
+            writeln!(formatter, "  {}: {}", record.location, record.reason)?;
         }
-        let hidden = self.refused - self.problems.len() as u64;
-        if hidden > 0 {
-            writeln!(formatter, "  … and {hidden} more")?;
+        let unlisted = self.rejected - self.rejections.len() as u64;
+        if unlisted > 0 {
+            writeln!(formatter, "  … and {unlisted} more")?;
         }
         Ok(())
     }

@@ -1,7 +1,8 @@
-//! A SkillMeat SQLite database, in the shapes that its releases have made.
+//! Reads a SkillMeat SQLite database of any release.
 //!
-//! Tables and columns are looked for, not demanded. The same `(type, name)` of several projects is one artifact; the
-//! facts about it are those of its freshest membership; tags come from the three places where they are kept.
+//! All tables except `artifacts` and `collections`, and all columns, are optional. Rows of several projects with the same
+//! type and name are one artifact, which takes its properties from its most recently synced membership. Tags are collected
+//! from the three tables that store them.
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     path::Path,
@@ -13,28 +14,25 @@ use sqlx::{Column, ConnectOptions, Row, SqliteConnection, ValueRef, sqlite::Sqli
 use uuid::Uuid;
 
 use super::{
-    Located, Problem, Record, Send,
+    Record, RecordSink,
     record::{self, derived_id},
+    send_checked,
 };
 use crate::{
     catalog::{Visibility, rules},
     db::Time,
 };
 
-/// The content of a database, as records in an order in which they can be written.
-pub(super) struct Catalogue {
+/// The records of a database, each after those that it refers to, with their locations.
+pub(super) struct Records {
     records: Vec<(String, Result<Record, String>)>,
 }
 
-impl Catalogue {
-    /// Hands the records over.
-    pub(super) fn send(self, send: &mut Send<'_>) -> Result<()> {
-        for (place, record) in self.records {
-            let read = record
-                .and_then(Record::checked)
-                .map(|record| Located { place: place.clone(), record })
-                .map_err(|reason| Problem { place, reason });
-            if !send(read) {
+impl Records {
+    /// Sends all records to `sink`.
+    pub(super) fn send(self, sink: &mut RecordSink<'_>) -> Result<()> {
+        for (location, record) in self.records {
+            if !send_checked(sink, &location, record) {
                 break;
             }
         }
@@ -42,26 +40,26 @@ impl Catalogue {
     }
 }
 
-/// Reads a database without changing it.
-pub(super) async fn read(path: &Path) -> Result<Catalogue> {
+/// Reads a database, which is opened read-only.
+pub(super) async fn read(path: &Path) -> Result<Records> {
     ensure!(path.is_file(), "{} is not a file", path.display());
     let tables = match Tables::read(path, false).await {
         Ok(tables) => tables,
-        // A database in WAL mode whose folder cannot be written to is read as it stands.
+        // Opening a database in WAL mode needs write access to its folder, unless the file is declared immutable.
         Err(_) => Tables::read(path, true).await.with_context(|| format!("cannot read {}", path.display()))?,
     };
     ensure!(
         tables.all.contains_key("artifacts") && tables.all.contains_key("collections"),
-        "{} is no SkillMeat database: it has no tables artifacts and collections",
+        "{} is not a SkillMeat database: it has no tables artifacts and collections",
         path.display()
     );
     Ok(Builder::new(&tables).build())
 }
 
-/// A row by the names of its columns.
+/// The values of a row by column.
 type Fields = HashMap<String, Value>;
 
-/// The tables that matter, whole.
+/// All rows of the tables that are imported.
 struct Tables {
     all: HashMap<&'static str, Vec<Fields>>,
 }
@@ -129,7 +127,7 @@ fn number(row: &Fields, name: &str) -> i64 {
     text(row, name).and_then(|text| text.parse().ok()).unwrap_or(0)
 }
 
-/// A time in either spelling, `2026-01-31 12:00:00.000000` or to the second, in UTC.
+/// Parses a time in UTC, such as `2026-01-31 12:00:00.000000` or `2026-01-31T12:00:00`.
 fn time(row: &Fields, name: &str) -> Option<Time> {
     let text = text(row, name)?;
     let text = text.trim().replace(' ', "T");
@@ -147,7 +145,7 @@ fn visibility(row: &Fields) -> Visibility {
     }
 }
 
-/// The UUID that an id of theirs is, or one derived from it.
+/// Parses an id of SkillMeat as a UUID, or derives a UUID from it.
 fn uuid(kind: &str, text: &str) -> Uuid {
     match Uuid::try_parse(text) {
         Ok(id) => id,
@@ -155,15 +153,15 @@ fn uuid(kind: &str, text: &str) -> Uuid {
     }
 }
 
-/// Turns tables into records.
+/// Converts tables to records.
 struct Builder<'t> {
     tables: &'t Tables,
     records: Vec<(String, Result<Record, String>)>,
-    /// Artifacts by each id and uuid that other tables may have for them.
+    /// Artifacts by `id` and `uuid`, as other tables refer to either.
     artifacts: HashMap<String, Uuid>,
-    /// Tags of each artifact, by slug, with the name that was first seen.
+    /// Names of tags by slug; the first name of a slug is used.
     tags: BTreeMap<String, String>,
-    tags_of: HashMap<Uuid, BTreeSet<String>>,
+    artifact_tags: HashMap<Uuid, BTreeSet<String>>,
     collections: HashMap<String, Uuid>,
     members: HashSet<(Uuid, Uuid)>,
 }
@@ -175,30 +173,30 @@ impl<'t> Builder<'t> {
             records: Vec::new(),
             artifacts: HashMap::new(),
             tags: BTreeMap::new(),
-            tags_of: HashMap::new(),
+            artifact_tags: HashMap::new(),
             collections: HashMap::new(),
             members: HashSet::new(),
         }
     }
 
-    fn build(mut self) -> Catalogue {
-        let groups = self.identify();
-        self.gather_tags();
+    fn build(mut self) -> Records {
+        let groups = self.group_by_name();
+        self.collect_tags();
         self.tags();
         self.artifacts(&groups);
         self.versions();
         self.collections();
         self.groups();
-        Catalogue { records: self.records }
+        Records { records: self.records }
     }
 
-    fn push(&mut self, place: String, record: Record) {
-        self.records.push((place, Ok(record)));
+    fn push(&mut self, location: String, record: Record) {
+        self.records.push((location, Ok(record)));
     }
 
-    /// Which rows are one artifact: those of the same type and name. The first one in the global project, else the first
-    /// one, gives the id.
-    fn identify(&mut self) -> Vec<(Uuid, Vec<&'t Fields>)> {
+    /// Groups the rows of each artifact, which have the same type and name. The id is that of the first row of the global
+    /// project, or else of the first row.
+    fn group_by_name(&mut self) -> Vec<(Uuid, Vec<&'t Fields>)> {
         let mut by_name: BTreeMap<(String, String), Vec<&'t Fields>> = BTreeMap::new();
         for row in self.tables.rows("artifacts") {
             let kind = text(row, "type").unwrap_or_default().replace('-', "_");
@@ -211,8 +209,8 @@ impl<'t> Builder<'t> {
             let id = uuid("artifact", &key);
             for row in &rows {
                 for column in ["uuid", "id"] {
-                    if let Some(known) = text(row, column) {
-                        self.artifacts.entry(known).or_insert(id);
+                    if let Some(key) = text(row, column) {
+                        self.artifacts.entry(key).or_insert(id);
                     }
                 }
             }
@@ -231,10 +229,10 @@ impl<'t> Builder<'t> {
             return;
         }
         self.tags.entry(slug.clone()).or_insert_with(|| name.trim().to_owned());
-        self.tags_of.entry(artifact).or_default().insert(slug);
+        self.artifact_tags.entry(artifact).or_default().insert(slug);
     }
 
-    fn gather_tags(&mut self) {
+    fn collect_tags(&mut self) {
         let tables = self.tables;
         let mut slugs: HashMap<String, String> = HashMap::new();
         for row in tables.rows("tags") {
@@ -247,7 +245,7 @@ impl<'t> Builder<'t> {
             if let (Some(artifact), Some(slug)) =
                 (self.artifact_of(row), text(row, "tag_id").and_then(|id| slugs.get(&id)))
             {
-                self.tags_of.entry(artifact).or_default().insert(slug.clone());
+                self.artifact_tags.entry(artifact).or_default().insert(slug.clone());
             }
         }
         for row in tables.rows("collection_artifacts") {
@@ -275,12 +273,12 @@ impl<'t> Builder<'t> {
     }
 
     fn artifacts(&mut self, groups: &[(Uuid, Vec<&'t Fields>)]) {
-        let mut freshest: HashMap<Uuid, (Option<Time>, &Fields)> = HashMap::new();
+        let mut latest: HashMap<Uuid, (Option<Time>, &Fields)> = HashMap::new();
         for row in self.tables.rows("collection_artifacts") {
             let Some(id) = self.artifact_of(row) else { continue };
             let synced = time(row, "synced_at").or_else(|| time(row, "added_at"));
-            if freshest.get(&id).is_none_or(|(best, _)| *best < synced) {
-                freshest.insert(id, (synced, row));
+            if latest.get(&id).is_none_or(|(time, _)| *time < synced) {
+                latest.insert(id, (synced, row));
             }
         }
         let mut extra: HashMap<Uuid, &Fields> = HashMap::new();
@@ -289,9 +287,9 @@ impl<'t> Builder<'t> {
         }
         let empty = Fields::new();
         for (id, rows) in groups {
-            let member = freshest.get(id).map_or(&empty, |(_, row)| row);
+            let member = latest.get(id).map_or(&empty, |(_, row)| row);
             let extra = extra.get(id).copied().unwrap_or(&empty);
-            let artifact = artifact(*id, rows[0], member, extra, self.tags_of.get(id));
+            let artifact = artifact(*id, rows[0], member, extra, self.artifact_tags.get(id));
             self.push(format!("artifacts {}", artifact.name), Record::Artifact(Box::new(artifact)));
         }
     }
@@ -340,7 +338,7 @@ impl<'t> Builder<'t> {
         self.memberships();
     }
 
-    /// Their memberships have no order: it is made from the time of adding, then the name.
+    /// SkillMeat does not order memberships. They are sorted by the time at which they were added, then by name.
     fn memberships(&mut self) {
         let names: HashMap<Uuid, String> = self
             .tables
@@ -349,7 +347,7 @@ impl<'t> Builder<'t> {
             .filter_map(|row| Some((self.artifact_key(row)?, text(row, "name")?)))
             .collect();
         let mut by_collection: BTreeMap<Uuid, Vec<(Option<Time>, String, Uuid)>> = BTreeMap::new();
-        let mut lost = Vec::new();
+        let mut dangling = Vec::new();
         for row in self.tables.rows("collection_artifacts") {
             let collection = text(row, "collection_id").and_then(|key| self.collections.get(&key).copied());
             match (collection, self.artifact_of(row)) {
@@ -359,11 +357,11 @@ impl<'t> Builder<'t> {
                         by_collection.entry(collection).or_default().push((time(row, "added_at"), name, artifact));
                     }
                 }
-                _ => lost
+                _ => dangling
                     .push(("collection_artifacts".to_owned(), Err("its collection or artifact is missing".to_owned()))),
             }
         }
-        self.records.extend(lost);
+        self.records.extend(dangling);
         for (collection, mut members) in by_collection {
             members.sort();
             for (position, (added_at, name, artifact)) in members.into_iter().enumerate() {
@@ -423,27 +421,27 @@ impl<'t> Builder<'t> {
             let group = text(row, "group_id").and_then(|key| groups.get(&key).copied());
             let (Some((group, collection)), Some(artifact)) = (group, self.artifact_of(row)) else { continue };
             let added_at = time(row, "added_at");
-            // A group holds members of its collection alone: what is not one becomes one.
+            // A group may only contain members of its collection: others are added to the collection first.
             if self.members.insert((collection, artifact)) {
                 missing.push((collection, artifact, added_at));
             }
             by_group.entry(group).or_default().push((number(row, "position"), artifact, added_at));
         }
-        let mut places: HashMap<Uuid, u32> = HashMap::new();
+        let mut positions: HashMap<Uuid, u32> = HashMap::new();
         for (collection, _) in &self.members {
-            *places.entry(*collection).or_default() += 1;
+            *positions.entry(*collection).or_default() += 1;
         }
         for (collection, artifact, added_at) in missing {
-            let place = places.entry(collection).or_default();
+            let position = positions.entry(collection).or_default();
             let membership = record::Membership {
                 collection,
                 artifact,
-                position: *place,
+                position: *position,
                 status: None,
                 note: None,
                 added_at: added_at.unwrap_or(Time(0)),
             };
-            *place += 1;
+            *position += 1;
             self.push("group_artifacts".to_owned(), Record::Membership(membership));
         }
         for (group, mut members) in by_group {
@@ -508,7 +506,7 @@ fn artifact(
     }
 }
 
-/// A name that no other has: with ` (2)`, ` (3)` … where it is taken.
+/// A unique name: with ` (2)`, ` (3)` … appended if it is taken.
 fn unique(name: &str, taken: &mut HashSet<String>) -> String {
     let candidates = std::iter::once(name.to_owned()).chain((2..).map(|n| format!("{name} ({n})")));
     for candidate in candidates {

@@ -1,4 +1,4 @@
-//! Accounts and tokens: who may ask, from a server without any account to a token that was revoked while it was used.
+//! Authentication: from a server without accounts to a token that is revoked during use.
 use std::time::{Duration, Instant};
 
 use futures_util::{SinkExt, StreamExt};
@@ -35,18 +35,18 @@ async fn ask(app: &TestApp, token: Option<&str>, query: &str) -> (u16, Value) {
     (status, body["errors"][0]["extensions"]["code"].clone())
 }
 
-/// Asks until it is refused, for longer than that may take: what needs no token, where there is one, else a mutation.
-async fn is_refused_soon(app: &TestApp, token: Option<&str>) {
+/// Sends requests until one is rejected as unauthenticated: reads if there is a token, else mutations.
+async fn assert_rejected_soon(app: &TestApp, token: Option<&str>) {
     let begun = Instant::now();
     let query = if token.is_some() { READ } else { WRITE };
     while ask(app, token, query).await.0 == 200 {
-        assert!(begun.elapsed() < Duration::from_secs(10), "it is still answered");
+        assert!(begun.elapsed() < Duration::from_secs(10), "it is still accepted");
     }
     assert_eq!(ask(app, token, query).await, (401, json!("UNAUTHENTICATED")));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn from_the_first_account_on_requests_need_a_token_that_is_good_for_them() {
+async fn after_the_first_account_requests_need_a_token_with_the_right_scope() {
     for backend in Backend::all().await {
         let app = TestApp::start(backend, |_| {}).await;
         let accounts = Accounts::new(app.db());
@@ -54,8 +54,8 @@ async fn from_the_first_account_on_requests_need_a_token_that_is_good_for_them()
         assert_eq!(ask(&app, Some("x"), READ).await, (401, json!("UNAUTHENTICATED")));
 
         accounts.add(" Ann ").await.expect("an account");
-        is_refused_soon(&app, None).await;
-        assert_eq!(ask(&app, None, READ).await, (200, Value::Null), "what is public needs no token");
+        assert_rejected_soon(&app, None).await;
+        assert_eq!(ask(&app, None, READ).await, (200, Value::Null), "public objects need no token");
         let mut tokens = Vec::new();
         for scope in TokenScope::ALL {
             tokens.push(accounts.create_token("Ann", scope, None).await.expect("a token").1);
@@ -72,24 +72,24 @@ async fn from_the_first_account_on_requests_need_a_token_that_is_good_for_them()
 
         let soon = Time(Time::now().0 + 300_000);
         let (_, short) = accounts.create_token("Ann", TokenScope::Read, Some(soon)).await.expect("a token");
-        is_refused_soon(&app, Some(short.reveal())).await;
+        assert_rejected_soon(&app, Some(short.reveal())).await;
         let first = accounts.tokens().await.expect("tokens").remove(0);
         assert_eq!((first.user.as_str(), first.scope, first.state(Time::now())), ("Ann", TokenScope::Read, "valid"));
         assert!(first.last_used_at.is_some(), "{first:?}");
         assert!(accounts.revoke(first.id).await.expect("an answer"));
         assert!(!accounts.revoke(first.id).await.expect("an answer"));
-        is_refused_soon(&app, Some(tokens[0].reveal())).await;
+        assert_rejected_soon(&app, Some(tokens[0].reveal())).await;
         assert_eq!(ask(&app, Some(tokens[1].reveal()), READ).await, (200, Value::Null));
         app.stop().await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_follows_is_left_when_the_token_is_revoked() {
+async fn subscriptions_end_when_their_token_is_revoked() {
     let app = TestApp::start(Backend::Sqlite, |_| {}).await;
     let accounts = Accounts::new(app.db());
     accounts.add("Ann").await.expect("an account");
-    is_refused_soon(&app, None).await;
+    assert_rejected_soon(&app, None).await;
     let (row, token) = accounts.create_token("Ann", TokenScope::Read, None).await.expect("a token");
     let bearer = format!("Bearer {}", token.reveal());
 
@@ -136,7 +136,7 @@ async fn who_follows_is_left_when_the_token_is_revoked() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_asks_without_end() {
+async fn requests_are_rate_limited() {
     let app = TestApp::start(Backend::Sqlite, |config| {
         (config.http.rate_per_second, config.http.rate_burst) = (1, 20);
     })
@@ -148,7 +148,7 @@ async fn nobody_asks_without_end() {
     accounts.add("Ann").await.expect("an account");
     let (_, token) = accounts.create_token("Ann", TokenScope::Read, None).await.expect("a token");
     assert_eq!(ask(&app, Some(token.reveal()), READ).await.0, 200);
-    // A second gives one back: some are answered while the others are counted.
+    // One permit is added per second, so some requests are accepted meanwhile.
     let count = async |token: Option<String>| {
         let mut answers = [0; 3];
         for _ in 0..60 {
@@ -168,14 +168,14 @@ async fn nobody_asks_without_end() {
         }
         answers
     };
-    let [_, denied, refused] = count(None).await;
-    assert!((19..50).contains(&denied) && refused > 0, "{denied} tokens were looked up, {refused} were not");
-    let [answered, denied, refused] = count(Some(token.reveal().to_owned())).await;
-    assert!((15..50).contains(&answered) && denied == 0 && refused > 0, "{answered} {denied} {refused}");
+    let [_, denied, limited] = count(None).await;
+    assert!((19..50).contains(&denied) && limited > 0, "{denied} tokens were looked up, {limited} were not");
+    let [answered, denied, limited] = count(Some(token.reveal().to_owned())).await;
+    assert!((15..50).contains(&answered) && denied == 0 && limited > 0, "{answered} {denied} {limited}");
     app.stop().await;
 }
 
-/// A key that was made for this test alone.
+/// A key for this test only.
 const KEY: &[u8] = include_bytes!("../../src/access/jwt/ed.der");
 
 fn issued(claims: &Value) -> String {
@@ -185,7 +185,7 @@ fn issued(claims: &Value) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_identity_provider_vouches_for_accounts() {
+async fn tokens_of_an_identity_provider_are_accepted() {
     use jsonwebtoken::{Algorithm, EncodingKey, jwk::Jwk};
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("keys.json");
@@ -210,10 +210,14 @@ async fn an_identity_provider_vouches_for_accounts() {
             let answer = request.header("authorization", format!("Bearer {token}")).send().await.expect("an answer");
             answer.json::<Value>().await.expect("JSON")["data"]["viewer"].clone()
         };
-        assert_eq!(ask(&app, None, WRITE).await, (401, json!("UNAUTHENTICATED")), "there may be accounts at any time");
+        assert_eq!(
+            ask(&app, None, WRITE).await,
+            (401, json!("UNAUTHENTICATED")),
+            "the identity provider may create an account at any time"
+        );
         let ann = who(&issued(&claims("1", "Ann", "gatherum:write"))).await;
         assert_eq!((&ann["user"]["name"], &ann["scopes"]), (&json!("Ann"), &json!(["READ", "WRITE"])), "{backend:?}");
-        // It is known by its subject, whatever it is called, and another with its name is another.
+        // Accounts are identified by subject, not by name.
         let renamed = who(&issued(&claims("1", "Anna", "gatherum:admin"))).await;
         assert_eq!((&renamed["user"], &renamed["scopes"][2]), (&ann["user"], &json!("ADMIN")));
         let other = who(&issued(&claims("2", "Ann", ""))).await;
@@ -225,7 +229,7 @@ async fn an_identity_provider_vouches_for_accounts() {
         for wrong in [issued(&expired), issued(&claims("1", "Ann", ""))[..40].to_owned(), "a.b.c".to_owned()] {
             assert_eq!(ask(&app, Some(&wrong), READ).await, (401, json!("UNAUTHENTICATED")), "{wrong}");
         }
-        // What the server gave is taken beside.
+        // Tokens of the server itself are accepted too.
         let accounts = Accounts::new(app.db());
         accounts.add("Ben").await.expect("an account");
         let (_, token) = accounts.create_token("Ben", TokenScope::Read, None).await.expect("a token");
@@ -235,7 +239,7 @@ async fn an_identity_provider_vouches_for_accounts() {
 }
 
 #[test]
-fn accounts_and_tokens_are_made_and_ended_by_commands() {
+fn commands_create_accounts_and_create_and_revoke_tokens() {
     let sandbox = Sandbox::new();
     let ok = |arguments: &str| {
         let ran = sandbox.run(arguments);
@@ -246,11 +250,11 @@ fn accounts_and_tokens_are_made_and_ended_by_commands() {
         let ran = sandbox.run(arguments);
         assert!(ran.status != Some(0) && ran.err.contains(message), "{arguments}: {ran:?}");
     };
-    wrong("token create --user ann --scope read", "there is no account `ann`");
+    wrong("token create --user ann --scope read", "account `ann` does not exist");
     assert!(ok("user add ann").out.starts_with("user_"));
-    wrong("user add ann", "there is an account `ann` already");
+    wrong("user add ann", "account `ann` exists already");
     assert!(ok("user list").out.trim_end().ends_with(" ann"));
-    wrong("token create --user ann --scope owner", "it is read, write or admin");
+    wrong("token create --user ann --scope owner", "use read, write or admin");
     let made = ok("token create --user ann --scope write --expires 30d");
     let token = made.out.trim_end();
     assert!(token.starts_with("gatherum_") && !made.err.contains(token), "{made:?}");
@@ -279,10 +283,10 @@ fn accounts_and_tokens_are_made_and_ended_by_commands() {
 }
 
 #[test]
-fn an_address_that_others_reach_needs_accounts_or_insistence() {
+fn a_non_loopback_address_needs_accounts_or_insecure_open() {
     let sandbox = Sandbox::new();
-    let refused = sandbox.run("--bind 0.0.0.0:0");
-    assert!(refused.status == Some(1) && refused.err.contains("gatherum user add"), "{refused:?}");
+    let rejected = sandbox.run("--bind 0.0.0.0:0");
+    assert!(rejected.status == Some(1) && rejected.err.contains("gatherum user add"), "{rejected:?}");
 
     drop(Served::start(sandbox.gatherum("--bind 0.0.0.0:0 --insecure-open")));
     sandbox.run("user add ann");

@@ -1,4 +1,4 @@
-//! Commands as processes: what they say, where they say it, and their status.
+//! Commands as processes: their output and exit status.
 use std::{
     fs,
     io::{PipeWriter, Read, Seek, SeekFrom, Write},
@@ -15,15 +15,15 @@ use crate::{
     process::{Ran, Sandbox, Served, run},
 };
 
-/// What a shell shows for a program that SIGPIPE ended.
+/// Exit status that a shell reports for a program that SIGPIPE terminated.
 const STATUS_CLOSED: Option<i32> = Some(141);
 
-/// The end of a pipe whose reader has left.
+/// The write end of a pipe whose read end is closed.
 fn closed() -> PipeWriter {
     std::io::pipe().expect("a pipe").1
 }
 
-/// The database of a sandbox, with a catalogue.
+/// Creates the database of a sandbox and fills it.
 async fn filled(sandbox: &Sandbox) -> Db {
     let config = Config { url: format!("sqlite://{}", sandbox.path("gatherum.db").display()), ..Config::default() };
     let db = Db::open(&config).await.expect("a new file");
@@ -33,7 +33,7 @@ async fn filled(sandbox: &Sandbox) -> Db {
 }
 
 #[tokio::test]
-async fn a_reader_that_leaves_ends_a_command_quietly() {
+async fn closing_standard_output_ends_a_command_quietly() {
     let sandbox = Sandbox::new();
     filled(&sandbox).await.close().await;
     for arguments in [
@@ -57,16 +57,16 @@ async fn a_reader_that_leaves_ends_a_command_quietly() {
 
         fs::remove_file(sandbox.path("copy.db")).ok();
         let ran = run(sandbox.gatherum(arguments).stdout(closed()).stderr(closed()));
-        assert_eq!(ran.status, STATUS_CLOSED, "{arguments}, and nobody reads its errors");
+        assert_eq!(ran.status, STATUS_CLOSED, "{arguments}, with standard error closed");
     }
-    // Errors alone that nobody reads change no status.
+    // Closing standard error only does not change the status.
     assert_eq!(run(sandbox.gatherum("export").stderr(closed())).status, Some(0));
     assert_eq!(run(sandbox.gatherum("import csv none.csv").stderr(closed())).status, Some(1));
     assert_eq!(run(sandbox.gatherum("no-such-command").stderr(closed())).status, Some(2));
 }
 
 #[test]
-fn what_cannot_be_written_is_a_failure() {
+fn a_failed_write_is_an_error() {
     let Ok(full) = fs::File::options().write(true).open("/dev/full") else {
         return eprintln!("SKIPPED: this system has no /dev/full");
     };
@@ -79,8 +79,8 @@ fn what_cannot_be_written_is_a_failure() {
     }
 }
 
-/// Asks a server over a connection of its own, and returns all that it answers.
-fn ask(address: std::net::SocketAddr, request: &str) -> std::io::Result<String> {
+/// Sends a request on a new connection and returns the response.
+fn send(address: std::net::SocketAddr, request: &str) -> std::io::Result<String> {
     let mut stream = TcpStream::connect(address)?;
     stream.write_all(request.as_bytes())?;
     let mut answer = String::new();
@@ -93,31 +93,31 @@ const QUERY: &str =
     "GET /graphql?query=%7Bartifacts%7BtotalCount%7D%7D HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
 
 #[test]
-fn a_server_needs_nobody_who_reads_its_output() {
+fn a_server_runs_with_standard_output_and_error_closed() {
     let sandbox = Sandbox::new();
-    // Where nobody is told the port, it must be known before.
+    // The server cannot print its port, so the test chooses it.
     let address = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port");
     let mut command = sandbox.gatherum(&format!("--bind {address} --log-level debug"));
     let child = command.stdout(closed()).stderr(closed()).spawn().expect("a program that starts");
     let mut served = Served { address, child };
     let live = loop {
         assert_eq!(served.child.try_wait().expect("a process"), None, "it goes on");
-        match ask(address, LIVE) {
+        match send(address, LIVE) {
             Ok(answer) => break answer,
             Err(_) => std::thread::yield_now(),
         }
     };
 
     assert!(live.starts_with("HTTP/1.1 200"), "{live}");
-    let answer = ask(address, QUERY).expect("an answer");
+    let answer = send(address, QUERY).expect("an answer");
     assert!(answer.contains("{\"data\":{\"artifacts\":{\"totalCount\":0}}}"), "{answer}");
 }
 
 #[test]
-fn the_demo_goes_into_an_empty_database_alone() {
+fn the_demo_is_imported_into_an_empty_database_only() {
     let sandbox = Sandbox::new();
-    let count = |served: &Served| ask(served.address, QUERY).expect("an answer");
-    let said = |served: &mut Served| {
+    let count = |served: &Served| send(served.address, QUERY).expect("an answer");
+    let stderr_of = |served: &mut Served| {
         served.child.kill().expect("a process");
         let mut text = String::new();
         served.child.stderr.take().expect("its errors").read_to_string(&mut text).expect("a text");
@@ -132,21 +132,24 @@ fn the_demo_goes_into_an_empty_database_alone() {
     sandbox.run("import csv own.csv");
 
     for arguments in ["--demo", "serve --demo", "--demo serve"] {
-        let mut kept = serve(arguments);
-        assert!(count(&kept).contains("\"totalCount\":1}"), "{arguments}");
-        assert!(said(&mut kept).contains("--demo: the database holds artifacts already"), "{arguments}");
+        let mut existing = serve(arguments);
+        assert!(count(&existing).contains("\"totalCount\":1}"), "{arguments}");
+        assert!(
+            stderr_of(&mut existing).contains("--demo: not imported, because the database has artifacts already"),
+            "{arguments}"
+        );
     }
     fs::remove_file(sandbox.path("gatherum.db")).expect("a file");
     let mut filled = serve("--demo serve");
     assert!(!count(&filled).contains("\"totalCount\":0}"));
-    assert_eq!(said(&mut filled), "");
+    assert_eq!(stderr_of(&mut filled), "");
     let elsewhere = sandbox.run("--demo export");
     assert_eq!(elsewhere.status, Some(1));
-    assert!(elsewhere.err.contains("--demo goes with `gatherum serve` alone"), "{}", elsewhere.err);
+    assert!(elsewhere.err.contains("--demo requires `gatherum serve`"), "{}", elsewhere.err);
 }
 
 #[test]
-fn every_setting_is_shown_with_its_source() {
+fn settings_are_shown_with_their_sources() {
     let sandbox = Sandbox::new();
     fs::write(sandbox.path("gatherum.toml"), "[http]\nconnections = 9\nexecuting = 8\n[limits]\ndepth = 7\n")
         .expect("a file");
@@ -177,7 +180,7 @@ fn every_setting_is_shown_with_its_source() {
     let other = show("--config other.toml --database-url sqlite://here.db").out;
     assert!(other.contains("depth = 6 # other.toml\n") && other.contains("connections = 10000 # default\n"), "{other}");
     assert!(other.contains("url = \"sqlite://here.db\" # flag (--database-url)\n"), "{other}");
-    // What is shown is a file that can be read.
+    // The output is a valid settings file.
     fs::write(sandbox.path("shown.toml"), shown).expect("a file");
     assert_eq!(sandbox.run("--config shown.toml config show").status, Some(0));
 }
@@ -186,7 +189,7 @@ fn every_setting_is_shown_with_its_source() {
 type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a [&'a str]);
 
 #[test]
-fn an_error_says_what_why_and_what_to_do() {
+fn an_error_names_its_cause_and_a_remedy() {
     let sandbox = Sandbox::new();
     fs::write(sandbox.path("text"), "this is no database, and long enough for a header".repeat(10)).expect("a file");
     fs::write(sandbox.path("broken.toml"), "[http\n").expect("a file");
@@ -199,7 +202,7 @@ fn an_error_says_what_why_and_what_to_do() {
         (
             "",
             &[("DATABASE_URL", "postgres://postgres@127.0.0.1:1/x"), ("DATABASE_POOL_TIMEOUT", "0.1")],
-            &["PostgreSQL at 127.0.0.1:1", "refused", "see that it runs"],
+            &["PostgreSQL at 127.0.0.1:1", "refused", "check that the server is running"],
         ),
         ("", &[("GATHERUM_BIND", "here")], &["GATHERUM_BIND", "http.bind", "socket address", "config example"]),
         ("", &[("COUNT_STRATEGY", "guess")], &["COUNT_STRATEGY", "guess", "`live` or `maintained`"]),
@@ -228,7 +231,7 @@ fn an_error_says_what_why_and_what_to_do() {
     }
 }
 
-/// Runs the doctor, on a port that is free, and returns its findings by their checks.
+/// Runs the doctor with a free port and returns its findings by check.
 fn doctor(sandbox: &Sandbox, arguments: &str) -> (Ran, Value) {
     let ran = sandbox.run(&format!("doctor --json --bind 127.0.0.1:0 {arguments}"));
     let findings: Value = serde_json::from_str(&ran.out).unwrap_or_else(|error| panic!("{error}: {ran:?}"));
@@ -238,23 +241,23 @@ fn doctor(sandbox: &Sandbox, arguments: &str) -> (Ran, Value) {
     (ran, by_check)
 }
 
-/// That a check came to a level, with parts of what it says.
+/// Asserts the level of a check and parts of its text.
 fn assert_found(findings: &Value, check: &str, level: &str, parts: &[&str]) {
     let finding = &findings[check];
     assert_eq!(finding["level"], level, "{check}: {findings:#}");
-    assert_eq!(finding.get("remedy").is_some(), level != "ok", "what is wrong has a remedy: {finding}");
+    assert_eq!(finding.get("remedy").is_some(), level != "ok", "every problem has a remedy: {finding}");
     for part in parts {
         assert!(finding.to_string().contains(part), "{finding} has not {part}");
     }
 }
 
 #[tokio::test]
-async fn the_doctor_finds_a_sound_database_sound() {
+async fn the_doctor_finds_no_problem_in_an_intact_database() {
     let sandbox = Sandbox::new();
     let (ran, findings) = doctor(&sandbox, "");
     assert_eq!(ran.status, Some(0));
-    assert_found(&findings, "database", "warning", &["no file", "makes it when it starts"]);
-    assert!(!sandbox.path("gatherum.db").exists(), "the doctor makes nothing");
+    assert_found(&findings, "database", "warning", &["gatherum.db does not exist yet", "creates it when it starts"]);
+    assert!(!sandbox.path("gatherum.db").exists(), "the doctor creates nothing");
     filled(&sandbox).await.close().await;
 
     let (ran, findings) = doctor(&sandbox, "");
@@ -265,22 +268,23 @@ async fn the_doctor_finds_a_sound_database_sound() {
         ("clock", ""),
         ("port", "free"),
         ("database", "SQLite 3."),
-        ("integrity", "whole"),
+        ("integrity", "intact"),
         ("durability", "wal"),
         ("permissions", ""),
         ("migrations", "applied"),
-        ("time", ""),
-        ("counts", "right"),
+        ("time", "consistent"),
+        ("accounts", "none"),
+        ("counts", "correct"),
     ] {
         assert_found(&findings, check, "ok", &[part]);
     }
-    assert!(findings["disk"]["found"].as_str().is_some_and(|found| found.contains("MiB are free")), "{findings}");
+    assert!(findings["disk"]["found"].as_str().is_some_and(|found| found.contains("MiB free")), "{findings}");
     let lines = sandbox.run("doctor --bind 127.0.0.1:0").out;
-    assert!(lines.lines().any(|line| line == "ok       counts       the kept counts are right"), "{lines}");
+    assert!(lines.lines().any(|line| line == "ok       counts       maintained counts are correct"), "{lines}");
 }
 
 #[tokio::test]
-async fn the_doctor_finds_what_is_wrong_and_repairs_counts() {
+async fn the_doctor_finds_problems_and_repairs_counts() {
     let sandbox = Sandbox::new();
     let db = filled(&sandbox).await;
     let write = async |text: &'static str| {
@@ -304,8 +308,8 @@ async fn the_doctor_finds_what_is_wrong_and_repairs_counts() {
         assert_found(&findings, "permissions", "warning", &["chmod 600", "gatherum.db"]);
     }
     let (_, findings) = doctor(&sandbox, "--repair");
-    assert_found(&findings, "counts", "ok", &["right now"]);
-    assert_found(&doctor(&sandbox, "").1, "counts", "ok", &["are right"]);
+    assert_found(&findings, "counts", "ok", &["corrected"]);
+    assert_found(&doctor(&sandbox, "").1, "counts", "ok", &["are correct"]);
 
     write("insert into _sqlx_migrations (version, description, success, checksum, execution_time) values (99, 'later', true, x'00', 0)").await;
     let (ran, findings) = doctor(&sandbox, "");
@@ -315,6 +319,31 @@ async fn the_doctor_finds_what_is_wrong_and_repairs_counts() {
     write("delete from _sqlx_migrations").await;
     assert_found(&doctor(&sandbox, "").1, "migrations", "warning", &["pending", "migrate up"]);
     db.close().await;
+}
+
+#[tokio::test]
+async fn the_doctor_checks_that_a_server_on_the_network_has_accounts() {
+    let sandbox = Sandbox::new();
+    let accounts = |insecure_open: &str| {
+        let mut command = sandbox.gatherum("doctor --json --bind 0.0.0.0:0");
+        let ran = run(command.env("GATHERUM_HTTP_INSECURE_OPEN", insecure_open));
+        let findings: Value = serde_json::from_str(&ran.out).expect("JSON");
+        let mut findings = findings.as_array().expect("a list").clone();
+        findings.retain(|finding| finding["check"] == "accounts");
+        assert_eq!(findings.len(), 1, "{ran:?}");
+        (ran.status, findings.remove(0))
+    };
+
+    let (status, finding) = accounts("false");
+    assert_eq!((status, &finding["level"]), (Some(1), &"problem".into()), "{finding}");
+    assert!(finding["found"].as_str().is_some_and(|found| found.contains("will not start")), "{finding}");
+    filled(&sandbox).await.close().await;
+    assert_eq!(accounts("false").1["level"], "problem");
+    let (status, finding) = accounts("true");
+    assert_eq!((status, &finding["level"]), (Some(0), &"warning".into()), "{finding}");
+    sandbox.run("user add ann");
+    let (status, finding) = accounts("false");
+    assert_eq!((status, &finding["level"]), (Some(0), &"ok".into()), "{finding}");
 }
 
 #[tokio::test]
@@ -333,13 +362,13 @@ async fn the_doctor_finds_a_damaged_file() {
         let (ran, findings) = doctor(&sandbox, "");
 
         assert_eq!(ran.status, Some(1));
-        assert_found(&findings, check, "problem", &["load a backup"]);
+        assert_found(&findings, check, "problem", &["restore a backup"]);
         assert!(!ran.err.contains("panicked"), "{}", ran.err);
     }
 }
 
 #[test]
-fn the_doctor_tells_who_has_the_port() {
+fn the_doctor_identifies_the_program_that_occupies_the_port() {
     let sandbox = Sandbox::new();
     let served = Served::start(sandbox.gatherum("--bind 127.0.0.1:0"));
     let port = |address: std::net::SocketAddr| {
@@ -347,12 +376,15 @@ fn the_doctor_tells_who_has_the_port() {
         (ran.status, ran.out.lines().find(|line| line.contains(" port ")).expect("a line").to_owned())
     };
 
-    assert_eq!(port(served.address), (Some(0), format!("ok       port         a gatherum serves {}", served.address)));
+    assert_eq!(
+        port(served.address),
+        (Some(0), format!("ok       port         {} is served by gatherum", served.address))
+    );
     let other = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = other.local_addr().expect("an address");
     let hangs_up = std::thread::spawn(move || drop(other.accept()));
     let (status, line) = port(address);
-    assert!(status == Some(1) && line.contains("problem") && line.contains("another program listens"), "{line}");
+    assert!(status == Some(1) && line.contains("problem") && line.contains("used by another program"), "{line}");
     hangs_up.join().expect("a thread");
     let (status, line) = port("192.0.2.1:80".parse().expect("an address"));
     assert!(status == Some(1) && line.contains("cannot listen on 192.0.2.1:80"), "{line}");
@@ -367,12 +399,12 @@ fn the_doctor_compares_connections_with_open_files() {
 
     let ran = run(&mut command);
 
-    assert!(ran.out.contains("warning  open files   200 are allowed, 10109 may be needed"), "{ran:?}");
+    assert!(ran.out.contains("warning  open files   limit 200, but 10000 connections may need 10109"), "{ran:?}");
 }
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_server_may_have_as_many_files_open_as_the_system_lets_it() {
+fn a_server_raises_its_limit_of_open_files() {
     let sandbox = Sandbox::new();
     let mut command = sandbox.command("sh");
     command.args(["-c", "ulimit -Sn 100; exec \"$0\" --bind 127.0.0.1:0", crate::process::PROGRAM]);
@@ -386,7 +418,7 @@ fn a_server_may_have_as_many_files_open_as_the_system_lets_it() {
 }
 
 #[tokio::test]
-async fn the_doctor_examines_postgresql() {
+async fn the_doctor_checks_postgresql() {
     if !Backend::all().await.contains(&Backend::Postgres) {
         return;
     }
@@ -400,15 +432,16 @@ async fn the_doctor_examines_postgresql() {
         ("clocks", "agree"),
         ("connections", "allows"),
         ("migrations", "applied"),
-        ("time", ""),
-        ("counts", "right"),
+        ("time", "consistent"),
+        ("accounts", "none"),
+        ("counts", "correct"),
     ] {
         assert_found(&findings, check, "ok", &[part]);
     }
     fs::write(sandbox.path("gatherum.toml"), "[database]\npool_size = 9000\n").expect("a file");
     let (ran, findings) = doctor(&sandbox, &format!("--database-url {}", test.config.url));
     assert_eq!(ran.status, Some(0));
-    assert_found(&findings, "connections", "warning", &["may take 9010", "max_connections"]);
+    assert_found(&findings, "connections", "warning", &["may use 9010", "max_connections"]);
 
     let (ran, findings) = doctor(&sandbox, &format!("--database-url {}_gone", test.config.url));
     assert_eq!(ran.status, Some(1));

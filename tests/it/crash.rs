@@ -1,4 +1,4 @@
-//! Processes that are killed while they write, and those that go on beside them.
+//! Servers that are killed while they write, and other servers of the same database.
 use std::{
     collections::BTreeSet,
     io::{BufRead, BufReader},
@@ -20,18 +20,18 @@ use crate::{
     process::{Sandbox, Served},
 };
 
-/// How often a server is killed on each database.
+/// Number of kills per database.
 const KILLS: usize = 100;
 
 const WRITERS: usize = 3;
 
-/// Artifacts of one write: all of them are there, or none.
+/// Number of artifacts of one atomic write.
 const BATCH: usize = 4;
 
-/// That the test which follows system calls must not be skipped.
+/// Environment variable that makes the test which traces system calls fail instead of being skipped.
 const STRACE_REQUIRED: &str = "GATHERUM_TEST_REQUIRE_STRACE";
 
-/// A server on this database, as users run it.
+/// Starts a server process for the database.
 fn serve(sandbox: &Sandbox, test: &TestDb) -> Served {
     let url = &test.config.url;
     Served::start(sandbox.gatherum(&format!("--bind 127.0.0.1:0 --log-level error --database-url {url}")))
@@ -52,7 +52,7 @@ fn batch(name: &str, collection: &str) -> Value {
     json!({ "input": { "artifacts": (0..BATCH).map(artifact).collect::<Vec<_>>() } })
 }
 
-/// Writes batch after batch until the server is gone; returns the names of those it has acknowledged.
+/// Writes batches until the server is killed; returns the names of the acknowledged ones.
 async fn write(served: &Served, name: &str, collection: &str, acknowledged: &AtomicUsize) -> Vec<String> {
     let client = reqwest::Client::new();
     let mut names = Vec::new();
@@ -70,7 +70,7 @@ async fn write(served: &Served, name: &str, collection: &str, acknowledged: &Ato
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_acknowledged_outlives_a_hundred_kills_and_nothing_is_half_there() {
+async fn acknowledged_writes_survive_a_hundred_kills_and_no_write_is_partial() {
     for backend in Backend::all().await {
         let test = backend.database().await;
         let sandbox = Sandbox::new();
@@ -87,7 +87,7 @@ async fn what_was_acknowledged_outlives_a_hundred_kills_and_nothing_is_half_ther
                 async move { write(served, &format!("{kill}.{writer}"), collection, count).await }
             }));
             let killer = async {
-                // In the middle of what the other writers do, a little later each time.
+                // Kills while other writes are running, a little later each time.
                 while count.load(Ordering::Relaxed) < 1 + kill % 7 {
                     tokio::task::yield_now().await;
                 }
@@ -98,12 +98,12 @@ async fn what_was_acknowledged_outlives_a_hundred_kills_and_nothing_is_half_ther
             served.child.wait().expect("its end");
             acknowledged.extend(names.into_iter().flatten());
         }
-        is_whole(&test, acknowledged).await;
+        assert_consistent(&test, acknowledged).await;
     }
 }
 
-/// All batches that were acknowledged are there, each batch is whole, and what is kept about them agrees.
-async fn is_whole(test: &TestDb, acknowledged: Vec<String>) {
+/// Asserts that all acknowledged batches exist, that every batch is complete, and that maintained counts are correct.
+async fn assert_consistent(test: &TestDb, acknowledged: Vec<String>) {
     let db = Db::open(&test.config).await.expect("a database that opens");
     let mut sql = db.sql();
     sql.push(
@@ -119,7 +119,7 @@ async fn is_whole(test: &TestDb, acknowledged: Vec<String>) {
         "an artifact without its parts"
     );
     let batches: BTreeSet<&str> = found.iter().filter_map(|name| Some(name.rsplit_once('.')?.0)).collect();
-    assert_eq!(batches.len() * BATCH, found.len(), "a batch that is half there");
+    assert_eq!(batches.len() * BATCH, found.len(), "a batch is incomplete");
     let lost: Vec<&String> = acknowledged.iter().filter(|name| !batches.contains(name.as_str())).collect();
     assert!(lost.is_empty(), "acknowledged and lost: {lost:?}");
     assert!(acknowledged.len() >= KILLS, "{}", acknowledged.len());
@@ -131,7 +131,7 @@ async fn is_whole(test: &TestDb, acknowledged: Vec<String>) {
     }
 }
 
-/// The next event of a stream, whose name and data are lines.
+/// Reads the next Server-Sent Event.
 async fn event(stream: &mut reqwest::Response, seen: &mut String) -> Value {
     loop {
         if let Some((event, rest)) = seen.split_once("\n\n").map(|(event, rest)| (event.to_owned(), rest.to_owned())) {
@@ -148,15 +148,15 @@ async fn event(stream: &mut reqwest::Response, seen: &mut String) -> Value {
     }
 }
 
-async fn follow(client: &reqwest::Client, served: &Served) -> reqwest::Response {
+async fn subscribe(client: &reqwest::Client, served: &Served) -> reqwest::Response {
     let body = json!({ "query": "subscription { catalogChanged { kind node { ... on Artifact { name } } } }" });
     let url = format!("http://{}/graphql", served.address);
     let request = client.post(url).header("accept", "text/event-stream").json(&body);
     request.send().await.expect("a server").error_for_status().expect("a stream")
 }
 
-/// Writes one artifact by `by`, and returns how long it took until `stream` told of it.
-async fn told_after(
+/// Writes an artifact through the server `by` and returns the time until `stream` received the event.
+async fn event_latency(
     client: &reqwest::Client,
     by: &Served,
     name: &str,
@@ -168,36 +168,36 @@ async fn told_after(
     let answer = post(client, by, document, json!({ "name": name })).await.expect("an answer");
     let written = Instant::now();
     assert_eq!(answer["errors"], Value::Null, "{answer}");
-    let told = event(stream, seen).await;
-    assert_eq!(told["data"]["catalogChanged"]["node"]["name"], name);
+    let event = event(stream, seen).await;
+    assert_eq!(event["data"]["catalogChanged"]["node"]["name"], name);
     written.elapsed()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_servers_tell_of_each_others_writes_and_each_goes_on_without_the_other() {
+async fn two_servers_deliver_events_of_each_other_and_survive_the_other() {
     for backend in Backend::all().await {
         let test = backend.database().await;
         let (sandbox, client) = (Sandbox::new(), reqwest::Client::new());
         let (one, other) = (serve(&sandbox, &test), serve(&sandbox, &test));
-        let (mut stream, mut seen) = (follow(&client, &one).await, String::new());
+        let (mut stream, mut seen) = (subscribe(&client, &one).await, String::new());
 
         let mut quickest = Duration::MAX;
         for n in 0..10 {
-            quickest = quickest.min(told_after(&client, &other, &format!("a{n}"), &mut stream, &mut seen).await);
+            quickest = quickest.min(event_latency(&client, &other, &format!("a{n}"), &mut stream, &mut seen).await);
         }
-        // A machine that is kept busy by other tests may be slow now and then, but not every time.
+        // A machine that runs other tests may be slow sometimes, but not every time.
         assert!(quickest < Duration::from_millis(200), "{backend:?}: {quickest:?}");
 
-        // The one who writes is killed: who follows the other goes on, and so does a third one.
+        // The server that wrote is killed: subscribers of the other one still receive events, also of a third server.
         drop(other);
-        told_after(&client, &one, "b", &mut stream, &mut seen).await;
+        event_latency(&client, &one, "b", &mut stream, &mut seen).await;
         let third = serve(&sandbox, &test);
-        told_after(&client, &third, "c", &mut stream, &mut seen).await;
+        event_latency(&client, &third, "c", &mut stream, &mut seen).await;
 
-        // The one who is followed is killed: writing goes on, and whoever follows the third one is told.
+        // The server with the subscriber is killed: new subscribers of the third server receive events.
         drop(one);
-        let (mut stream, mut seen) = (follow(&client, &third).await, String::new());
-        told_after(&client, &third, "d", &mut stream, &mut seen).await;
+        let (mut stream, mut seen) = (subscribe(&client, &third).await, String::new());
+        event_latency(&client, &third, "d", &mut stream, &mut seen).await;
         let answer = post(&client, &third, "{ artifacts { totalCount } }", json!({})).await.expect("an answer");
         assert_eq!(answer["data"]["artifacts"]["totalCount"], 13, "{backend:?}");
     }
@@ -221,7 +221,7 @@ async fn a_write_is_on_disk_before_it_is_acknowledged() {
         line.contains("attached").then_some((strace, err))
     }) else {
         assert!(std::env::var(STRACE_REQUIRED).is_err(), "no strace");
-        eprintln!("SKIPPED: without strace it is not seen whether a write is on disk");
+        eprintln!("SKIPPED: strace is not available");
         return;
     };
 
@@ -236,9 +236,9 @@ async fn a_write_is_on_disk_before_it_is_acknowledged() {
     std::io::copy(&mut err, &mut std::io::sink()).expect("its output");
     strace.wait().expect("its end");
 
-    let calls = std::fs::read_to_string(calls).expect("what it saw");
+    let calls = std::fs::read_to_string(calls).expect("the traced calls");
     let synced = calls.lines().filter(|line| line.contains("sync(") && line.trim_end().ends_with("= 0")).count();
     let resumed =
         calls.lines().filter(|line| line.contains("sync resumed>") && line.trim_end().ends_with("= 0")).count();
-    assert!(synced + resumed >= WRITES, "{WRITES} writes, and these calls:\n{calls}");
+    assert!(synced + resumed >= WRITES, "{WRITES} writes, but these calls:\n{calls}");
 }

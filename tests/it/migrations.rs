@@ -1,4 +1,4 @@
-//! Migrations: alike on both databases, reversible, and applied by one process at a time.
+//! Migrations: the same on both databases, reversible, and applied by one process at a time.
 use std::{collections::BTreeSet, fs, path::Path};
 
 use gatherum::db::{Arg, Db, Time, migrate};
@@ -33,9 +33,9 @@ async fn migrations_go_down_and_up_again() {
     }
 }
 
-/// Accounts came before owners did.
+/// Accounts were introduced by an earlier migration than owners.
 #[tokio::test]
-async fn what_had_no_owner_is_the_first_account_s() {
+async fn objects_without_owner_are_assigned_to_the_first_account() {
     for backend in Backend::all().await {
         let test = backend.database().await;
         fixture::fill(&test.db, 5).await;
@@ -63,7 +63,7 @@ async fn what_had_no_owner_is_the_first_account_s() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn several_processes_migrate_at_once() {
+async fn concurrent_processes_can_migrate() {
     for backend in Backend::all().await {
         let test = backend.database().await;
         migrate::down(&test.db, 100).await.expect("an empty database");
@@ -90,7 +90,7 @@ async fn several_processes_migrate_at_once() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn the_file_is_its_owners_alone() {
+async fn only_the_owner_may_access_the_file() {
     use std::os::unix::fs::PermissionsExt;
 
     let test = Backend::Sqlite.database().await;
@@ -104,7 +104,7 @@ async fn the_file_is_its_owners_alone() {
 }
 
 #[tokio::test]
-async fn a_backup_is_a_whole_database_of_its_owners_alone() {
+async fn a_backup_is_complete_and_only_its_owner_may_access_it() {
     let test = Backend::Sqlite.database().await;
     fixture::fill(&test.db, 5).await;
     let directory = tempfile::TempDir::new().expect("a directory");
@@ -112,7 +112,7 @@ async fn a_backup_is_a_whole_database_of_its_owners_alone() {
 
     test.db.backup(&path).await.expect("a copy");
 
-    assert!(test.db.backup(&path).await.is_err(), "an existing file is not written over");
+    assert!(test.db.backup(&path).await.is_err(), "an existing file is not overwritten");
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;

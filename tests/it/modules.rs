@@ -10,7 +10,10 @@ const ALLOWED: [(&str, &[&str]); 14] = [
     ("config", &["access", "db", "graphql", "http", "telemetry"]),
     ("http", &["access", "duration", "error", "graphql"]),
     ("transfer", &["catalog", "db", "graphql"]),
-    ("catalog", &["abstract_output", "access", "db", "error", "fields", "graphql", "loader", "relation", "row", "sql_loader"]),
+    (
+        "catalog",
+        &["abstract_output", "access", "db", "error", "fields", "graphql", "loader", "relation", "row", "sql_loader"],
+    ),
     ("graphql", &["access", "db", "duration", "error", "fields", "loader", "sql_loader"]),
     ("loader", &["db", "error", "relation", "sql_loader"]),
     ("access", &["db", "error"]),

@@ -10,7 +10,7 @@ use gatherum::{
     config::Config,
     db::{Arg, Db, Sql, Time},
     graphql::{Execute, Request, id::GlobalId},
-    transfer::{Mirror, Source, import},
+    transfer::{Source, SourceSync, import},
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -445,18 +445,18 @@ async fn each_account_has_what_it_imports() {
         let second = import(&test.db, source(), ben.user, false, |_| {}).await.expect("an import");
         let of_ben = ask_as(&engine, ben, snapshot, &json!({})).await;
 
-        assert_eq!((first.refused(), second.refused()), (0, 0), "{backend:?}\n{second}");
+        assert_eq!((first.rejected(), second.rejected()), (0, 0), "{backend:?}\n{second}");
         assert_eq!(first.written(), second.written() + 1, "{backend:?}: the tag is everyone's\n{first}\n{second}");
         assert_eq!(ask_as(&engine, ann, snapshot, &json!({})).await, of_ann);
         let text = String::from_utf8(of_ben.clone()).expect("text");
         assert!(text.contains("\"name\":\"tools\"") && text.contains("\"name\":\"first\""), "{text}");
         for owner in [ann.user, ben.user] {
             let again = import(&test.db, source(), owner, false, |_| {}).await.expect("an import");
-            assert_eq!((again.written(), again.refused()), (0, 0), "{backend:?}\n{again}");
+            assert_eq!((again.written(), again.rejected()), (0, 0), "{backend:?}\n{again}");
         }
 
         // What one no longer has is removed from its own.
-        let mut mirror = Mirror::new(ben.user);
+        let mut mirror = SourceSync::new(ben.user);
         mirror.import(&test.db, source()).await.expect("an import");
         std::fs::write(&path, LIST.lines().take(2).collect::<Vec<_>>().join("\n")).expect("a file");
         mirror.import(&test.db, source()).await.expect("an import");

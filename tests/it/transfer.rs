@@ -1,4 +1,4 @@
-//! Import and export: what comes in goes out alike, on both databases, whatever the source.
+//! Import and export on both databases, from every kind of source.
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -12,7 +12,7 @@ use gatherum::{
     catalog::collection,
     db::Db,
     graphql::{Execute, Request},
-    transfer::{Mirror, Report, Source, export, import, watch},
+    transfer::{ImportReport, Source, SourceSync, export, import, watch},
 };
 use sqlx::{ConnectOptions, Executor, sqlite::SqliteConnectOptions};
 use tempfile::TempDir;
@@ -23,10 +23,10 @@ use crate::{
     fixture,
 };
 
-/// Names a folder with real catalogues, for the tests that use them too.
+/// Environment variable with the path of a folder with real catalogues.
 const SHARED_VARIABLE: &str = "GATHERUM_TEST_DATA";
 
-async fn load(db: &Db, source: Source) -> Report {
+async fn load(db: &Db, source: Source) -> ImportReport {
     import(db, source, None, false, |_| {}).await.expect("an import")
 }
 
@@ -36,11 +36,11 @@ async fn dump(db: &Db) -> String {
     String::from_utf8(out).expect("text")
 }
 
-fn created(report: &Report) -> u64 {
+fn created(report: &ImportReport) -> u64 {
     report.kinds.values().map(|counts| counts.created).sum()
 }
 
-fn changed(report: &Report) -> u64 {
+fn changed(report: &ImportReport) -> u64 {
     report.kinds.values().map(|counts| counts.created + counts.updated).sum()
 }
 
@@ -52,7 +52,7 @@ fn file(directory: &TempDir, name: &str, text: &str) -> PathBuf {
 }
 
 #[tokio::test]
-async fn what_is_exported_is_imported_alike() {
+async fn an_import_of_an_export_restores_the_catalogue() {
     for backend in Backend::all().await {
         let directory = TempDir::new().expect("a directory");
         let (first, second) = (backend.database().await, backend.database().await);
@@ -63,7 +63,7 @@ async fn what_is_exported_is_imported_alike() {
         let report = load(&second.db, Source::Ndjson(Some(path.clone()))).await;
         let again = load(&second.db, Source::Ndjson(Some(path))).await;
 
-        assert_eq!(report.refused(), 0, "{report}");
+        assert_eq!(report.rejected(), 0, "{report}");
         assert_eq!(created(&report) as usize, text.lines().count() - 1);
         assert_eq!(changed(&again), 0, "{again}");
         assert_eq!(dump(&second.db).await, text, "{backend:?}");
@@ -72,7 +72,7 @@ async fn what_is_exported_is_imported_alike() {
 }
 
 #[tokio::test]
-async fn a_dry_run_keeps_nothing() {
+async fn a_dry_run_writes_nothing() {
     for backend in Backend::all().await {
         let directory = TempDir::new().expect("a directory");
         let path = file(&directory, "list.csv", "type,name,tags\nskill,one,a;b\n");
@@ -86,7 +86,7 @@ async fn a_dry_run_keeps_nothing() {
 }
 
 #[tokio::test]
-async fn a_bad_record_is_refused_and_the_others_are_kept() {
+async fn an_invalid_record_is_rejected_and_the_others_are_imported() {
     let artifact = |n: u8, name: &str| {
         let id = gatherum::graphql::id::GlobalId { prefix: "artifact", id: uuid::Uuid::from_u128(u128::from(n)) };
         format!(
@@ -115,11 +115,11 @@ async fn a_bad_record_is_refused_and_the_others_are_kept() {
         let report = load(&test.db, Source::Ndjson(Some(path))).await;
 
         assert_eq!(report.kinds["artifacts"].created, 2, "{report}");
-        let places: Vec<&str> = report.problems().iter().map(|problem| problem.place.as_str()).collect();
+        let locations: Vec<&str> = report.rejections().iter().map(|record| record.location.as_str()).collect();
         for line in [3, 4, 5, 6, 7, 8, 9, 10] {
-            assert!(places.contains(&format!("line {line}").as_str()), "line {line}: {report}");
+            assert!(locations.contains(&format!("line {line}").as_str()), "line {line}: {report}");
         }
-        assert_eq!(report.refused(), 8, "{report}");
+        assert_eq!(report.rejected(), 8, "{report}");
     }
 }
 
@@ -138,7 +138,7 @@ async fn a_folder_of_skills_agents_and_commands_is_imported() {
         let again = load(&test.db, Source::Claude(directory.path().to_owned())).await;
 
         assert_eq!(report.kinds["artifacts"].created, 3, "{report}");
-        assert_eq!((report.refused(), changed(&again)), (0, 0), "{again}");
+        assert_eq!((report.rejected(), changed(&again)), (0, 0), "{again}");
         let answer = ask(&engine(&test.db), "{ collections { nodes { name artifacts(first: 10) { nodes { name type tags { slug } content metadata } } } } }").await;
         let text = answer["data"].to_string();
         for expected in
@@ -169,7 +169,7 @@ async fn a_deal_brain_export_is_imported() {
         let report = load(&test.db, Source::DealBrain(path.clone())).await;
         let again = load(&test.db, Source::DealBrain(path.clone())).await;
 
-        assert_eq!((report.refused(), changed(&again)), (0, 0), "{report}{again}");
+        assert_eq!((report.rejected(), changed(&again)), (0, 0), "{report}{again}");
         let answer = ask(&engine(&test.db), "{ collections { nodes { name visibility artifacts { edges { position status note node { name author metadata } } } } } }").await;
         let edges = &answer["data"]["collections"]["nodes"][0]["artifacts"]["edges"];
         assert_eq!(edges[0]["node"]["name"], "A");
@@ -182,8 +182,7 @@ async fn a_deal_brain_export_is_imported() {
     }
 }
 
-/// The shapes of SkillMeat's databases: today's, an older one whose memberships refer to `artifact_id`, and one with the
-/// barest tables.
+/// Schemas of SkillMeat databases: the current one, an older one whose memberships refer to `artifact_id`, and a minimal one.
 pub const SHAPES: [&str; 3] = [
     "create table artifacts (id text primary key, uuid text unique, project_id text, name text, type text, description text, content text, created_at text, updated_at text, visibility text);
      create table collections (id text primary key, name text, description text, collection_type text, created_at text, updated_at text, visibility text);
@@ -231,7 +230,7 @@ pub async fn database_of(shape: &'static str, path: &Path) {
 async fn every_shape_of_skillmeats_database_is_imported() {
     let directory = TempDir::new().expect("a directory");
     for backend in Backend::all().await {
-        for (n, (shape, refused)) in SHAPES.into_iter().zip([0, 1, 0]).enumerate() {
+        for (n, (shape, rejected)) in SHAPES.into_iter().zip([0, 1, 0]).enumerate() {
             let path = directory.path().join(format!("{backend:?}{n}.db"));
             database_of(shape, &path).await;
             let test = backend.database().await;
@@ -239,7 +238,7 @@ async fn every_shape_of_skillmeats_database_is_imported() {
             let report = load(&test.db, Source::SkillMeat(path.clone())).await;
             let again = load(&test.db, Source::SkillMeat(path)).await;
 
-            assert_eq!(report.refused(), refused, "{n}: {report}");
+            assert_eq!(report.rejected(), rejected, "{n}: {report}");
             assert_eq!(changed(&again), 0, "{n}: {again}");
             if n == 0 {
                 let answer = ask(&engine(&test.db), "{ collections(first: 5) { nodes { name artifacts(first: 5) { nodes { name description version visibility tags { slug } versions { nodes { contentHash } } } } groups { nodes { name position artifactCount } } } } }").await;
@@ -269,7 +268,7 @@ async fn every_shape_of_skillmeats_database_is_imported() {
     }
 }
 
-/// What SkillMeat writes while it is watched: a new artifact in a collection, a change, an artifact that leaves.
+/// Writes of SkillMeat while its database is watched: a new artifact in a collection, a change, and removals.
 const WRITES: &str = "
     insert into artifacts values ('skill:new', '00000000000000000000000000000009', 'p', 'new', 'skill', null, null, '2026-01-01 10:00:00', '2026-01-01 10:00:00', null);
     insert into collection_artifacts values ('c2', '00000000000000000000000000000009', '2026-01-06 10:00:00', null, null, null, null, null);
@@ -284,36 +283,36 @@ async fn run(path: &Path, sql: &'static str) {
     options.connect().await.expect("a file").execute(sql).await.expect("statements that are right");
 }
 
-fn counts(report: &Report, kind: &str) -> [u64; 4] {
+fn counts(report: &ImportReport, kind: &str) -> [u64; 4] {
     let counts = report.kinds.get(kind).copied().unwrap_or_default();
     [counts.created, counts.updated, counts.unchanged, counts.removed]
 }
 
 #[tokio::test]
-async fn what_a_mirrored_source_has_lost_is_removed() {
+async fn a_repeated_import_removes_what_its_source_no_longer_has() {
     let directory = TempDir::new().expect("a directory");
     for backend in Backend::all().await {
         let path = directory.path().join(format!("{backend:?}.db"));
         database_of(SHAPES[0], &path).await;
         let test = backend.database().await;
-        let (mut mirror, source) = (Mirror::default(), Source::SkillMeat(path.clone()));
-        let mut import = async || mirror.import(&test.db, source.clone()).await.expect("an import");
+        let (mut sync, source) = (SourceSync::default(), Source::SkillMeat(path.clone()));
+        let mut import = async || sync.import(&test.db, source.clone()).await.expect("an import");
 
         let first = import().await;
         assert_eq!((counts(&first, "artifacts"), counts(&first, "tags")), ([2, 0, 0, 0], [2, 0, 0, 0]), "{first}");
         run(&path, WRITES).await;
-        // A name that another collection had until now is taken while that one is renamed.
+        // One collection takes the name that another one had before it was renamed: that needs a second import.
         let renaming = import().await;
-        assert_eq!((renaming.refused(), counts(&renaming, "artifacts")), (1, [1, 0, 1, 0]), "{renaming}");
+        assert_eq!((renaming.rejected(), counts(&renaming, "artifacts")), (1, [1, 0, 1, 0]), "{renaming}");
         let second = import().await;
         assert_eq!(counts(&second, "artifacts"), [0, 0, 2, 1], "{second}");
         assert_eq!(counts(&second, "memberships")[3], 1, "{second}");
         assert_eq!(counts(&second, "groups"), [0, 0, 1, 1], "{second}");
-        // Others may use a tag.
+        // Tags are not removed, because other artifacts may have them.
         assert_eq!(counts(&second, "tags")[3], 0, "{second}");
         assert_eq!(import().await.written(), 0);
 
-        // A file that is being made anew has lost nothing.
+        // A source without artifacts is probably being rewritten: nothing is removed.
         run(&path, "delete from artifacts; delete from collection_artifacts").await;
         assert_eq!(import().await.written(), 0);
         let answer = ask(&engine(&test.db), "{ artifacts { totalCount } collections { nodes { name } } }").await;
@@ -326,7 +325,7 @@ async fn what_a_mirrored_source_has_lost_is_removed() {
 }
 
 #[tokio::test]
-async fn who_follows_hears_of_what_a_watched_database_is_written() {
+async fn subscribers_receive_the_changes_of_a_watched_database() {
     let directory = TempDir::new().expect("a directory");
     for backend in Backend::all().await {
         let path = directory.path().join(format!("{backend:?}.db"));
@@ -341,18 +340,18 @@ async fn who_follows_hears_of_what_a_watched_database_is_written() {
         reports.recv().await.expect("the first import");
         let query = "subscription { catalogChanged { kind node { ... on Artifact { name } ... on Collection { name } ... on Group { name } } } }";
         let request = Request { query: query.to_owned(), ..Request::default() };
-        let Ok(mut events) = engine.subscribe(request).await else { panic!("{query} can be followed") };
+        let Ok(mut events) = engine.subscribe(request).await else { panic!("{query} is a subscription") };
 
         run(&path, WRITES).await;
 
-        let mut told = Vec::new();
-        while told.len() < 8 {
+        let mut received = Vec::new();
+        while received.len() < 8 {
             let event = tokio::time::timeout(Duration::from_secs(20), events.next()).await.expect("an event in time");
             let event: serde_json::Value = serde_json::from_slice(&event.expect("an event").body).expect("JSON");
             let event = &event["data"]["catalogChanged"];
-            told.push(format!("{} {}", event["kind"].as_str().expect("a kind"), event["node"]["name"]));
+            received.push(format!("{} {}", event["kind"].as_str().expect("a kind"), event["node"]["name"]));
         }
-        told.sort_unstable();
+        received.sort_unstable();
         let expected = [
             "ARTIFACTS_ADDED \"Mine (2)\"",
             "ARTIFACTS_MOVED \"Renamed\"",
@@ -363,13 +362,13 @@ async fn who_follows_hears_of_what_a_watched_database_is_written() {
             "UPDATED \"Mine\"",
             "UPDATED \"Renamed\"",
         ];
-        assert_eq!(told, expected, "{backend:?}");
+        assert_eq!(received, expected, "{backend:?}");
         watching.abort();
     }
 }
 
 #[tokio::test]
-async fn a_source_of_another_kind_is_refused_as_a_whole() {
+async fn a_source_of_another_kind_is_rejected() {
     let directory = TempDir::new().expect("a directory");
     let path = file(&directory, "x.txt", "hello");
     let test = Backend::Sqlite.database().await;
@@ -385,7 +384,7 @@ async fn a_source_of_another_kind_is_refused_as_a_whole() {
 }
 
 #[tokio::test]
-async fn the_demo_is_loaded_once() {
+async fn the_demo_is_imported_once() {
     for backend in Backend::all().await {
         let test = backend.database().await;
 
@@ -401,7 +400,7 @@ async fn the_demo_is_loaded_once() {
 #[tokio::test]
 async fn real_catalogues_are_imported() {
     let Ok(folder) = std::env::var(SHARED_VARIABLE) else {
-        eprintln!("SKIPPED: {SHARED_VARIABLE} names no folder with real catalogues");
+        eprintln!("SKIPPED: {SHARED_VARIABLE} is not set");
         return;
     };
     let folder = PathBuf::from(folder);
@@ -413,6 +412,6 @@ async fn real_catalogues_are_imported() {
         assert_eq!(report.kinds["artifacts"].created, 2_036);
         assert_eq!(report.kinds["memberships"].created, 4_072);
         assert_eq!((report.kinds["groups"].created, report.kinds["tags"].created), (10, 31));
-        assert_eq!(report.refused(), 0);
+        assert_eq!(report.rejected(), 0);
     }
 }

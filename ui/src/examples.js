@@ -1,8 +1,8 @@
-/** Queries that the console opens with. */
+/** Example operations in the initial tabs of GraphiQL. */
 export const examples = [
   {
-    query: `# Fifty artifacts, the collections of each, and how many artifacts those hold:
-# three SQL statements, however many there are. Run it and look at the bar below.
+    query: `# 50 artifacts, the collections of each, and the artifact count of each collection: three SQL
+# statements, independent of the amount of data. Run it and look at the bar at the bottom.
 query Artifacts {
   artifacts(first: 50) {
     nodes {
@@ -22,7 +22,7 @@ query Artifacts {
 `,
   },
   {
-    query: `# Collections, their first artifacts, and the collections those are in.
+    query: `# Collections, the first artifacts of each, and the other collections of these artifacts.
 query Collections {
   collections(first: 10) {
     nodes {
@@ -47,7 +47,7 @@ query Collections {
 `,
   },
   {
-    query: `# Full-text search, with counts over everything that was found.
+    query: `# Full-text search with facet counts over all matches.
 query Search($words: String!) {
   artifacts(first: 10, filter: { search: $words }) {
     totalCount
@@ -101,8 +101,8 @@ query Groups {
 `,
   },
   {
-    query: `# Makes a collection. Each field of a mutation is one transaction.
-mutation Make {
+    query: `# Creates a collection. Each field of a mutation runs in its own transaction.
+mutation CreateCollection {
   createCollection(input: { name: "My shelf" }) {
     collection {
       id
@@ -113,8 +113,8 @@ mutation Make {
 `,
   },
   {
-    query: `# Tells of every change, until it is stopped. Run it, then the mutation in another tab or window.
-subscription Follow {
+    query: `# Receives every change until stopped. Run it, then run the mutation in another tab.
+subscription CatalogChanged {
   catalogChanged {
     kind
     nodeId

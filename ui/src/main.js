@@ -9,10 +9,10 @@ import { createElement } from 'react';
 import { createRoot } from 'react-dom/client';
 
 import { examples } from './examples.js';
-import { opened } from './share.js';
-import { show } from './report.js';
+import { showReport } from './report.js';
+import { sharedLinkProps } from './share.js';
 
-/** What the headers of the last request said of who asks; a socket takes it over when it is opened. */
+/** The Authorization header of the last request, which new WebSocket connections send too. */
 let authorization;
 
 const socket = createClient({
@@ -20,17 +20,17 @@ const socket = createClient({
   connectionParams: () => (authorization ? { authorization } : {}),
 });
 
-/** Follows subscriptions over a socket, and asks all else. */
+/** Runs subscriptions over a WebSocket and all other operations over HTTP. */
 function fetcher(parameters, options) {
   const { documentAST: document } = options ?? {};
   const headers = Object.entries(options?.headers ?? {});
   authorization = headers.find(([name]) => name.toLowerCase() === 'authorization')?.[1];
   const operation = document && getOperationAST(document, parameters.operationName);
-  return operation?.operation === 'subscription' ? socket.iterate(parameters) : ask(parameters, options);
+  return operation?.operation === 'subscription' ? socket.iterate(parameters) : post(parameters, options);
 }
 
-/** Asks the server, with the report of what the answer cost, which goes into the bar below and not into the answer. */
-async function ask(parameters, options) {
+/** Sends an operation and shows its cost report in the bar at the bottom. */
+async function post(parameters, options) {
   const response = await fetch('/graphql', {
     method: 'POST',
     headers: {
@@ -41,13 +41,13 @@ async function ask(parameters, options) {
     },
     body: JSON.stringify(parameters),
   });
-  const answer = await response.json();
+  const result = await response.json();
   if (parameters.operationName !== 'IntrospectionQuery') {
-    show(answer.extensions?.gatherum);
+    showReport(result.extensions?.gatherum);
   }
-  return answer;
+  return result;
 }
 
 createRoot(document.getElementById('console')).render(
-  createElement(GraphiQL, { fetcher, defaultTabs: examples, defaultEditorToolsVisibility: 'variables', ...opened() }),
+  createElement(GraphiQL, { fetcher, defaultTabs: examples, defaultEditorToolsVisibility: 'variables', ...sharedLinkProps() }),
 );

@@ -1,9 +1,9 @@
-/** Shows what the last query cost: statements and rounds in one line, the statements themselves on demand. */
-export function show(report) {
+/** Shows the cost of the last operation: a summary line, and a table of its statements on demand. */
+export function showReport(report) {
   const bar = document.getElementById('report');
   const [summary, body] = [bar.querySelector('summary'), bar.querySelector('tbody')];
   if (!report) {
-    summary.textContent = 'the query was not executed';
+    summary.textContent = 'the operation was not executed';
     body.replaceChildren();
     return;
   }
@@ -12,8 +12,8 @@ export function show(report) {
     `${statements} SQL statements in ${rounds} rounds · ${rows} rows · ` +
     `database ${dbMs.toFixed(1)} ms · total ${totalMs.toFixed(1)} ms`;
   body.replaceChildren(
-    ...batches.map(({ relation, keys, rows: found, ms }) =>
-      row(relation, `${keys} keys`, `${found} rows`, `${ms.toFixed(2)} ms`),
+    ...batches.map(({ relation, keys, rows: rowCount, ms }) =>
+      row(relation, `${keys} keys`, `${rowCount} rows`, `${ms.toFixed(2)} ms`),
     ),
   );
 }

@@ -2,8 +2,8 @@ import query from './shared.graphql?raw';
 
 const PREFIX = '#shared=';
 
-/** What GraphiQL begins with where a link was opened; its token leaves the address, which others may look at. */
-export function opened() {
+/** Initial properties of GraphiQL for a share link. Removes the token from the address bar, where others could see it. */
+export function sharedLinkProps() {
   if (!location.hash.startsWith(PREFIX)) {
     return {};
   }

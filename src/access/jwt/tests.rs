@@ -37,7 +37,7 @@ fn public(key: &EncodingKey, algorithm: Signing, kid: &str) -> Value {
 /// An issuer whose keys are in a file.
 struct Place {
     directory: TempDir,
-    issuer: Issuer,
+    issuer: IdentityProvider,
 }
 
 impl Place {
@@ -50,7 +50,7 @@ impl Place {
             jwt_keys: Some(path.display().to_string()),
             ..Config::default()
         };
-        let place = Self { directory, issuer: Issuer::new(&config).expect("settings").expect("an issuer") };
+        let place = Self { directory, issuer: IdentityProvider::new(&config).expect("settings").expect("an issuer") };
         place.write(keys);
         place
     }
@@ -128,7 +128,7 @@ async fn a_token_says_who_it_is_and_what_it_is_good_for() {
         ("EdDSA", "ed", ed(), Signing::EdDSA),
     ] {
         let token = token(&json!({ "alg": alg, "kid": kid }), &claims(), &key, signing);
-        let found = place.issuer.check(&token).await.unwrap_or_else(|| panic!("{alg} is taken"));
+        let found = place.issuer.verify(&token).await.unwrap_or_else(|| panic!("{alg} is taken"));
         assert_eq!((found.issuer.as_str(), found.subject.as_str(), found.name.as_str()), (ISSUER, "4711", "Ann"));
         assert_eq!(found.scope, TokenScope::Write, "{alg}");
     }
@@ -140,13 +140,13 @@ async fn a_token_says_who_it_is_and_what_it_is_good_for() {
         (json!({ "scope": "gatherum:administrator" }), TokenScope::Read),
         (json!({ "aud": ["other", AUDIENCE] }), TokenScope::Write),
     ] {
-        let found = place.issuer.check(&good(&changed(change.clone()))).await;
+        let found = place.issuer.verify(&good(&changed(change.clone()))).await;
         assert_eq!(found.map(|claims| claims.scope), Some(scope), "{change}");
     }
-    let nameless = place.issuer.check(&good(&changed(json!({ "preferred_username": null })))).await;
+    let nameless = place.issuer.verify(&good(&changed(json!({ "preferred_username": null })))).await;
     assert_eq!(nameless.map(|claims| claims.name).as_deref(), Some("4711"));
     // Clocks differ by a little.
-    assert!(place.issuer.check(&good(&changed(json!({ "exp": now() - 10, "nbf": now() + 10 })))).await.is_some());
+    assert!(place.issuer.verify(&good(&changed(json!({ "exp": now() - 10, "nbf": now() + 10 })))).await.is_some());
 }
 
 #[tokio::test]
@@ -230,9 +230,9 @@ async fn what_is_not_as_it_must_be_is_no_token() {
         ("dots", "..".to_owned()),
     ];
     for (what, token) in wrong {
-        assert_eq!(place.issuer.check(&token).await, None, "{what}");
+        assert_eq!(place.issuer.verify(&token).await, None, "{what}");
     }
-    assert!(place.issuer.check(&whole).await.is_some());
+    assert!(place.issuer.verify(&whole).await.is_some());
 }
 
 /// Ids that are not known make nobody look for keys more than once in ten seconds.
@@ -240,22 +240,22 @@ async fn what_is_not_as_it_must_be_is_no_token() {
 async fn keys_are_changed_and_go_on_while_their_place_is_gone() {
     let place = Place::with(&json!([public(&ec(), Signing::ES256, "ec")]));
     let by_rsa = || token(&json!({ "alg": "RS256", "kid": "rsa" }), &claims(), &rsa(), Signing::RS256);
-    assert!(place.issuer.check(&good(&claims())).await.is_some());
+    assert!(place.issuer.verify(&good(&claims())).await.is_some());
 
     place.write(&json!([public(&rsa(), Signing::RS256, "rsa")]));
     for _ in 0..200 {
-        assert_eq!(place.issuer.check(&by_rsa()).await, None, "keys are not looked for again and again");
+        assert_eq!(place.issuer.verify(&by_rsa()).await, None, "keys are not looked for again and again");
     }
-    assert!(place.issuer.check(&good(&claims())).await.is_some(), "the old key goes on until then");
-    tokio::time::advance(LOOK_EVERY + Duration::from_secs(1)).await;
-    assert!(place.issuer.check(&by_rsa()).await.is_some(), "the new key is found by its id");
-    assert_eq!(place.issuer.check(&good(&claims())).await, None, "the old one is gone");
+    assert!(place.issuer.verify(&good(&claims())).await.is_some(), "the old key goes on until then");
+    tokio::time::advance(READ_INTERVAL_MIN + Duration::from_secs(1)).await;
+    assert!(place.issuer.verify(&by_rsa()).await.is_some(), "the new key is found by its id");
+    assert_eq!(place.issuer.verify(&good(&claims())).await, None, "the old one is gone");
 
     fs::remove_file(place.directory.path().join("keys.json")).expect("a file");
-    tokio::time::advance(FRESH_FOR + Duration::from_secs(1)).await;
-    assert!(place.issuer.check(&by_rsa()).await.is_some(), "keys go on while they cannot be read");
-    tokio::time::advance(GOOD_FOR).await;
-    assert_eq!(place.issuer.check(&by_rsa()).await, None, "not for ever");
+    tokio::time::advance(REFRESH_AGE + Duration::from_secs(1)).await;
+    assert!(place.issuer.verify(&by_rsa()).await.is_some(), "keys go on while they cannot be read");
+    tokio::time::advance(KEYS_AGE_MAX).await;
+    assert_eq!(place.issuer.verify(&by_rsa()).await, None, "not for ever");
 }
 
 /// Answers each connection with the same bytes, and counts them.
@@ -289,12 +289,12 @@ async fn keys_come_from_a_url_once_for_many_tokens() {
             jwt_keys: Some(url),
             ..Config::default()
         };
-        Issuer::new(&config).expect("settings").expect("an issuer")
+        IdentityProvider::new(&config).expect("settings").expect("an issuer")
     };
     let (url, count) = site(ok(&keys));
     let issuer = at(url.clone());
     let token = good(&claims());
-    let checks = futures_util::future::join_all((0..20).map(|_| issuer.check(&token))).await;
+    let checks = futures_util::future::join_all((0..20).map(|_| issuer.verify(&token))).await;
     assert!(checks.iter().all(Option::is_some), "all wait for the first to find it");
     for n in 0..200 {
         let unknown = super::tests::token(
@@ -303,7 +303,7 @@ async fn keys_come_from_a_url_once_for_many_tokens() {
             &ec(),
             Signing::ES256,
         );
-        assert_eq!(issuer.check(&unknown).await, None);
+        assert_eq!(issuer.verify(&unknown).await, None);
     }
     assert_eq!(count.load(Ordering::SeqCst), 1, "keys are not looked for again and again");
 
@@ -312,7 +312,7 @@ async fn keys_come_from_a_url_once_for_many_tokens() {
     let (broken, _) = site(ok("{"));
     let (refused, _) = site("HTTP/1.1 500 Oops\r\ncontent-length: 0\r\n\r\n".to_owned());
     for url in [elsewhere, too_long, broken, refused] {
-        assert_eq!(at(url).check(&token).await, None);
+        assert_eq!(at(url).verify(&token).await, None);
     }
     assert_eq!(count.load(Ordering::SeqCst), 1, "a place is not left for another");
 }
@@ -323,14 +323,14 @@ fn settings_go_together() {
         let text = |text: Option<&str>| text.map(str::to_owned);
         Config { jwt_issuer: text(issuer), jwt_audience: text(audience), jwt_keys: text(keys), ..Config::default() }
     };
-    assert!(Issuer::new(&set(None, None, None)).expect("settings").is_none());
+    assert!(IdentityProvider::new(&set(None, None, None)).expect("settings").is_none());
     assert!(
-        Issuer::new(&set(Some(ISSUER), Some(AUDIENCE), Some("https://login.example/keys")))
+        IdentityProvider::new(&set(Some(ISSUER), Some(AUDIENCE), Some("https://login.example/keys")))
             .expect("settings")
             .is_some()
     );
-    assert!(Issuer::new(&set(Some(ISSUER), None, Some("keys.json"))).is_err());
-    assert!(Issuer::new(&set(Some(ISSUER), Some(AUDIENCE), Some("http://login.example/keys"))).is_err());
+    assert!(IdentityProvider::new(&set(Some(ISSUER), None, Some("keys.json"))).is_err());
+    assert!(IdentityProvider::new(&set(Some(ISSUER), Some(AUDIENCE), Some("http://login.example/keys"))).is_err());
     let none = Config { jwt_algorithms: Vec::new(), ..set(Some(ISSUER), Some(AUDIENCE), Some("keys.json")) };
-    assert!(Issuer::new(&none).is_err());
+    assert!(IdentityProvider::new(&none).is_err());
 }

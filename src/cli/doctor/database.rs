@@ -1,4 +1,4 @@
-//! The database: there, whole, as new as the program, safe, with room.
+//! Checks of the database: reachable, intact, durable, migrated, and with free space.
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -7,24 +7,25 @@ use std::{
 
 use super::{super::system, Finding};
 use crate::{
+    access::Accounts,
     catalog::collection,
     config::Config,
     db::{Db, migrate},
 };
 
-/// How long a server may take to accept a connection.
+/// Time limit for connecting.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long one check may take: a large file is read as a whole.
+/// Time limit of one check. The integrity check reads the whole file.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(3_600);
 
-/// How far the clocks of program and database may be apart.
-const CLOCKS_APART_MAX: Duration = Duration::from_secs(1);
+/// Maximum difference between the clocks of this machine and the database.
+const CLOCK_SKEW_MAX: Duration = Duration::from_secs(1);
 
-/// Free bytes below which a warning is due, however small the database.
+/// Minimum number of free bytes, however small the database.
 const FREE_BYTES_MIN: u64 = 256 << 20;
 
-/// What is found wrong with a file at most.
+/// Maximum number of faults listed for a damaged file.
 const FAULTS_MAX: usize = 3;
 
 pub(super) async fn check(config: &Config, repair: bool) -> Vec<Finding> {
@@ -33,10 +34,11 @@ pub(super) async fn check(config: &Config, repair: bool) -> Vec<Finding> {
     if let Some(file) = &file
         && !file.exists()
     {
-        // Opening it would make it.
-        let found = format!("there is no file {} yet", file.display());
-        findings.push(Finding::warning("database", found, "`gatherum` makes it when it starts"));
+        // Opening the database would create the file.
+        let found = format!("{} does not exist yet", file.display());
+        findings.push(Finding::warning("database", found, "`gatherum` creates it when it starts"));
         findings.extend(disk(file));
+        findings.push(accounts(config, false));
         return findings;
     }
     let mut settings = config.database.clone();
@@ -44,7 +46,7 @@ pub(super) async fn check(config: &Config, repair: bool) -> Vec<Finding> {
     let db = match Db::open(&settings).await {
         Ok(db) => db,
         Err(error) => {
-            let remedy = "the rest was not checked, so ask again then";
+            let remedy = "fix this and run `gatherum doctor` again: the database was not checked further";
             findings.push(Finding::problem("database", format!("{error:#}"), remedy));
             return findings;
         }
@@ -56,22 +58,21 @@ pub(super) async fn check(config: &Config, repair: bool) -> Vec<Finding> {
     } else {
         findings.extend([clocks(&db).await, durability_of_server(&db).await, connections(&db, config).await]);
     }
-    findings.extend(migrations(&db, repair).await);
+    findings.extend(migrations(&db, config, repair).await);
     db.close().await;
     findings
 }
 
-/// One row of one statement.
+/// The only row of a statement.
 async fn one<T: crate::db::Record>(db: &Db, sqlite: &'static str, postgres: &'static str) -> Result<T, Box<Finding>> {
     let mut sql = db.sql();
     sql.either(sqlite, postgres);
-    let unanswered = |found: String| {
-        Box::new(Finding::problem("database", found, "look at the log of the database, or at its disk"))
-    };
+    let failed =
+        |found: String| Box::new(Finding::problem("database", found, "check the log and the disk of the database"));
     match db.fetch::<T>("doctor", sql).await {
         Ok(mut rows) if !rows.is_empty() => Ok(rows.swap_remove(0)),
-        Ok(_) => Err(unanswered("it answers with nothing".to_owned())),
-        Err(error) => Err(unanswered(format!("{error} ({})", error.source_chain()))),
+        Ok(_) => Err(failed("a check returned no row".to_owned())),
+        Err(error) => Err(failed(format!("{error} ({})", error.source_chain()))),
     }
 }
 
@@ -81,15 +82,15 @@ async fn version(db: &Db) -> Finding {
         "select 'SQLite ' || sqlite_version()",
         "select 'PostgreSQL ' || current_setting('server_version')",
     );
-    text.await.map_or_else(|finding| *finding, |text| Finding::ok("database", format!("{text} answers")))
+    text.await.map_or_else(|finding| *finding, |text| Finding::ok("database", format!("{text}, reachable")))
 }
 
 async fn integrity(db: &Db) -> Finding {
     let mut sql = db.sql();
     sql.push("pragma quick_check(10)");
-    let remedy = "load a backup; what can still be read is written by `gatherum export`";
+    let remedy = "restore a backup, or save the readable data with `gatherum export`";
     match db.fetch::<String>("doctor.quick_check", sql).await {
-        Ok(faults) if faults == ["ok"] => Finding::ok("integrity", "the file is whole"),
+        Ok(faults) if faults == ["ok"] => Finding::ok("integrity", "the file is intact"),
         Ok(faults) => {
             let faults = faults[..faults.len().min(FAULTS_MAX)].join("; ").replace('\n', " ");
             Finding::problem("integrity", format!("the file is damaged: {faults}"), remedy)
@@ -105,17 +106,17 @@ async fn durability_of_file(db: &Db) -> Finding {
     let synchronous = one::<i64>(db, "pragma synchronous", "").await;
     match (mode, synchronous) {
         (Ok(mode), Ok(2..)) if mode == "wal" => {
-            Finding::ok("durability", "journal_mode=wal, synchronous=full: what is acknowledged is kept")
+            Finding::ok("durability", "journal_mode=wal, synchronous=full: acknowledged writes are durable")
         }
         (Ok(mode), Ok(_)) if mode == "wal" => Finding::warning(
             "durability",
-            "synchronous=normal: the last writes may be lost with the power",
-            "set database.synchronous to full where that matters",
+            "synchronous=normal: a power failure may lose the last writes",
+            "set database.synchronous to full if that is not acceptable",
         ),
         (Ok(mode), Ok(_)) => Finding::warning(
             "durability",
             format!("journal_mode={mode}: reads wait for writes"),
-            "put the file on a local disk, where SQLite can keep a write-ahead log",
+            "move the file to a local disk that supports a write-ahead log",
         ),
         (Err(finding), _) | (_, Err(finding)) => *finding,
     }
@@ -125,11 +126,11 @@ async fn durability_of_server(db: &Db) -> Finding {
     let text = "select string_agg(name || '=' || setting, ', ' order by name) from pg_settings
         where name in ('fsync', 'full_page_writes', 'synchronous_commit') and setting = 'off'";
     match one::<Option<String>>(db, "", text).await {
-        Ok(None) => Finding::ok("durability", "what is acknowledged is kept"),
+        Ok(None) => Finding::ok("durability", "acknowledged writes are durable"),
         Ok(Some(off)) => Finding::warning(
             "durability",
-            format!("the server runs with {off}: a loss of power loses data"),
-            "set it to on in postgresql.conf",
+            format!("the server runs with {off}: a power failure may lose data"),
+            "set these parameters to on in postgresql.conf",
         ),
         Err(finding) => *finding,
     }
@@ -148,10 +149,10 @@ fn files(file: &Path) -> Vec<PathBuf> {
 fn permissions(file: &Path) -> Finding {
     let open: Vec<_> = files(file).into_iter().filter(|file| system::is_open_to_others(file)).collect();
     if open.is_empty() {
-        return Finding::ok("permissions", "the files are their owner's alone");
+        return Finding::ok("permissions", "only the owner may access the files");
     }
     let names = open.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join(" ");
-    Finding::warning("permissions", "others may read or write the database", format!("chmod 600 {names}"))
+    Finding::warning("permissions", "other users may access the database", format!("chmod 600 {names}"))
 }
 
 fn disk(file: &Path) -> Option<Finding> {
@@ -162,26 +163,27 @@ fn disk(file: &Path) -> Option<Finding> {
     Some(match free < FREE_BYTES_MIN.max(size) {
         true => Finding::warning(
             "disk",
-            format!("{free_mib} MiB are free beside {size_mib} MiB of database"),
-            "make room: a backup takes as much as the database",
+            format!("{free_mib} MiB free, the database has {size_mib} MiB"),
+            "free disk space: a backup needs as much as the database",
         ),
-        false => Finding::ok("disk", format!("{free_mib} MiB are free beside {size_mib} MiB of database")),
+        false => Finding::ok("disk", format!("{free_mib} MiB free, the database has {size_mib} MiB")),
     })
 }
 
 async fn clocks(db: &Db) -> Finding {
     let before = now();
-    let theirs = match one::<i64>(db, "", "select (extract(epoch from clock_timestamp()) * 1000)::bigint").await {
+    let database_time = match one::<i64>(db, "", "select (extract(epoch from clock_timestamp()) * 1000)::bigint").await
+    {
         Ok(milliseconds) => Duration::from_millis(u64::try_from(milliseconds).unwrap_or(0)),
         Err(finding) => return *finding,
     };
-    // Theirs was read at some time between: only what lies outside is a difference.
-    let apart = before.saturating_sub(theirs).max(theirs.saturating_sub(now()));
-    match apart > CLOCKS_APART_MAX {
+    // The database read its clock between the two readings of ours: only a time outside of them is a difference.
+    let skew = before.saturating_sub(database_time).max(database_time.saturating_sub(now()));
+    match skew > CLOCK_SKEW_MAX {
         true => Finding::warning(
             "clocks",
-            format!("this machine and the database are {} apart", humantime::format_duration(apart)),
-            "have both keep time by NTP: lists by time mix what either wrote",
+            format!("this machine and the database differ by {}", humantime::format_duration(skew)),
+            "synchronise both with NTP: lists sorted by time mix timestamps of both",
         ),
         false => Finding::ok("clocks", "this machine and the database agree"),
     }
@@ -194,44 +196,80 @@ async fn connections(db: &Db, config: &Config) -> Finding {
     match one::<i64>(db, "", text).await {
         Ok(allowed) if wanted > allowed => Finding::warning(
             "connections",
-            format!("the server allows {allowed}, the pool may take {wanted}"),
-            "raise max_connections, or lower DATABASE_POOL_SIZE and DATABASE_MAX_OVERFLOW",
+            format!("the server allows {allowed}, but the pool may use {wanted}"),
+            "raise max_connections, or lower DATABASE_POOL_SIZE or DATABASE_MAX_OVERFLOW",
         ),
         Ok(allowed) => {
-            Finding::ok("connections", format!("the server allows {allowed}, the pool takes {wanted} at most"))
+            Finding::ok("connections", format!("the server allows {allowed}, the pool uses at most {wanted}"))
         }
         Err(finding) => *finding,
     }
 }
 
-/// Migrations, and what only a migrated database can be asked.
-async fn migrations(db: &Db, repair: bool) -> Vec<Finding> {
+/// Checks migrations, and then what requires the current schema.
+async fn migrations(db: &Db, config: &Config, repair: bool) -> Vec<Finding> {
     let (known, unknown) = match (migrate::status(db).await, migrate::unknown(db).await) {
         (Ok(known), Ok(unknown)) => (known, unknown),
         (Err(error), _) | (_, Err(error)) => {
-            let remedy = "look at the log of the database, and at the rights of its user";
-            return vec![Finding::problem("migrations", format!("they cannot be read: {error:#}"), remedy)];
+            let remedy = "check the log of the database and the privileges of its user";
+            return vec![Finding::problem(
+                "migrations",
+                format!("the applied migrations cannot be read: {error:#}"),
+                remedy,
+            )];
         }
     };
     if !unknown.is_empty() {
-        let found = format!("the database has {unknown:?}, which this release does not know");
-        let remedy = "run the newer release, or go back with its `gatherum migrate down`";
+        let found = format!("the database has migrations {unknown:?} of a newer release");
+        let remedy = "run the newer release, or revert them there with `gatherum migrate down`";
         return vec![Finding::problem("migrations", found, remedy)];
     }
     let pending = known.iter().filter(|status| !status.applied).count();
     if pending > 0 {
-        let found = format!("{pending} of {} are pending", known.len());
+        let found = format!("{pending} of {} pending", known.len());
         return vec![Finding::warning(
             "migrations",
             found,
-            "`gatherum` applies them when it starts, as `gatherum migrate up` does",
+            "`gatherum` applies them when it starts; `gatherum migrate up` applies them now",
         )];
     }
-    let applied = Finding::ok("migrations", format!("all {} are applied", known.len()));
-    vec![applied, last_migration(db).await, counts(db, repair).await]
+    let applied = Finding::ok("migrations", format!("all {} applied", known.len()));
+    let accounts = match Accounts::new(db).any().await {
+        Ok(exist) => accounts(config, exist),
+        Err(error) => {
+            let found = format!("accounts cannot be read: {error} ({})", error.source_chain());
+            Finding::problem("accounts", found, "check the log and the disk of the database")
+        }
+    };
+    vec![applied, last_migration(db).await, accounts, counts(db, repair).await]
 }
 
-/// Whether time went on since the database was migrated.
+/// Checks that a server that others can reach requires tokens. `exist` says whether the database has an account.
+fn accounts(config: &Config, exist: bool) -> Finding {
+    let bind = config.http.bind;
+    let remedy = "create an account with `gatherum user add` and a token with `gatherum token create`, or set \
+                  access.jwt_issuer";
+    match () {
+        () if exist || config.access.jwt_issuer.is_some() => {
+            Finding::ok("accounts", "access to objects that are not public needs a token")
+        }
+        () if bind.ip().is_loopback() => {
+            Finding::ok("accounts", "none: every process of this machine may read and write everything")
+        }
+        () if config.http.insecure_open => Finding::warning(
+            "accounts",
+            format!("none, and http.insecure_open is set: everyone who can reach {bind} may read and write everything"),
+            remedy,
+        ),
+        () => Finding::problem(
+            "accounts",
+            format!("none, and {bind} is not a loopback address: the server will not start"),
+            remedy,
+        ),
+    }
+}
+
+/// Compares the clock with the time of the last migration.
 async fn last_migration(db: &Db) -> Finding {
     let seconds = one::<i64>(
         db,
@@ -239,10 +277,10 @@ async fn last_migration(db: &Db) -> Finding {
         "select coalesce(extract(epoch from max(installed_on))::bigint, 0) from _sqlx_migrations",
     );
     match seconds.await {
-        Ok(seconds) if Duration::from_secs(u64::try_from(seconds).unwrap_or(0)) > now() + CLOCKS_APART_MAX => {
-            Finding::problem("time", "the database was migrated in the future", "set the clock, which went back")
+        Ok(seconds) if Duration::from_secs(u64::try_from(seconds).unwrap_or(0)) > now() + CLOCK_SKEW_MAX => {
+            Finding::problem("time", "the last migration is in the future", "set the clock of this machine")
         }
-        Ok(_) => Finding::ok("time", "it went on since the database was migrated"),
+        Ok(_) => Finding::ok("time", "the clock is consistent with the last migration"),
         Err(finding) => *finding,
     }
 }
@@ -251,22 +289,28 @@ async fn counts(db: &Db, repair: bool) -> Finding {
     let wrong = match collection::wrong_counts(db).await {
         Ok(wrong) => wrong,
         Err(error) => {
-            let found = format!("they cannot be compared: {error} ({})", error.source_chain());
-            return Finding::problem("counts", found, "look at the log of the database, or at its disk");
+            let found = format!("maintained counts cannot be checked: {error} ({})", error.source_chain());
+            return Finding::problem("counts", found, "check the log and the disk of the database");
         }
     };
     if wrong == 0 {
-        return Finding::ok("counts", "the kept counts are right");
+        return Finding::ok("counts", "maintained counts are correct");
     }
     if !repair {
-        return Finding::problem("counts", format!("{wrong} kept counts are wrong"), "run `gatherum doctor --repair`");
+        return Finding::problem(
+            "counts",
+            format!("{wrong} maintained counts are wrong"),
+            "run `gatherum doctor --repair`",
+        );
     }
     match collection::repair_counts(db).await {
-        Ok(()) => Finding::ok("counts", format!("{wrong} kept counts were wrong and are right now")),
+        Ok(()) => Finding::ok("counts", format!("{wrong} maintained counts were wrong and have been corrected")),
         Err(error) => {
-            let found =
-                format!("{wrong} kept counts are wrong and could not be set right: {error} ({})", error.source_chain());
-            Finding::problem("counts", found, "try again, or set database.busy_timeout higher")
+            let found = format!(
+                "{wrong} maintained counts are wrong and cannot be corrected: {error} ({})",
+                error.source_chain()
+            );
+            Finding::problem("counts", found, "retry, or raise database.busy_timeout")
         }
     }
 }

@@ -9,13 +9,13 @@ use serde::Serialize;
 use super::{Outcome, output};
 use crate::config::Config;
 
-/// Checks.
+/// Arguments of `gatherum doctor`.
 #[derive(clap::Args)]
 pub(super) struct Args {
-    /// Set kept counts right where they are wrong
+    /// Correct wrong maintained counts
     #[arg(long)]
     repair: bool,
-    /// Write the findings as one JSON array
+    /// Print the findings as a JSON array
     #[arg(long)]
     json: bool,
 }
@@ -28,28 +28,28 @@ pub(super) async fn run(args: Args, config: &Config) -> Result<Outcome> {
         true => output::say(&serde_json::to_string_pretty(&findings)?)?,
         false => output::print(&findings.iter().map(Finding::line).collect::<String>())?,
     }
-    let is_sick = findings.iter().any(|finding| finding.level == Level::Problem);
-    Ok(if is_sick { Outcome::Failed } else { Outcome::Done })
+    let has_problem = findings.iter().any(|finding| finding.level == Level::Problem);
+    Ok(if has_problem { Outcome::Failed } else { Outcome::Done })
 }
 
-/// How bad it is.
+/// The severity of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 enum Level {
     Ok,
-    /// It works, and may not go on to, or not as expected.
+    /// The server works, but possibly not for long or not as expected.
     Warning,
-    /// It does not work, or data is at stake.
+    /// The server does not work, or data may be lost.
     Problem,
 }
 
-/// What a check has found.
+/// The result of a check.
 #[derive(Debug, Serialize)]
 struct Finding {
     check: &'static str,
     level: Level,
     found: String,
-    /// What to do about it.
+    /// The suggested remedy; absent if everything is in order.
     #[serde(skip_serializing_if = "Option::is_none")]
     remedy: Option<String>,
 }
