@@ -30,7 +30,7 @@ use tokio::{
 };
 use tracing::debug;
 
-use super::rate::Peer;
+use super::rate_limit::Peer;
 
 /// How long a connection may make no progress.
 #[derive(Clone, Copy, Debug)]

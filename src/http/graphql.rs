@@ -11,12 +11,13 @@ use futures_util::StreamExt;
 use tracing::info;
 
 use super::{
-    Site, access, body, console, events,
-    frame::{self, RequestId},
-    header_text,
+    Site, authentication, graphiql, header_text,
     negotiation::{MediaType, is_json, negotiate, prefers_events, prefers_html},
     parameters,
-    refusal::{Refusal, advise_retry},
+    rejection::{Refusal, advise_retry},
+    request_body,
+    request_layer::{self, RequestId},
+    sse,
     status::{Asked, status},
 };
 use crate::{
@@ -41,7 +42,7 @@ pub(super) async fn answer(State(site): State<Site>, request: Request) -> Respon
     let start = Instant::now();
     let (parts, body) = request.into_parts();
     if wants_page(&site, &parts) {
-        return console::page(&parts.headers);
+        return graphiql::page(&parts.headers);
     }
     let id = parts.extensions.get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default();
     let unanswered = Unanswered { id: &id, start };
@@ -64,7 +65,7 @@ pub(super) async fn answer(State(site): State<Site>, request: Request) -> Respon
 /// The schema in its definition language.
 pub(super) async fn schema(State(site): State<Site>) -> Response {
     let Some(sdl) = site.inner.execute.sdl().map(str::to_owned) else {
-        return frame::not_found().await;
+        return request_layer::not_found().await;
     };
     ([(header::CONTENT_TYPE, "application/graphql; charset=utf-8")], sdl).into_response()
 }
@@ -80,17 +81,17 @@ fn wants_page(site: &Site, parts: &Parts) -> bool {
 /// Answers an operation with events, as many as it has.
 async fn follow_by_events(site: &Site, parts: &Parts, body: Body, id: &str) -> Result<Response, Refusal> {
     check_content_type(parts)?;
-    let token = access::bearer(&parts.headers)?;
+    let token = authentication::bearer(&parts.headers)?;
     let peer = parts.extensions.get().copied();
-    let viewer = access::viewer(site, token, peer).await?;
+    let viewer = authentication::viewer(site, token, peer).await?;
     site.inner.rate.check(viewer, peer)?;
     let config = site.config();
     let request = {
-        let received = body::receive(body, config.body_bytes, config.body_timeout, &site.inner.bodies).await?;
+        let received = request_body::receive(body, config.body_bytes, config.body_timeout, &site.inner.bodies).await?;
         let request = parameters::from_json(viewer, &received.bytes, config.draft_status_codes)?;
         crate::graphql::Request { wants_report: wants_report(site, parts), ..request }
     };
-    events::answer(site, request, token.map(str::to_owned), peer, id).await
+    sse::answer(site, request, token.map(str::to_owned), peer, id).await
 }
 
 /// The responses to an operation that is followed, within `http.request_timeout` from the asking to the following.
@@ -130,13 +131,14 @@ fn wants_report(site: &Site, parts: &Parts) -> bool {
 async fn exchange(site: &Site, parts: &Parts, body: Body) -> Result<Answer, Refusal> {
     check(parts)?;
     let peer = parts.extensions.get().copied();
-    let viewer = access::viewer(site, access::bearer(&parts.headers)?, peer).await?;
+    let viewer = authentication::viewer(site, authentication::bearer(&parts.headers)?, peer).await?;
     site.inner.rate.check(viewer, peer)?;
     let config = site.config();
     // What was received takes up room until the answer is there, because the request holds copies of it.
     let (mut request, _received) = match parts.method == Method::POST {
         true => {
-            let received = body::receive(body, config.body_bytes, config.body_timeout, &site.inner.bodies).await?;
+            let received =
+                request_body::receive(body, config.body_bytes, config.body_timeout, &site.inner.bodies).await?;
             (parameters::from_json(viewer, &received.bytes, config.draft_status_codes)?, Some(received))
         }
         false => (parameters::from_uri(viewer, &parts.uri, config.draft_status_codes)?, None),

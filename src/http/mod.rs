@@ -1,22 +1,22 @@
 //! HTTP: connections, GraphQL over HTTP, GraphiQL, health.
-mod access;
-mod answer;
-mod body;
+mod authentication;
 mod config;
 mod connection;
-mod console;
 mod cors;
-mod events;
-mod frame;
+mod graphiql;
 mod graphql;
 mod health;
 mod negotiation;
 mod origin;
 mod parameters;
-mod rate;
-mod refusal;
+mod rate_limit;
+mod rejection;
+mod request_body;
+mod request_layer;
+mod response_body;
 mod server;
-mod share;
+mod share_link;
+mod sse;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -38,7 +38,7 @@ use tower_http::compression::{
 
 use crate::graphql::Execute;
 
-pub use access::Access;
+pub use authentication::Access;
 pub use config::Config;
 pub use cors::Origin;
 pub use health::{Health, Pool};
@@ -61,7 +61,7 @@ struct Inner {
     /// Asks what a link's `$token` leads to, as `shared`.
     share_document: &'static str,
     /// How often one who asks may ask.
-    rate: rate::Rate,
+    rate: rate_limit::Rate,
     /// What a recent ping of the database said.
     ping: health::Ping,
     /// A permit for each request that is executed.
@@ -69,7 +69,7 @@ struct Inner {
     /// A permit for each byte of large bodies.
     bodies: Semaphore,
     /// Room for large answers that are not read yet.
-    answers: answer::Room,
+    answers: response_body::Room,
     /// A permit for each who follows, over a socket or by events.
     followers: Arc<Semaphore>,
     stopping: watch::Sender<bool>,
@@ -85,10 +85,10 @@ impl Site {
         health: Arc<dyn Health>,
     ) -> Self {
         let inner = Inner {
-            rate: rate::Rate::new(&config),
+            rate: rate_limit::Rate::new(&config),
             executing: Semaphore::new(config.executing),
             bodies: Semaphore::new(config.body_bytes_total),
-            answers: answer::Room::new(config.answer_bytes_total),
+            answers: response_body::Room::new(config.answer_bytes_total),
             ping: health::Ping::default(),
             followers: Arc::new(Semaphore::new(config.followers)),
             stopping: watch::Sender::new(false),
@@ -130,20 +130,20 @@ impl Site {
         let mut router = Router::new()
             .route("/graphql", any(graphql::answer))
             .route("/graphql/ws", get(websocket::open))
-            .route("/s/{token}", get(share::open))
+            .route("/s/{token}", get(share_link::open))
             .route("/schema.graphql", get(graphql::schema))
             .route("/health/live", get(health::live))
             .route("/health/ready", get(health::ready))
             .route("/health/database", get(health::database))
             .route_layer(compression);
         if self.config().graphiql {
-            router = router.merge(console::router());
+            router = router.merge(graphiql::router());
         }
-        router = router.fallback(frame::not_found);
+        router = router.fallback(request_layer::not_found);
         if !self.config().cors_origins.is_empty() {
             router = router.layer(cors::layer(&self.config().cors_origins));
         }
-        router.layer(middleware::from_fn_with_state(self.clone(), frame::frame)).with_state(self.clone())
+        router.layer(middleware::from_fn_with_state(self.clone(), request_layer::frame)).with_state(self.clone())
     }
 }
 

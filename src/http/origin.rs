@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use axum::http::{HeaderMap, HeaderName, Method, StatusCode, Version, header, request::Parts, uri::Authority};
 
-use super::{Config, cors::Origin, header_text, refusal::Refusal};
+use super::{Config, cors::Origin, header_text, rejection::Refusal};
 use crate::error::Code;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");

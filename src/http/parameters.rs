@@ -3,7 +3,7 @@ use async_graphql::Variables;
 use axum::{extract::Query, http::Uri};
 use serde_json::{Map, Value};
 
-use super::refusal::Refusal;
+use super::rejection::Refusal;
 use crate::{access::Viewer, graphql::Request};
 
 /// Reads the parameters from the JSON body of a POST. With `draft`, what is malformed is refused with the status of the

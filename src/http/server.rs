@@ -16,7 +16,7 @@ use tracing::{info, warn};
 use super::{
     Config, Site,
     connection::{Patience, converse},
-    rate::Peer,
+    rate_limit::Peer,
 };
 
 /// How long to wait after the system had no room for a new connection.

@@ -1,5 +1,5 @@
 //! HTTP over sockets, with a fake behind it that executes what each test needs.
-mod following;
+mod subscription;
 
 use std::{
     net::SocketAddr,

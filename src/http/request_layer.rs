@@ -12,7 +12,7 @@ use futures_util::FutureExt;
 use tracing::{error, info};
 use uuid::Uuid;
 
-use super::{Site, body, header_text, negotiation::MediaType, origin, refusal::Refusal};
+use super::{Site, header_text, negotiation::MediaType, origin, rejection::Refusal, request_body};
 use crate::error::{Code, Error};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -35,7 +35,7 @@ pub(super) struct RequestId(pub(super) String);
 pub(super) async fn frame(State(site): State<Site>, request: Request, next: Next) -> Response {
     let id = request_id(request.headers());
     let version = request.version();
-    let (mut parts, body) = body::linger(request).into_parts();
+    let (mut parts, body) = request_body::linger(request).into_parts();
     let mut response = match origin::check(site.config(), &parts) {
         Ok(()) => {
             parts.extensions.insert(RequestId(id.clone()));

@@ -10,7 +10,7 @@ use axum::{
 };
 use flate2::read::GzDecoder;
 
-use super::{Site, frame};
+use super::{Site, request_layer};
 
 /// What the page may do: nothing but with this server, and no script from the page itself. Monaco writes style elements.
 const POLICY: &str = "default-src 'none'; script-src 'self'; worker-src 'self'; style-src 'self' 'unsafe-inline'; \
@@ -49,7 +49,7 @@ async fn asset(name: String, request: Request) -> Response {
             serve(file, request.headers(), "public, max-age=31536000, immutable")
         }
         Some(file) => serve(file, request.headers(), "no-cache"),
-        None => frame::not_found().await,
+        None => request_layer::not_found().await,
     }
 }
 

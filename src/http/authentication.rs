@@ -4,7 +4,7 @@ use std::time::Duration;
 use axum::http::{HeaderMap, StatusCode, header};
 use tracing::error;
 
-use super::{Site, rate::Peer, refusal::Refusal};
+use super::{Site, rate_limit::Peer, rejection::Refusal};
 use crate::{
     access::Viewer,
     error::{Code, Error, Result},

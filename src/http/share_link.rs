@@ -9,11 +9,11 @@ use axum::{
 
 use super::{
     Site,
-    frame::RequestId,
     graphql::{Unanswered, respond, within_limits},
     header_text,
     negotiation::{MediaType, prefers_html},
-    refusal::Refusal,
+    rejection::Refusal,
+    request_layer::RequestId,
     status::Asked,
 };
 use crate::{

@@ -14,7 +14,7 @@ use axum::http::StatusCode;
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter, clock::Clock};
 use uuid::Uuid;
 
-use super::{Config, refusal::Refusal};
+use super::{Config, rejection::Refusal};
 use crate::{access::Viewer, error::Code};
 
 /// Requests after which those who asked long ago are forgotten.

@@ -19,7 +19,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::refusal::Refusal;
+use super::rejection::Refusal;
 use crate::error::Code;
 
 /// Bytes of a body that are not taken from the room that all bodies share, so that no body, however many, keeps a

@@ -10,7 +10,7 @@ use axum::response::{
 };
 use futures_util::{StreamExt, stream};
 
-use super::{Site, access, graphql::follow, rate::Peer, refusal::Refusal};
+use super::{Site, authentication, graphql::follow, rate_limit::Peer, rejection::Refusal};
 use crate::graphql::Request;
 
 /// How often a client and what is between are told that the connection is in use.
@@ -46,7 +46,7 @@ pub(super) async fn answer(
     });
     // A server that stops does not say that the operation is complete: the client follows it elsewhere. Nor is it for one
     // whose token has ended.
-    let (stopping, denied) = (site.stopping(), access::denied(site.clone(), token, viewer));
+    let (stopping, denied) = (site.stopping(), authentication::denied(site.clone(), token, viewer));
     let ended = async {
         tokio::select! {
             () = stopping => {}

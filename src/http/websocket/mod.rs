@@ -23,13 +23,13 @@ use tokio_stream::StreamMap;
 use tracing::debug;
 
 use super::{
-    Site, access,
-    frame::RequestId,
+    Site, authentication,
     graphql::follow,
     negotiation::MediaType,
     parameters,
-    rate::{Following, Peer},
-    refusal::Refusal,
+    rate_limit::{Following, Peer},
+    rejection::Refusal,
+    request_layer::RequestId,
 };
 use crate::{access::Viewer, error::Code, graphql};
 
@@ -60,13 +60,13 @@ pub(super) async fn open(
         let message = "the protocol of the socket must be graphql-transport-ws";
         return Refusal::bad_request(message).into_response(MediaType::Json);
     }
-    let token = match access::bearer(&headers) {
+    let token = match authentication::bearer(&headers) {
         Ok(token) => token.map(str::to_owned),
         Err(refusal) => return refusal.into_response(MediaType::Json),
     };
     let peer = peer.map(|peer| peer.0);
     // Until the first message, whoever has no token is nobody known.
-    let viewer = access::viewer(&site, token.as_deref(), peer).await.unwrap_or(Viewer::ANONYMOUS);
+    let viewer = authentication::viewer(&site, token.as_deref(), peer).await.unwrap_or(Viewer::ANONYMOUS);
     let following = match site.inner.rate.follow(viewer, peer) {
         Ok(following) => following,
         Err(refusal) => return refusal.into_response(MediaType::Json),
@@ -167,7 +167,7 @@ async fn converse(
 impl Socket<'_> {
     async fn run(&mut self) -> Result<Closing, Closing> {
         let mut stopping = pin!(self.site.stopping());
-        let mut ask = tokio::time::interval_at(Instant::now() + access::ASK_EVERY, access::ASK_EVERY);
+        let mut ask = tokio::time::interval_at(Instant::now() + authentication::ASK_EVERY, authentication::ASK_EVERY);
         let acknowledge_by = Instant::now() + self.site.config().header_timeout;
         let mut heard = Instant::now();
         let mut ping = tokio::time::interval_at(Instant::now() + PING_EVERY, PING_EVERY);
@@ -235,10 +235,10 @@ impl Socket<'_> {
         }
         let init: Option<Init> = payload.and_then(|payload| serde_json::from_str(payload.get()).unwrap_or_default());
         if let Some(given) = init.unwrap_or_default().authorization {
-            let token = access::of_bearer(&given).ok_or_else(|| Closing::with(4403, "Forbidden"))?;
+            let token = authentication::of_bearer(&given).ok_or_else(|| Closing::with(4403, "Forbidden"))?;
             self.token = Some(token.to_owned());
         }
-        match access::viewer(self.site, self.token.as_deref(), self.peer).await {
+        match authentication::viewer(self.site, self.token.as_deref(), self.peer).await {
             Ok(viewer) => {
                 let full = |_| Closing::with(1013, "too many followed at once: end another");
                 self.following = self.site.inner.rate.follow(viewer, self.peer).map_err(full)?;
@@ -314,7 +314,7 @@ impl Socket<'_> {
 /// Ends the conversation once whoever has the token is not who began it.
 async fn check(site: &Site, token: Option<&str>, viewer: Option<Viewer>) -> Result<(), Closing> {
     match viewer {
-        Some(viewer) if access::is_denied(site, token, viewer).await => {
+        Some(viewer) if authentication::is_denied(site, token, viewer).await => {
             Err(Closing::with(4401, "the token is not valid any more"))
         }
         _ => Ok(()),
