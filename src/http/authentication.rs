@@ -4,7 +4,7 @@ use std::time::Duration;
 use axum::http::{HeaderMap, StatusCode, header};
 use tracing::error;
 
-use super::{Site, rate_limit::Peer, rejection::Refusal};
+use super::{AppState, rate_limit::ClientAddress, rejection::Rejection};
 use crate::{
     access::Viewer,
     error::{Code, Error, Result},
@@ -12,7 +12,7 @@ use crate::{
 
 /// Tells who sends a request.
 #[async_trait::async_trait]
-pub trait Access: Send + Sync {
+pub trait Authenticate: Send + Sync {
     /// Who has this token, or who has none.
     ///
     /// # Errors
@@ -24,45 +24,45 @@ pub trait Access: Send + Sync {
 }
 
 /// How often it is asked whether whoever follows still may.
-pub(super) const ASK_EVERY: Duration = Duration::from_secs(2);
+pub(super) const RECHECK_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Whose the request with this token is, or without one.
 ///
 /// # Errors
 /// 401 for a token that is not valid, 429 where an address tries too many.
 pub(super) async fn viewer(
-    site: &Site,
+    state: &AppState,
     token: Option<&str>,
-    peer: Option<Peer>,
-) -> std::result::Result<Viewer, Refusal> {
-    if token.is_some_and(|token| !site.inner.access.is_known(token)) {
-        site.inner.rate.try_token(peer)?;
+    client: Option<ClientAddress>,
+) -> std::result::Result<Viewer, Rejection> {
+    if token.is_some_and(|token| !state.inner.access.is_known(token)) {
+        state.inner.rate.try_token(client)?;
     }
-    site.inner.access.viewer(token).await.map_err(refuse)
+    state.inner.access.viewer(token).await.map_err(refuse)
 }
 
 /// The token of a request.
 ///
 /// # Errors
 /// 401 for another form of `Authorization`.
-pub(super) fn bearer(headers: &HeaderMap) -> std::result::Result<Option<&str>, Refusal> {
+pub(super) fn bearer(headers: &HeaderMap) -> std::result::Result<Option<&str>, Rejection> {
     let mut given = headers.get_all(header::AUTHORIZATION).iter();
     let token = match (given.next(), given.next()) {
         (None, _) => return Ok(None),
-        (Some(value), None) => value.to_str().ok().and_then(of_bearer),
+        (Some(value), None) => value.to_str().ok().and_then(parse_bearer),
         (Some(_), Some(_)) => None,
     };
     let message = "Authorization has the form: Bearer TOKEN";
-    token.map(Some).ok_or_else(|| Refusal::new(StatusCode::UNAUTHORIZED, Code::Unauthenticated, message))
+    token.map(Some).ok_or_else(|| Rejection::new(StatusCode::UNAUTHORIZED, Code::Unauthenticated, message))
 }
 
 /// The token in `Bearer TOKEN`.
-pub(super) fn of_bearer(text: &str) -> Option<&str> {
+pub(super) fn parse_bearer(text: &str) -> Option<&str> {
     let (scheme, token) = text.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim_start())
 }
 
-fn refuse(error: Error) -> Refusal {
+fn refuse(error: Error) -> Rejection {
     let status = match error.code {
         Code::Unauthenticated => StatusCode::UNAUTHORIZED,
         Code::Timeout => StatusCode::GATEWAY_TIMEOUT,
@@ -72,23 +72,23 @@ fn refuse(error: Error) -> Refusal {
             StatusCode::INTERNAL_SERVER_ERROR
         }
     };
-    Refusal::from_error(status, error)
+    Rejection::from_error(status, error)
 }
 
 /// Whether the token is valid no longer, or whoever has it is another one than before: a server without accounts may have
 /// got its first. That the database is away for a while says nothing about that.
-pub(super) async fn is_denied(site: &Site, token: Option<&str>, before: Viewer) -> bool {
-    match site.inner.access.viewer(token).await {
+pub(super) async fn is_denied(state: &AppState, token: Option<&str>, before: Viewer) -> bool {
+    match state.inner.access.viewer(token).await {
         Ok(now) => now != before,
         Err(error) => error.code == Code::Unauthenticated,
     }
 }
 
 /// Ends once the token is denied.
-pub(super) async fn denied(site: Site, token: Option<String>, before: Viewer) {
+pub(super) async fn until_denied(state: AppState, token: Option<String>, before: Viewer) {
     loop {
-        tokio::time::sleep(ASK_EVERY).await;
-        if is_denied(&site, token.as_deref(), before).await {
+        tokio::time::sleep(RECHECK_INTERVAL).await;
+        if is_denied(&state, token.as_deref(), before).await {
             return;
         }
     }
@@ -117,7 +117,7 @@ mod tests {
                 headers.append(header::AUTHORIZATION, HeaderValue::from_static(value));
             }
 
-            let token = bearer(&headers).map_err(|refusal| refusal.status().as_u16());
+            let token = bearer(&headers).map_err(|rejection| rejection.status().as_u16());
             assert_eq!(token, expected, "{given:?}");
         }
     }

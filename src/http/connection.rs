@@ -30,11 +30,11 @@ use tokio::{
 };
 use tracing::debug;
 
-use super::rate_limit::Peer;
+use super::rate_limit::ClientAddress;
 
 /// How long a connection may make no progress.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Patience {
+pub(super) struct ConnectionTimeouts {
     /// Until its first request has begun.
     pub(super) first: Duration,
     /// Between requests.
@@ -45,39 +45,39 @@ pub(super) struct Patience {
 
 /// Serves the requests of a connection until its client leaves, patience with it ends, or `stopping` is true: then
 /// it ends after the requests that run.
-pub(super) async fn converse(
-    (stream, peer): (TcpStream, Option<Peer>),
+pub(super) async fn serve_connection(
+    (stream, client): (TcpStream, Option<ClientAddress>),
     builder: Builder<TokioExecutor>,
     router: Router,
-    patience: Patience,
+    timeouts: ConnectionTimeouts,
     stopping: watch::Receiver<bool>,
 ) {
-    let requests = Requests::default();
+    let requests = RequestTracker::default();
     let answered = requests.clone();
     let router = TowerToHyperService::new(router);
     let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
-        if let Some(peer) = peer {
-            request.extensions_mut().insert(peer);
+        if let Some(client) = client {
+            request.extensions_mut().insert(client);
         }
         let begun = answered.begin();
         let answer = router.call(request);
         // A request runs until its answer has been passed on: events may go on for hours.
-        async move { answer.await.map(|answer| answer.map(|body| Passing { body, _begun: begun })) }
+        async move { answer.await.map(|answer| answer.map(|body| TrackedBody { body, _in_flight: begun })) }
     });
-    let stream = TokioIo::new(TimedStream::new(stream, patience.write));
+    let stream = TokioIo::new(TimedStream::new(stream, timeouts.write));
     let mut connection = std::pin::pin!(builder.serve_connection_with_upgrades(stream, service));
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
-        idleness = idleness(&requests, patience) => match idleness {
+        idleness = idleness(&requests, timeouts) => match idleness {
             // hyper does not time the first bytes, by which it tells HTTP/1 from HTTP/2.
-            Idleness::NeverAsked => return debug!("a connection was closed: it asked for nothing"),
-            Idleness::AskedBefore => {
+            Idleness::BeforeFirstRequest => return debug!("a connection was closed: it asked for nothing"),
+            Idleness::BetweenRequests => {
                 connection.as_mut().graceful_shutdown();
                 // Nothing runs any more; a client that reads none of a last answer is not waited for.
-                timeout(patience.write, connection).await.unwrap_or(Ok(()))
+                timeout(timeouts.write, connection).await.unwrap_or(Ok(()))
             }
         },
-        () = told_to_stop(stopping) => {
+        () = shutdown_started(stopping) => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }
@@ -87,18 +87,18 @@ pub(super) async fn converse(
     }
 }
 
-async fn told_to_stop(mut stopping: watch::Receiver<bool>) {
+async fn shutdown_started(mut stopping: watch::Receiver<bool>) {
     // It fails where the server was dropped, which ends its connections too.
     let _ = stopping.wait_for(|stopping| *stopping).await;
 }
 
 /// The body of an answer, while it is passed on.
-struct Passing {
+struct TrackedBody {
     body: Body,
-    _begun: Begun,
+    _in_flight: InFlight,
 }
 
-impl HttpBody for Passing {
+impl HttpBody for TrackedBody {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -119,43 +119,43 @@ impl HttpBody for Passing {
 }
 
 /// A request that runs until this is dropped.
-struct Begun(Requests);
+struct InFlight(RequestTracker);
 
 /// The requests of a connection. Nobody is told of them: who wants to know looks when it is time to, because being told
 /// would schedule the connection's task, and wake a thread for it, twice for each request.
 #[derive(Clone, Default)]
-struct Requests(Arc<Mutex<Counted>>);
+struct RequestTracker(Arc<Mutex<Activity>>);
 
 #[derive(Default)]
-struct Counted {
+struct Activity {
     running: usize,
     /// When the last one began or ended.
     changed: Option<Instant>,
 }
 
-impl Requests {
-    fn begin(&self) -> Begun {
+impl RequestTracker {
+    fn begin(&self) -> InFlight {
         self.count(|running| running + 1);
-        Begun(self.clone())
+        InFlight(self.clone())
     }
 
     fn count(&self, change: impl FnOnce(usize) -> usize) {
-        let mut counted = self.counted();
-        *counted = Counted { running: change(counted.running), changed: Some(Instant::now()) };
+        let mut activity = self.activity();
+        *activity = Activity { running: change(activity.running), changed: Some(Instant::now()) };
     }
 
     /// Since when none runs: now where one does, nothing where there was none.
     fn idle_since(&self) -> Option<Instant> {
-        let counted = self.counted();
-        if counted.running > 0 { Some(Instant::now()) } else { counted.changed }
+        let activity = self.activity();
+        if activity.running > 0 { Some(Instant::now()) } else { activity.changed }
     }
 
-    fn counted(&self) -> MutexGuard<'_, Counted> {
+    fn activity(&self) -> MutexGuard<'_, Activity> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for Begun {
+impl Drop for InFlight {
     fn drop(&mut self) {
         self.0.count(|running| running - 1);
     }
@@ -164,24 +164,24 @@ impl Drop for Begun {
 /// What a connection has done before patience with it ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Idleness {
-    NeverAsked,
-    AskedBefore,
+    BeforeFirstRequest,
+    BetweenRequests,
 }
 
 /// Waits until no request has run for as long as `patience` allows.
-async fn idleness(requests: &Requests, patience: Patience) -> Idleness {
+async fn idleness(requests: &RequestTracker, timeouts: ConnectionTimeouts) -> Idleness {
     let start = Instant::now();
     loop {
         let (end, idleness) = match requests.idle_since() {
-            None => (start + patience.first, Idleness::NeverAsked),
-            Some(since) => (since + patience.idle, Idleness::AskedBefore),
+            None => (start + timeouts.first, Idleness::BeforeFirstRequest),
+            Some(since) => (since + timeouts.idle, Idleness::BetweenRequests),
         };
         let now = Instant::now();
         if now >= end {
             return idleness;
         }
         // Whoever has not asked yet may ask at once, and be idle from then on.
-        sleep_until(end.min(now + patience.idle)).await;
+        sleep_until(end.min(now + timeouts.idle)).await;
     }
 }
 
@@ -251,20 +251,23 @@ mod tests {
 
     use super::*;
 
-    const PATIENCE: Patience =
-        Patience { first: Duration::from_secs(5), idle: Duration::from_secs(75), write: Duration::from_secs(30) };
+    const TIMEOUTS: ConnectionTimeouts = ConnectionTimeouts {
+        first: Duration::from_secs(5),
+        idle: Duration::from_secs(75),
+        write: Duration::from_secs(30),
+    };
 
     #[tokio::test(start_paused = true)]
     async fn a_connection_without_a_request_is_given_up_first() {
         let start = Instant::now();
 
-        assert_eq!(idleness(&Requests::default(), PATIENCE).await, Idleness::NeverAsked);
-        assert_eq!(start.elapsed(), PATIENCE.first);
+        assert_eq!(idleness(&RequestTracker::default(), TIMEOUTS).await, Idleness::BeforeFirstRequest);
+        assert_eq!(start.elapsed(), TIMEOUTS.first);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_connection_is_idle_from_the_end_of_its_last_request() {
-        let requests = Requests::default();
+        let requests = RequestTracker::default();
         let start = Instant::now();
         let ask = async {
             let first = requests.begin();
@@ -277,40 +280,40 @@ mod tests {
         };
 
         let idleness = tokio::select! {
-            idleness = idleness(&requests, PATIENCE) => idleness,
+            idleness = idleness(&requests, TIMEOUTS) => idleness,
             () = ask => unreachable!("it never ends"),
         };
 
-        assert_eq!(idleness, Idleness::AskedBefore);
+        assert_eq!(idleness, Idleness::BetweenRequests);
         assert_eq!(start.elapsed(), Duration::from_secs(275));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_connection_that_has_asked_is_idle_sooner_than_patience_with_a_first_request_ends() {
-        let patience = Patience { idle: Duration::from_secs(1), ..PATIENCE };
-        let requests = Requests::default();
+        let timeouts = ConnectionTimeouts { idle: Duration::from_secs(1), ..TIMEOUTS };
+        let requests = RequestTracker::default();
         let start = Instant::now();
         let ask = async {
             sleep(Duration::from_millis(2_500)).await;
             drop(requests.begin());
         };
 
-        let (idleness, ()) = tokio::join!(idleness(&requests, patience), ask);
+        let (idleness, ()) = tokio::join!(idleness(&requests, timeouts), ask);
 
-        assert_eq!(idleness, Idleness::AskedBefore);
+        assert_eq!(idleness, Idleness::BetweenRequests);
         assert_eq!(start.elapsed(), Duration::from_millis(3_500));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_write_that_nobody_reads_fails_in_the_end() {
         let (near, mut far) = tokio::io::duplex(4);
-        let mut stream = TimedStream::new(near, PATIENCE.write);
+        let mut stream = TimedStream::new(near, TIMEOUTS.write);
         let start = Instant::now();
 
         stream.write_all(b"1234").await.expect("room in the buffer");
         let error = stream.write_all(b"5").await.expect_err("no room");
 
-        assert_eq!((error.kind(), start.elapsed()), (io::ErrorKind::TimedOut, PATIENCE.write));
+        assert_eq!((error.kind(), start.elapsed()), (io::ErrorKind::TimedOut, TIMEOUTS.write));
         far.read_exact(&mut [0; 4]).await.expect("what was written");
         stream.write_all(b"5").await.expect("room again");
     }

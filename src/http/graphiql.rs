@@ -10,7 +10,7 @@ use axum::{
 };
 use flate2::read::GzDecoder;
 
-use super::{Site, request_layer};
+use super::{AppState, request_layer};
 
 /// What the page may do: nothing but with this server, and no script from the page itself. Monaco writes style elements.
 const POLICY: &str = "default-src 'none'; script-src 'self'; worker-src 'self'; style-src 'self' 'unsafe-inline'; \
@@ -27,7 +27,7 @@ struct File {
 static FILES: &[File] = include!(concat!(env!("OUT_DIR"), "/console.rs"));
 
 /// The routes of the console.
-pub(super) fn router() -> Router<Site> {
+pub(super) fn router() -> Router<AppState> {
     Router::new()
         .route("/", get(|| async { (StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, "/graphiql")]) }))
         .route("/graphiql", get(|request: Request| async move { page(request.headers()) }))

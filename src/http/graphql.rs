@@ -11,14 +11,14 @@ use futures_util::StreamExt;
 use tracing::info;
 
 use super::{
-    Site, authentication, graphiql, header_text,
-    negotiation::{MediaType, is_json, negotiate, prefers_events, prefers_html},
+    AppState, authentication, graphiql, header_text,
+    negotiation::{MediaType, is_json, negotiate, prefers_event_stream, prefers_html},
     parameters,
-    rejection::{Refusal, advise_retry},
+    rejection::{Rejection, advise_retry},
     request_body,
     request_layer::{self, RequestId},
     sse,
-    status::{Asked, status},
+    status::{StatusContext, status},
 };
 use crate::{
     access::{TokenScope, Viewer},
@@ -38,60 +38,61 @@ const IDEMPOTENCY_KEY_LENGTH_MAX: usize = 255;
 const LOGGED_NAME_LENGTH_MAX: usize = 100;
 
 /// Answers `/graphql`.
-pub(super) async fn answer(State(site): State<Site>, request: Request) -> Response {
+pub(super) async fn answer(State(state): State<AppState>, request: Request) -> Response {
     let start = Instant::now();
     let (parts, body) = request.into_parts();
-    if wants_page(&site, &parts) {
+    if wants_graphiql(&state, &parts) {
         return graphiql::page(&parts.headers);
     }
     let id = parts.extensions.get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default();
-    let unanswered = Unanswered { id: &id, start };
+    let guard = AbandonedRequestGuard { id: &id, start };
     let accept = header_text(&parts.headers, header::ACCEPT);
-    if parts.method == Method::POST && prefers_events(accept) {
-        let answered = follow_by_events(&site, &parts, body, &id).await;
-        unanswered.answer();
-        return answered.unwrap_or_else(|refusal| {
-            Line { status: refusal.status(), code: Some(refusal.code()), ..Line::default() }.log(start.elapsed(), &id);
-            refusal.into_response(MediaType::Json)
+    if parts.method == Method::POST && prefers_event_stream(accept) {
+        let answered = subscribe_by_sse(&state, &parts, body, &id).await;
+        guard.disarm();
+        return answered.unwrap_or_else(|rejection| {
+            RequestLog { status: rejection.status(), code: Some(rejection.code()), ..RequestLog::default() }
+                .log(start.elapsed(), &id);
+            rejection.into_response(MediaType::Json)
         });
     }
-    let outcome = exchange(&site, &parts, body).await;
-    unanswered.answer();
+    let outcome = execute_request(&state, &parts, body).await;
+    guard.disarm();
     let media_type = negotiate(header_text(&parts.headers, header::ACCEPT)).unwrap_or(MediaType::Json);
-    let asked = Asked { method: &parts.method, media_type, draft: site.config().draft_status_codes };
-    respond(&site, outcome, asked, start.elapsed(), &id)
+    let context = StatusContext { method: &parts.method, media_type, draft: state.config().draft_status_codes };
+    respond(&state, outcome, context, start.elapsed(), &id)
 }
 
 /// The schema in its definition language.
-pub(super) async fn schema(State(site): State<Site>) -> Response {
-    let Some(sdl) = site.inner.execute.sdl().map(str::to_owned) else {
+pub(super) async fn schema(State(state): State<AppState>) -> Response {
+    let Some(sdl) = state.inner.execute.sdl().map(str::to_owned) else {
         return request_layer::not_found().await;
     };
     ([(header::CONTENT_TYPE, "application/graphql; charset=utf-8")], sdl).into_response()
 }
 
 /// Whether a browser opens the address by itself.
-fn wants_page(site: &Site, parts: &Parts) -> bool {
-    site.config().graphiql
+fn wants_graphiql(state: &AppState, parts: &Parts) -> bool {
+    state.config().graphiql
         && parts.method == Method::GET
         && prefers_html(header_text(&parts.headers, header::ACCEPT))
         && !parameters::asks(&parts.uri)
 }
 
 /// Answers an operation with events, as many as it has.
-async fn follow_by_events(site: &Site, parts: &Parts, body: Body, id: &str) -> Result<Response, Refusal> {
+async fn subscribe_by_sse(state: &AppState, parts: &Parts, body: Body, id: &str) -> Result<Response, Rejection> {
     check_content_type(parts)?;
     let token = authentication::bearer(&parts.headers)?;
-    let peer = parts.extensions.get().copied();
-    let viewer = authentication::viewer(site, token, peer).await?;
-    site.inner.rate.check(viewer, peer)?;
-    let config = site.config();
+    let client = parts.extensions.get().copied();
+    let viewer = authentication::viewer(state, token, client).await?;
+    state.inner.rate.check(viewer, client)?;
+    let config = state.config();
     let request = {
-        let received = request_body::receive(body, config.body_bytes, config.body_timeout, &site.inner.bodies).await?;
+        let received = request_body::receive(body, config.body_bytes, config.body_timeout, &state.inner.bodies).await?;
         let request = parameters::from_json(viewer, &received.bytes, config.draft_status_codes)?;
-        crate::graphql::Request { wants_report: wants_report(site, parts), ..request }
+        crate::graphql::Request { wants_report: wants_report(state, parts), ..request }
     };
-    sse::answer(site, request, token.map(str::to_owned), peer, id).await
+    sse::answer(state, request, token.map(str::to_owned), client, id).await
 }
 
 /// The responses to an operation that is followed, within `http.request_timeout` from the asking to the following.
@@ -99,13 +100,13 @@ async fn follow_by_events(site: &Site, parts: &Parts, body: Body, id: &str) -> R
 /// # Errors
 /// The one response to what is no subscription or is refused, or the refusal to begin.
 pub(super) async fn follow(
-    site: &Site,
+    state: &AppState,
     request: crate::graphql::Request,
     id: &str,
-) -> Result<Responses, Result<Answer, Refusal>> {
+) -> Result<Responses, Result<Answer, Rejection>> {
     let id = id.to_owned();
-    let followed = within_limits(site, site.inner.execute.clone().subscribe(request)).await.map_err(Err)?;
-    let log = move |answer: &Answer| Line::of(answer, StatusCode::OK).log(answer.report.total, &id);
+    let followed = execute_within_limits(state, state.inner.execute.clone().subscribe(request)).await.map_err(Err)?;
+    let log = move |answer: &Answer| RequestLog::of(answer, StatusCode::OK).log(answer.report.total, &id);
     match followed {
         Ok(responses) => Ok(responses.inspect(log).boxed()),
         Err(answer) => {
@@ -116,75 +117,78 @@ pub(super) async fn follow(
 }
 
 /// The key of a request that may be tried again.
-fn idempotency_key(parts: &Parts) -> Result<Option<String>, Refusal> {
+fn idempotency_key(parts: &Parts) -> Result<Option<String>, Rejection> {
     let Some(key) = parts.headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
     let key = key.to_str().ok().filter(|key| (1..=IDEMPOTENCY_KEY_LENGTH_MAX).contains(&key.len()));
-    let key = key.ok_or_else(|| Refusal::bad_request("an Idempotency-Key has 1 to 255 visible characters"))?;
+    let key = key.ok_or_else(|| Rejection::bad_request("an Idempotency-Key has 1 to 255 visible characters"))?;
     Ok(Some(key.to_owned()))
 }
 
-fn wants_report(site: &Site, parts: &Parts) -> bool {
-    site.config().report_always || header_text(&parts.headers, WANTS_REPORT) == Some("1")
+fn wants_report(state: &AppState, parts: &Parts) -> bool {
+    state.config().report_always || header_text(&parts.headers, WANTS_REPORT) == Some("1")
 }
 
 /// Checks, reads and executes a request.
-async fn exchange(site: &Site, parts: &Parts, body: Body) -> Result<Answer, Refusal> {
+async fn execute_request(state: &AppState, parts: &Parts, body: Body) -> Result<Answer, Rejection> {
     check(parts)?;
-    let peer = parts.extensions.get().copied();
-    let viewer = authentication::viewer(site, authentication::bearer(&parts.headers)?, peer).await?;
-    site.inner.rate.check(viewer, peer)?;
-    let config = site.config();
+    let client = parts.extensions.get().copied();
+    let viewer = authentication::viewer(state, authentication::bearer(&parts.headers)?, client).await?;
+    state.inner.rate.check(viewer, client)?;
+    let config = state.config();
     // What was received takes up room until the answer is there, because the request holds copies of it.
     let (mut request, _received) = match parts.method == Method::POST {
         true => {
             let received =
-                request_body::receive(body, config.body_bytes, config.body_timeout, &site.inner.bodies).await?;
+                request_body::receive(body, config.body_bytes, config.body_timeout, &state.inner.bodies).await?;
             (parameters::from_json(viewer, &received.bytes, config.draft_status_codes)?, Some(received))
         }
         false => (parameters::from_uri(viewer, &parts.uri, config.draft_status_codes)?, None),
     };
     request.queries_only = parts.method == Method::GET;
-    request.wants_report = wants_report(site, parts);
+    request.wants_report = wants_report(state, parts);
     request.idempotency_key = idempotency_key(parts)?;
-    within_limits(site, site.inner.execute.execute(request)).await
+    execute_within_limits(state, state.inner.execute.execute(request)).await
 }
 
 /// Refuses what the head alone shows to be wrong.
-fn check(parts: &Parts) -> Result<(), Refusal> {
+fn check(parts: &Parts) -> Result<(), Rejection> {
     if parts.method != Method::GET && parts.method != Method::POST {
         let message = "GraphQL is asked by GET or POST";
-        return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, Code::BadRequest, message).allowing("GET, POST"));
+        return Err(Rejection::new(StatusCode::METHOD_NOT_ALLOWED, Code::BadRequest, message).allowing("GET, POST"));
     }
     if negotiate(header_text(&parts.headers, header::ACCEPT)).is_none() {
         let message = "answers are application/graphql-response+json or application/json: accept one of them";
-        return Err(Refusal::new(StatusCode::NOT_ACCEPTABLE, Code::BadRequest, message));
+        return Err(Rejection::new(StatusCode::NOT_ACCEPTABLE, Code::BadRequest, message));
     }
     check_content_type(parts)
 }
 
-fn check_content_type(parts: &Parts) -> Result<(), Refusal> {
+fn check_content_type(parts: &Parts) -> Result<(), Rejection> {
     if parts.method == Method::POST && !is_json(header_text(&parts.headers, header::CONTENT_TYPE)) {
         let message = "the body must be JSON: send Content-Type: application/json";
-        return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::BadRequest, message));
+        return Err(Rejection::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::BadRequest, message));
     }
     Ok(())
 }
 
 /// Executes if there is a place for it, within `http.request_timeout`.
-pub(super) async fn within_limits<T>(site: &Site, executing: impl Future<Output = T>) -> Result<T, Refusal> {
-    let _place = site.inner.executing.try_acquire().map_err(|_| Refusal::overloaded())?;
-    let limit = site.config().request_timeout;
+pub(super) async fn execute_within_limits<T>(
+    state: &AppState,
+    executing: impl Future<Output = T>,
+) -> Result<T, Rejection> {
+    let _place = state.inner.executing.try_acquire().map_err(|_| Rejection::overloaded())?;
+    let limit = state.config().request_timeout;
     tokio::time::timeout(limit, executing).await.map_err(|_| {
         let message = format!("the request took longer than {} s: ask for less at once", limit.as_secs_f64());
-        Refusal::new(StatusCode::GATEWAY_TIMEOUT, Code::Timeout, message)
+        Rejection::new(StatusCode::GATEWAY_TIMEOUT, Code::Timeout, message)
     })
 }
 
 /// Writes the response and the log line.
 pub(super) fn respond(
-    site: &Site,
-    outcome: Result<Answer, Refusal>,
-    asked: Asked,
+    state: &AppState,
+    outcome: Result<Answer, Rejection>,
+    context: StatusContext,
     total: Duration,
     id: &str,
 ) -> Response {
@@ -193,22 +197,22 @@ pub(super) fn respond(
         if answer.operation == Some(Operation::Mutation) {
             return Ok(answer);
         }
-        answer.body = site.inner.answers.hold(answer.body).ok_or_else(Refusal::overloaded)?;
+        answer.body = state.inner.answers.hold(answer.body).ok_or_else(Rejection::overloaded)?;
         Ok(answer)
     });
     let (mut response, line) = match held {
         Ok(answer) => {
-            let line = Line::of(&answer, status(&answer, asked));
-            (write(answer.body, line.status, asked.media_type), line)
+            let line = RequestLog::of(&answer, status(&answer, context));
+            (write(answer.body, line.status, context.media_type), line)
         }
-        Err(refusal) => {
-            let line = Line { status: refusal.status(), code: Some(refusal.code()), ..Line::default() };
-            (refusal.into_response(asked.media_type), line)
+        Err(rejection) => {
+            let line = RequestLog { status: rejection.status(), code: Some(rejection.code()), ..RequestLog::default() };
+            (rejection.into_response(context.media_type), line)
         }
     };
     line.log(total, id);
     response.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept"));
-    if site.config().server_timing
+    if state.config().server_timing
         && let Ok(timing) = HeaderValue::from_str(&server_timing(&line.report, total))
     {
         response.headers_mut().insert(SERVER_TIMING, timing);
@@ -240,7 +244,7 @@ fn server_timing(report: &RequestReport, total: Duration) -> String {
 
 /// What the log tells of a request.
 #[derive(Default)]
-struct Line {
+struct RequestLog {
     status: StatusCode,
     code: Option<Code>,
     operation: String,
@@ -251,7 +255,7 @@ struct Line {
     report: RequestReport,
 }
 
-impl Line {
+impl RequestLog {
     fn of(answer: &Answer, status: StatusCode) -> Self {
         let name = answer.operation_name.as_deref().unwrap_or_default();
         Self {
@@ -302,18 +306,18 @@ impl Line {
 }
 
 /// A request whose client may go away before it is answered; then this is what the log has of it.
-pub(super) struct Unanswered<'a> {
+pub(super) struct AbandonedRequestGuard<'a> {
     pub(super) id: &'a str,
     pub(super) start: Instant,
 }
 
-impl Unanswered<'_> {
-    pub(super) fn answer(self) {
+impl AbandonedRequestGuard<'_> {
+    pub(super) fn disarm(self) {
         std::mem::forget(self);
     }
 }
 
-impl Drop for Unanswered<'_> {
+impl Drop for AbandonedRequestGuard<'_> {
     fn drop(&mut self) {
         // A panic is logged where it is caught.
         if !std::thread::panicking() {

@@ -12,7 +12,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::Site;
+use super::AppState;
 
 /// How long the database may take to answer that it is there.
 const PING_TIMEOUT: Duration = Duration::from_secs(1);
@@ -25,17 +25,17 @@ const UTILIZATION_DEGRADED: f64 = 0.7;
 
 /// What the health endpoints ask.
 #[async_trait::async_trait]
-pub trait Health: Send + Sync {
+pub trait DatabaseHealth: Send + Sync {
     /// Whether the database answers.
     async fn is_answering(&self) -> bool;
 
     /// How much of its pool is in use.
-    fn pool(&self) -> Pool;
+    fn pool(&self) -> PoolUsage;
 }
 
 /// How much of a pool is in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Pool {
+pub struct PoolUsage {
     /// Connections that are open.
     pub size: u32,
     /// Connections that a statement is using.
@@ -46,7 +46,7 @@ pub struct Pool {
     pub max: u32,
 }
 
-impl Pool {
+impl PoolUsage {
     /// The share in use, from 0 to 1.
     pub fn utilization(self) -> f64 {
         f64::from(self.in_use) / f64::from(self.max.max(1))
@@ -55,10 +55,10 @@ impl Pool {
 
 /// What the last ping of the database said, and when it had said so. Who asks while a ping is under way waits for it.
 #[derive(Default)]
-pub(super) struct Ping(Mutex<Option<(Instant, bool)>>);
+pub(super) struct PingCache(Mutex<Option<(Instant, bool)>>);
 
-impl Ping {
-    async fn ask(&self, health: &dyn Health) -> bool {
+impl PingCache {
+    async fn ask(&self, health: &dyn DatabaseHealth) -> bool {
         let mut last = self.0.lock().await;
         if let Some((when, is_answering)) = *last
             && when.elapsed() < PING_HOLDS
@@ -77,11 +77,11 @@ pub(super) async fn live() -> Response {
 }
 
 /// The server takes requests: it is not about to stop, and its database answers.
-pub(super) async fn ready(State(site): State<Site>) -> Response {
-    if site.is_stopping() {
+pub(super) async fn ready(State(state): State<AppState>) -> Response {
+    if state.is_stopping() {
         return answer(StatusCode::SERVICE_UNAVAILABLE, &json!({ "status": "stopping" }));
     }
-    match is_answering(&site).await {
+    match is_answering(&state).await {
         true => answer(StatusCode::OK, &json!({ "status": "ready" })),
         false => {
             answer(StatusCode::SERVICE_UNAVAILABLE, &json!({ "status": "unavailable", "database": "unavailable" }))
@@ -90,9 +90,9 @@ pub(super) async fn ready(State(site): State<Site>) -> Response {
 }
 
 /// The database and its pool.
-pub(super) async fn database(State(site): State<Site>) -> Response {
-    let pool = site.inner.health.pool();
-    let (code, status) = match is_answering(&site).await {
+pub(super) async fn database(State(state): State<AppState>) -> Response {
+    let pool = state.inner.health.pool();
+    let (code, status) = match is_answering(&state).await {
         false => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
         true if pool.utilization() < UTILIZATION_DEGRADED => (StatusCode::OK, "healthy"),
         true => (StatusCode::OK, "degraded"),
@@ -109,8 +109,8 @@ pub(super) async fn database(State(site): State<Site>) -> Response {
     answer(code, &body)
 }
 
-async fn is_answering(site: &Site) -> bool {
-    site.inner.ping.ask(&*site.inner.health).await
+async fn is_answering(state: &AppState) -> bool {
+    state.inner.ping.ask(&*state.inner.health).await
 }
 
 fn answer(status: StatusCode, body: &Value) -> Response {
@@ -130,15 +130,15 @@ mod tests {
     }
 
     #[async_trait::async_trait]
-    impl Health for Slow {
+    impl DatabaseHealth for Slow {
         async fn is_answering(&self) -> bool {
             self.pings.fetch_add(1, Ordering::Relaxed);
             tokio::time::sleep(self.takes).await;
             true
         }
 
-        fn pool(&self) -> Pool {
-            Pool { size: 0, in_use: 0, waiting: 0, max: 0 }
+        fn pool(&self) -> PoolUsage {
+            PoolUsage { size: 0, in_use: 0, waiting: 0, max: 0 }
         }
     }
 
@@ -148,7 +148,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn many_who_ask_share_a_ping() {
-        let (ping, slow) = (Ping::default(), slow(Duration::from_millis(10)));
+        let (ping, slow) = (PingCache::default(), slow(Duration::from_millis(10)));
 
         let answers = futures_util::future::join_all((0..100).map(|_| ping.ask(&slow))).await;
         assert!(answers.into_iter().all(|is_answering| is_answering));
@@ -163,13 +163,13 @@ mod tests {
     async fn a_ping_without_an_answer_is_given_up() {
         let start = Instant::now();
 
-        assert!(!Ping::default().ask(&slow(Duration::MAX)).await);
+        assert!(!PingCache::default().ask(&slow(Duration::MAX)).await);
         assert_eq!(start.elapsed(), PING_TIMEOUT);
     }
 
     #[test]
     fn an_empty_pool_is_not_in_use() {
-        assert_eq!(Pool { size: 0, in_use: 0, waiting: 0, max: 0 }.utilization(), 0.0);
-        assert_eq!(Pool { size: 10, in_use: 7, waiting: 0, max: 10 }.utilization(), 0.7);
+        assert_eq!(PoolUsage { size: 0, in_use: 0, waiting: 0, max: 0 }.utilization(), 0.0);
+        assert_eq!(PoolUsage { size: 10, in_use: 7, waiting: 0, max: 10 }.utilization(), 0.7);
     }
 }

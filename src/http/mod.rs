@@ -38,10 +38,10 @@ use tower_http::compression::{
 
 use crate::graphql::Execute;
 
-pub use authentication::Access;
+pub use authentication::Authenticate;
 pub use config::Config;
 pub use cors::Origin;
-pub use health::{Health, Pool};
+pub use health::{DatabaseHealth, PoolUsage};
 pub use server::run;
 
 /// Bytes of an answer from which on it is compressed for clients that take it so.
@@ -49,47 +49,47 @@ const COMPRESSED_FROM: u64 = 1_024;
 
 /// What every handler has.
 #[derive(Clone)]
-pub struct Site {
+pub struct AppState {
     inner: Arc<Inner>,
 }
 
 struct Inner {
     config: Config,
     execute: Arc<dyn Execute>,
-    access: Arc<dyn Access>,
-    health: Arc<dyn Health>,
+    access: Arc<dyn Authenticate>,
+    health: Arc<dyn DatabaseHealth>,
     /// Asks what a link's `$token` leads to, as `shared`.
     share_document: &'static str,
     /// How often one who asks may ask.
-    rate: rate_limit::Rate,
+    rate: rate_limit::RateLimits,
     /// What a recent ping of the database said.
-    ping: health::Ping,
+    ping: health::PingCache,
     /// A permit for each request that is executed.
     executing: Semaphore,
     /// A permit for each byte of large bodies.
     bodies: Semaphore,
     /// Room for large answers that are not read yet.
-    answers: response_body::Room,
+    answers: response_body::MemoryBudget,
     /// A permit for each who follows, over a socket or by events.
     followers: Arc<Semaphore>,
     stopping: watch::Sender<bool>,
 }
 
-impl Site {
+impl AppState {
     /// A site that answers with `execute`; `share_document` asks what the link with a `$token` leads to, as `shared`.
     pub fn new(
         config: Config,
         execute: Arc<dyn Execute>,
         share_document: &'static str,
-        access: Arc<dyn Access>,
-        health: Arc<dyn Health>,
+        access: Arc<dyn Authenticate>,
+        health: Arc<dyn DatabaseHealth>,
     ) -> Self {
         let inner = Inner {
-            rate: rate_limit::Rate::new(&config),
+            rate: rate_limit::RateLimits::new(&config),
             executing: Semaphore::new(config.executing),
             bodies: Semaphore::new(config.body_bytes_total),
-            answers: response_body::Room::new(config.answer_bytes_total),
-            ping: health::Ping::default(),
+            answers: response_body::MemoryBudget::new(config.answer_bytes_total),
+            ping: health::PingCache::default(),
             followers: Arc::new(Semaphore::new(config.followers)),
             stopping: watch::Sender::new(false),
             config,
@@ -143,7 +143,9 @@ impl Site {
         if !self.config().cors_origins.is_empty() {
             router = router.layer(cors::layer(&self.config().cors_origins));
         }
-        router.layer(middleware::from_fn_with_state(self.clone(), request_layer::frame)).with_state(self.clone())
+        router
+            .layer(middleware::from_fn_with_state(self.clone(), request_layer::request_layer))
+            .with_state(self.clone())
     }
 }
 

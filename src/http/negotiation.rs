@@ -47,7 +47,7 @@ pub(super) fn prefers_html(accept: Option<&str>) -> bool {
 }
 
 /// Whether `accept` names events, and wants nothing more than them.
-pub(super) fn prefers_events(accept: Option<&str>) -> bool {
+pub(super) fn prefers_event_stream(accept: Option<&str>) -> bool {
     let ranges = Range::parse_all(accept.unwrap_or_default());
     let events = quality(&ranges, "text", "event-stream");
     let is_named = ranges.iter().any(|range| range.kind == "text" && range.subtype == "event-stream");

@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use axum::http::{HeaderMap, HeaderName, Method, StatusCode, Version, header, request::Parts, uri::Authority};
 
-use super::{Config, cors::Origin, header_text, rejection::Refusal};
+use super::{Config, cors::Origin, header_text, rejection::Rejection};
 use crate::error::Code;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -14,28 +14,28 @@ const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 
 /// Paths that say nothing of the catalogue, and that orchestrators ask under an address instead of a name.
-const PROBES: [&str; 2] = ["/health/live", "/health/ready"];
+const HEALTH_PROBES: [&str; 2] = ["/health/live", "/health/ready"];
 
 /// Refuses a request that is addressed to another host, or that another site made a browser send.
-pub(super) fn check(config: &Config, parts: &Parts) -> Result<(), Refusal> {
-    if PROBES.contains(&parts.uri.path()) {
+pub(super) fn check(config: &Config, parts: &Parts) -> Result<(), Rejection> {
+    if HEALTH_PROBES.contains(&parts.uri.path()) {
         return Ok(());
     }
-    let names = Names { address: config.bind, allowed: &config.allowed_hosts, friends: &config.cors_origins };
-    let host = addressee(parts)?;
-    if !names.include(&host) {
+    let rules = HostRules { address: config.bind, allowed: &config.allowed_hosts, friends: &config.cors_origins };
+    let host = requested_host(parts)?;
+    if !rules.include(&host) {
         let message = "this server does not answer to that host name: add it to http.allowed_hosts";
-        return Err(Refusal::new(StatusCode::MISDIRECTED_REQUEST, Code::BadRequest, message));
+        return Err(Rejection::new(StatusCode::MISDIRECTED_REQUEST, Code::BadRequest, message));
     }
-    if is_from_elsewhere(&parts.headers, &host, &names) && !is_link(parts) {
+    if is_cross_origin(&parts.headers, &host, &rules) && !is_top_level_navigation(parts) {
         let message = "requests that other sites make a browser send are not answered";
-        return Err(Refusal::new(StatusCode::FORBIDDEN, Code::Forbidden, message));
+        return Err(Rejection::new(StatusCode::FORBIDDEN, Code::Forbidden, message));
     }
     Ok(())
 }
 
 /// The host that a request names: that of its URI before its one Host header (RFC 9112, section 3.2).
-fn addressee(parts: &Parts) -> Result<Authority, Refusal> {
+fn requested_host(parts: &Parts) -> Result<Authority, Rejection> {
     if let Some(authority) = parts.uri.authority() {
         return Ok(authority.clone());
     }
@@ -43,20 +43,20 @@ fn addressee(parts: &Parts) -> Result<Authority, Refusal> {
     let host = match (hosts.next(), hosts.next()) {
         (Some(host), None) => host.to_str().ok().and_then(|host| host.parse().ok()),
         (None, _) if parts.version == Version::HTTP_10 => None,
-        _ => return Err(Refusal::bad_request("a request has one Host header")),
+        _ => return Err(Rejection::bad_request("a request has one Host header")),
     };
-    host.ok_or_else(|| Refusal::bad_request("the Host header cannot be read"))
+    host.ok_or_else(|| Rejection::bad_request("the Host header cannot be read"))
 }
 
 /// The names that a server goes by.
-struct Names<'a> {
+struct HostRules<'a> {
     address: SocketAddr,
     allowed: &'a [String],
     /// Origins of other sites that may use this one.
     friends: &'a [Origin],
 }
 
-impl Names<'_> {
+impl HostRules<'_> {
     /// Whether `host` is one of them. Names of loopback go with any port, because ports are forwarded and no page can
     /// make them its own.
     fn include(&self, host: &Authority) -> bool {
@@ -88,11 +88,11 @@ fn is_loopback(host: &Authority) -> bool {
 
 /// Whether another site made a browser send this. Clients that are no browsers send none of these headers. Every port of
 /// localhost is the same *site* for a browser, so that alone the same *origin* counts.
-fn is_from_elsewhere(headers: &HeaderMap, host: &Authority, names: &Names) -> bool {
+fn is_cross_origin(headers: &HeaderMap, host: &Authority, rules: &HostRules) -> bool {
     let is_own = |origin: &str| {
         let authority = origin.split_once("://").map_or("", |(_, authority)| authority);
-        let is_friend = names.friends.iter().any(|friend| friend.as_str() == origin);
-        authority.eq_ignore_ascii_case(host.as_str()) || names.allow_origin(authority) || is_friend
+        let is_friend = rules.friends.iter().any(|friend| friend.as_str() == origin);
+        authority.eq_ignore_ascii_case(host.as_str()) || rules.allow_origin(authority) || is_friend
     };
     match headers.get(header::ORIGIN) {
         Some(origin) => !origin.to_str().is_ok_and(is_own),
@@ -101,7 +101,7 @@ fn is_from_elsewhere(headers: &HeaderMap, host: &Authority, names: &Names) -> bo
 }
 
 /// Whether the request is someone following a link: the answer is shown to them, and no page can read it.
-fn is_link(parts: &Parts) -> bool {
+fn is_top_level_navigation(parts: &Parts) -> bool {
     parts.method == Method::GET
         && !parts.headers.contains_key(header::ORIGIN)
         && header_text(&parts.headers, SEC_FETCH_MODE) == Some("navigate")
@@ -129,7 +129,7 @@ mod tests {
     }
 
     fn status(config: &Config, parts: &Parts) -> u16 {
-        check(config, parts).map_or_else(|refusal| refusal.status().as_u16(), |()| 200)
+        check(config, parts).map_or_else(|rejection| rejection.status().as_u16(), |()| 200)
     }
 
     #[test]

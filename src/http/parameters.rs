@@ -3,43 +3,43 @@ use async_graphql::Variables;
 use axum::{extract::Query, http::Uri};
 use serde_json::{Map, Value};
 
-use super::rejection::Refusal;
+use super::rejection::Rejection;
 use crate::{access::Viewer, graphql::Request};
 
 /// Reads the parameters from the JSON body of a POST. With `draft`, what is malformed is refused with the status of the
 /// draft of GraphQL over HTTP.
-pub(super) fn from_json(viewer: Viewer, body: &[u8], draft: bool) -> Result<Request, Refusal> {
+pub(super) fn from_json(viewer: Viewer, body: &[u8], draft: bool) -> Result<Request, Rejection> {
     match serde_json::from_slice(body) {
-        Ok(Value::Object(members)) => read(viewer, members).map_err(|message| Refusal::malformed(message, draft)),
+        Ok(Value::Object(members)) => read(viewer, members).map_err(|message| Rejection::malformed(message, draft)),
         Ok(Value::Array(_)) => {
             let message = "several operations in one request are not answered: send them one by one";
-            Err(Refusal::malformed(message, draft))
+            Err(Rejection::malformed(message, draft))
         }
-        Ok(_) => Err(Refusal::malformed("the body must be a JSON object with `query`", draft)),
-        Err(_) => Err(Refusal::bad_request("the body is not JSON")),
+        Ok(_) => Err(Rejection::malformed("the body must be a JSON object with `query`", draft)),
+        Err(_) => Err(Rejection::bad_request("the body is not JSON")),
     }
 }
 
 /// Reads the parameters from the query string of a GET. An empty one is absent.
-pub(super) fn from_uri(viewer: Viewer, uri: &Uri, draft: bool) -> Result<Request, Refusal> {
+pub(super) fn from_uri(viewer: Viewer, uri: &Uri, draft: bool) -> Result<Request, Rejection> {
     let Query(parameters) = Query::<Vec<(String, String)>>::try_from_uri(uri)
-        .map_err(|_| Refusal::bad_request("the query string cannot be read"))?;
+        .map_err(|_| Rejection::bad_request("the query string cannot be read"))?;
     let mut members = Map::new();
     for (name, value) in parameters {
         let value = match name.as_str() {
             _ if value.is_empty() => continue,
             "query" | "operationName" => Value::String(value),
             "variables" | "extensions" => {
-                serde_json::from_str(&value).map_err(|_| Refusal::bad_request(format!("`{name}` is not JSON")))?
+                serde_json::from_str(&value).map_err(|_| Rejection::bad_request(format!("`{name}` is not JSON")))?
             }
             _ => continue,
         };
         if members.contains_key(&name) {
-            return Err(Refusal::malformed(format!("`{name}` is given twice"), draft));
+            return Err(Rejection::malformed(format!("`{name}` is given twice"), draft));
         }
         members.insert(name, value);
     }
-    read(viewer, members).map_err(|message| Refusal::malformed(message, draft))
+    read(viewer, members).map_err(|message| Rejection::malformed(message, draft))
 }
 
 /// Whether the query string of a GET asks for anything.
@@ -149,8 +149,8 @@ mod tests {
         let got = queries.map(|(query, message)| (query, from_uri(Viewer::LOCAL, &uri(query), false), message));
 
         for (given, result, message) in posted.into_iter().chain(got) {
-            let refusal = result.expect_err(given);
-            assert_eq!((refusal.status(), refusal.message()), (StatusCode::BAD_REQUEST, message), "{given}");
+            let rejection = result.expect_err(given);
+            assert_eq!((rejection.status(), rejection.message()), (StatusCode::BAD_REQUEST, message), "{given}");
         }
     }
 
@@ -164,7 +164,7 @@ mod tests {
     #[test]
     fn the_draft_has_a_status_of_its_own_for_what_is_json_and_malformed() {
         let status =
-            |body: &str| from_json(Viewer::LOCAL, body.as_bytes(), true).expect_err("a refusal").status().as_u16();
+            |body: &str| from_json(Viewer::LOCAL, body.as_bytes(), true).expect_err("a rejection").status().as_u16();
 
         assert_eq!(status("{"), 400);
         assert_eq!(status("null"), 422);

@@ -16,7 +16,7 @@ const RETRY_AFTER_SECONDS: &str = "1";
 ///
 /// Boxed, because most requests are not refused and none should carry its size.
 #[derive(Debug)]
-pub(super) struct Refusal(Box<Inner>);
+pub(super) struct Rejection(Box<Inner>);
 
 #[derive(Debug)]
 struct Inner {
@@ -29,7 +29,7 @@ struct Inner {
     id: Option<String>,
 }
 
-impl Refusal {
+impl Rejection {
     pub(super) fn new(status: StatusCode, code: Code, message: impl Into<Cow<'static, str>>) -> Self {
         Self::from_error(status, Error::new(code, message))
     }

@@ -19,21 +19,21 @@ use tokio::{
     time::timeout,
 };
 
-use super::rejection::Refusal;
+use super::rejection::Rejection;
 use crate::error::Code;
 
 /// Bytes of a body that are not taken from the room that all bodies share, so that no body, however many, keeps a
 /// request of ordinary size out.
-const FREE_BYTES: usize = 16_384;
+const UNCOUNTED_BYTES: usize = 16_384;
 
 /// Bytes that a client may still send after it was answered.
-const LINGERING_BYTES_MAX: usize = 32 << 20;
+const DRAIN_BYTES_MAX: usize = 32 << 20;
 
 /// How long a client may still send after it was answered.
-const LINGERING_TIMEOUT: Duration = Duration::from_secs(1);
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A body that has arrived. It takes up room until it is dropped.
-pub(super) struct Received<'a> {
+pub(super) struct ReceivedBody<'a> {
     pub(super) bytes: Bytes,
     _room: Option<SemaphorePermit<'a>>,
 }
@@ -44,61 +44,61 @@ pub(super) async fn receive(
     body: Body,
     max: usize,
     limit: Duration,
-    room: &Semaphore,
-) -> Result<Received<'_>, Refusal> {
+    budget: &Semaphore,
+) -> Result<ReceivedBody<'_>, Rejection> {
     if usize::try_from(body.size_hint().lower()).is_ok_and(|announced| announced > max) {
         return Err(too_large(max));
     }
-    match timeout(limit, gather(body, max, room)).await {
+    match timeout(limit, gather(body, max, budget)).await {
         Ok(received) => received,
-        Err(_) => Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, Code::Timeout, "the body took too long to arrive")),
+        Err(_) => Err(Rejection::new(StatusCode::REQUEST_TIMEOUT, Code::Timeout, "the body took too long to arrive")),
     }
 }
 
-async fn gather(mut body: Body, max: usize, room: &Semaphore) -> Result<Received<'_>, Refusal> {
+async fn gather(mut body: Body, max: usize, budget: &Semaphore) -> Result<ReceivedBody<'_>, Rejection> {
     let mut bytes = BytesMut::new();
     let mut taken: Option<SemaphorePermit<'_>> = None;
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|_| Refusal::bad_request("the body broke off"))?;
+        let frame = frame.map_err(|_| Rejection::bad_request("the body broke off"))?;
         let Ok(data) = frame.into_data() else { continue };
         if bytes.len() + data.len() > max {
             return Err(too_large(max));
         }
         bytes.extend_from_slice(&data);
-        let needed = bytes.len().saturating_sub(FREE_BYTES);
+        let needed = bytes.len().saturating_sub(UNCOUNTED_BYTES);
         let missing = needed - taken.as_ref().map_or(0, SemaphorePermit::num_permits);
         if missing > 0 {
             let missing = u32::try_from(missing).map_err(|_| too_large(max))?;
-            let more = room.try_acquire_many(missing).map_err(|_| Refusal::overloaded())?;
+            let more = budget.try_acquire_many(missing).map_err(|_| Rejection::overloaded())?;
             match &mut taken {
                 Some(taken) => taken.merge(more),
                 None => taken = Some(more),
             }
         }
     }
-    Ok(Received { bytes: bytes.freeze(), _room: taken })
+    Ok(ReceivedBody { bytes: bytes.freeze(), _room: taken })
 }
 
-fn too_large(max: usize) -> Refusal {
+fn too_large(max: usize) -> Rejection {
     let message = format!("the body has more than {max} bytes");
-    Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, Code::LimitExceeded, message)
+    Rejection::new(StatusCode::PAYLOAD_TOO_LARGE, Code::LimitExceeded, message)
 }
 
 /// Lets the body of `request` be read on for a while after the answer, in case that the answer does not need it.
 ///
 /// A client that still writes when its connection is closed loses the answer (RFC 9112, section 9.6). One that expects
 /// `100 Continue` does not write before it has the answer.
-pub(super) fn linger(request: Request) -> Request {
+pub(super) fn drain_on_drop(request: Request) -> Request {
     match request.body().is_end_stream() || request.headers().contains_key(header::EXPECT) {
         true => request,
-        false => request.map(|body| Body::new(Lingering(Some(body)))),
+        false => request.map(|body| Body::new(DrainOnDrop(Some(body)))),
     }
 }
 
 /// A body that is read on when it is dropped before its end.
-struct Lingering(Option<Body>);
+struct DrainOnDrop(Option<Body>);
 
-impl HttpBody for Lingering {
+impl HttpBody for DrainOnDrop {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -123,19 +123,19 @@ impl HttpBody for Lingering {
     }
 }
 
-impl Drop for Lingering {
+impl Drop for DrainOnDrop {
     fn drop(&mut self) {
         if let Some(body) = self.0.take().filter(|body| !body.is_end_stream())
             && let Ok(runtime) = Handle::try_current()
         {
-            runtime.spawn(timeout(LINGERING_TIMEOUT, discard(body)));
+            runtime.spawn(timeout(DRAIN_TIMEOUT, discard(body)));
         }
     }
 }
 
 async fn discard(mut body: Body) {
     let mut discarded = 0;
-    while discarded < LINGERING_BYTES_MAX
+    while discarded < DRAIN_BYTES_MAX
         && let Some(Ok(frame)) = body.frame().await
     {
         discarded += frame.data_ref().map_or(0, Bytes::len);
@@ -157,9 +157,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_of_the_greatest_size_is_received() {
-        let room = Semaphore::new(0);
+        let budget = Semaphore::new(0);
 
-        let received = receive(pieces(10, 10), 100, SECOND, &room).await.expect("a body");
+        let received = receive(pieces(10, 10), 100, SECOND, &budget).await.expect("a body");
 
         assert_eq!(received.bytes.len(), 100);
     }
@@ -167,10 +167,10 @@ mod tests {
     #[tokio::test]
     async fn a_body_that_is_too_large_is_refused_whether_or_not_it_says_so() {
         for body in [pieces(11, 10), Body::from(vec![0; 101])] {
-            let refusal = receive(body, 100, SECOND, &Semaphore::new(0)).await.err().expect("a refusal");
+            let rejection = receive(body, 100, SECOND, &Semaphore::new(0)).await.err().expect("a rejection");
 
-            assert_eq!(refusal.status(), StatusCode::PAYLOAD_TOO_LARGE);
-            assert_eq!(refusal.code(), Code::LimitExceeded);
+            assert_eq!(rejection.status(), StatusCode::PAYLOAD_TOO_LARGE);
+            assert_eq!(rejection.code(), Code::LimitExceeded);
         }
     }
 
@@ -178,34 +178,34 @@ mod tests {
     async fn a_body_that_breaks_off_is_refused() {
         let broken = stream::iter([Ok(vec![b'{']), Err(std::io::Error::other("gone"))]);
 
-        let refusal = receive(Body::from_stream(broken), 100, SECOND, &Semaphore::new(0)).await.err();
+        let rejection = receive(Body::from_stream(broken), 100, SECOND, &Semaphore::new(0)).await.err();
 
-        assert_eq!(refusal.expect("a refusal").status(), StatusCode::BAD_REQUEST);
+        assert_eq!(rejection.expect("a rejection").status(), StatusCode::BAD_REQUEST);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_body_that_never_ends_is_given_up() {
         let endless = pieces(1, 1).into_data_stream().chain(stream::pending());
 
-        let refusal = receive(Body::from_stream(endless), 100, SECOND, &Semaphore::new(0)).await.err();
+        let rejection = receive(Body::from_stream(endless), 100, SECOND, &Semaphore::new(0)).await.err();
 
-        assert_eq!(refusal.expect("a refusal").status(), StatusCode::REQUEST_TIMEOUT);
+        assert_eq!(rejection.expect("a rejection").status(), StatusCode::REQUEST_TIMEOUT);
     }
 
     #[tokio::test]
     async fn large_bodies_share_a_room_and_small_ones_need_none() {
-        let room = Semaphore::new(10_000);
-        let large = || pieces(2, FREE_BYTES / 2 + 3_000);
+        let budget = Semaphore::new(10_000);
+        let large = || pieces(2, UNCOUNTED_BYTES / 2 + 3_000);
 
-        let first = receive(large(), 100_000, SECOND, &room).await.expect("room");
-        let second = receive(large(), 100_000, SECOND, &room).await.err().expect("no room");
-        let small = receive(pieces(1, FREE_BYTES), 100_000, SECOND, &room).await;
+        let first = receive(large(), 100_000, SECOND, &budget).await.expect("room");
+        let second = receive(large(), 100_000, SECOND, &budget).await.err().expect("no room");
+        let small = receive(pieces(1, UNCOUNTED_BYTES), 100_000, SECOND, &budget).await;
 
-        assert_eq!(first.bytes.len(), FREE_BYTES + 6_000);
+        assert_eq!(first.bytes.len(), UNCOUNTED_BYTES + 6_000);
         assert_eq!(second.code(), Code::Overloaded);
         assert!(small.is_ok());
         drop(first);
-        assert_eq!(room.available_permits(), 10_000);
-        assert!(receive(large(), 100_000, SECOND, &room).await.is_ok());
+        assert_eq!(budget.available_permits(), 10_000);
+        assert!(receive(large(), 100_000, SECOND, &budget).await.is_ok());
     }
 }

@@ -12,7 +12,7 @@ use futures_util::FutureExt;
 use tracing::{error, info};
 use uuid::Uuid;
 
-use super::{Site, header_text, negotiation::MediaType, origin, rejection::Refusal, request_body};
+use super::{AppState, header_text, negotiation::MediaType, origin, rejection::Rejection, request_body};
 use crate::error::{Code, Error};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -32,18 +32,18 @@ const HEADERS: [(HeaderName, &str); 4] = [
 #[derive(Clone, Debug)]
 pub(super) struct RequestId(pub(super) String);
 
-pub(super) async fn frame(State(site): State<Site>, request: Request, next: Next) -> Response {
+pub(super) async fn request_layer(State(state): State<AppState>, request: Request, next: Next) -> Response {
     let id = request_id(request.headers());
     let version = request.version();
-    let (mut parts, body) = request_body::linger(request).into_parts();
-    let mut response = match origin::check(site.config(), &parts) {
+    let (mut parts, body) = request_body::drain_on_drop(request).into_parts();
+    let mut response = match origin::check(state.config(), &parts) {
         Ok(()) => {
             parts.extensions.insert(RequestId(id.clone()));
             run(next, Request::from_parts(parts, body), &id).await
         }
-        Err(refusal) => {
-            info!(request_id = id, status = refusal.status().as_u16(), code = refusal.code().as_str(), "request");
-            refusal.into_response(MediaType::Json)
+        Err(rejection) => {
+            info!(request_id = id, status = rejection.status().as_u16(), code = rejection.code().as_str(), "request");
+            rejection.into_response(MediaType::Json)
         }
     };
     let headers = response.headers_mut();
@@ -54,7 +54,7 @@ pub(super) async fn frame(State(site): State<Site>, request: Request, next: Next
         headers.insert(name, HeaderValue::from_static(value));
     }
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
-    if site.is_stopping() && version <= Version::HTTP_11 {
+    if state.is_stopping() && version <= Version::HTTP_11 {
         // The client opens its next connection elsewhere, instead of writing to one that is about to be closed.
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
@@ -68,14 +68,14 @@ async fn run(next: Next, request: Request, id: &str) -> Response {
         Err(panic) => {
             let error = Error::panicked("a handler", &*panic);
             error!(id, cause = error.source_chain(), "internal error");
-            Refusal::from_error(StatusCode::INTERNAL_SERVER_ERROR, error).with_id(id).into_response(MediaType::Json)
+            Rejection::from_error(StatusCode::INTERNAL_SERVER_ERROR, error).with_id(id).into_response(MediaType::Json)
         }
     }
 }
 
 pub(super) async fn not_found() -> Response {
     let message = "there is nothing here: GraphQL is at /graphql, GraphiQL at /graphiql";
-    Refusal::new(StatusCode::NOT_FOUND, Code::NotFound, message).into_response(MediaType::Json)
+    Rejection::new(StatusCode::NOT_FOUND, Code::NotFound, message).into_response(MediaType::Json)
 }
 
 fn request_id(headers: &HeaderMap) -> String {

@@ -14,9 +14,9 @@ use tokio::{
 use tracing::{info, warn};
 
 use super::{
-    Config, Site,
-    connection::{Patience, converse},
-    rate_limit::Peer,
+    AppState, Config,
+    connection::{ConnectionTimeouts, serve_connection},
+    rate_limit::ClientAddress,
 };
 
 /// How long to wait after the system had no room for a new connection.
@@ -29,11 +29,11 @@ const STREAMS_MAX: u32 = 128;
 /// lets what runs end, all within `http.shutdown_grace`.
 ///
 /// Dropping the future ends all connections at once.
-pub async fn run(listener: TcpListener, site: Site, shutdown: impl Future<Output = ()>) {
-    let config = site.config().clone();
-    let mut server = Server::new(&site);
+pub async fn run(listener: TcpListener, state: AppState, shutdown: impl Future<Output = ()>) {
+    let config = state.config().clone();
+    let mut server = Server::new(&state);
     server.accept_until(&listener, shutdown).await;
-    site.stop();
+    state.stop();
     let delay = config.shutdown_delay.min(config.shutdown_grace);
     server.accept_until(&listener, tokio::time::sleep(delay)).await;
     drop(listener);
@@ -44,21 +44,21 @@ pub async fn run(listener: TcpListener, site: Site, shutdown: impl Future<Output
 struct Server {
     router: Router,
     builder: Builder<TokioExecutor>,
-    patience: Patience,
+    timeouts: ConnectionTimeouts,
     places: Arc<Semaphore>,
     connections: JoinSet<()>,
     stopping: watch::Sender<bool>,
 }
 
 impl Server {
-    fn new(site: &Site) -> Self {
-        let config = site.config();
-        let patience =
-            Patience { first: config.header_timeout, idle: config.idle_timeout, write: config.write_timeout };
+    fn new(state: &AppState) -> Self {
+        let config = state.config();
+        let timeouts =
+            ConnectionTimeouts { first: config.header_timeout, idle: config.idle_timeout, write: config.write_timeout };
         Self {
-            router: site.router(),
+            router: state.router(),
             builder: builder(config),
-            patience,
+            timeouts,
             places: Arc::new(Semaphore::new(config.connections)),
             connections: JoinSet::new(),
             stopping: watch::Sender::new(false),
@@ -80,12 +80,12 @@ impl Server {
     fn serve(&mut self, stream: TcpStream, place: OwnedSemaphorePermit) {
         // Answers are written whole, so there is nothing to gain by waiting for more. That it fails is harmless.
         let _ = stream.set_nodelay(true);
-        let peer = stream.peer_addr().ok().map(|address| Peer(address.ip()));
-        let conversation = converse(
-            (stream, peer),
+        let client = stream.peer_addr().ok().map(|address| ClientAddress(address.ip()));
+        let conversation = serve_connection(
+            (stream, client),
             self.builder.clone(),
             self.router.clone(),
-            self.patience,
+            self.timeouts,
             self.stopping.subscribe(),
         );
         self.connections.spawn(async move {

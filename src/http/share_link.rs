@@ -8,13 +8,13 @@ use axum::{
 };
 
 use super::{
-    Site,
-    graphql::{Unanswered, respond, within_limits},
+    AppState,
+    graphql::{AbandonedRequestGuard, execute_within_limits, respond},
     header_text,
     negotiation::{MediaType, prefers_html},
-    rejection::Refusal,
+    rejection::Rejection,
     request_layer::RequestId,
-    status::Asked,
+    status::StatusContext,
 };
 use crate::{
     access::Viewer,
@@ -29,38 +29,39 @@ const TOKEN_LENGTH_MAX: usize = 100;
 const NOTHING: &[u8] = br#"{"data":{"shared":null}}"#;
 
 /// Answers `/s/TOKEN`.
-pub(super) async fn open(State(site): State<Site>, Path(token): Path<String>, request: Request) -> Response {
+pub(super) async fn open(State(state): State<AppState>, Path(token): Path<String>, request: Request) -> Response {
     let start = Instant::now();
     let id = request.extensions().get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default();
     let is_token = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
     let may_be_one = (1..=TOKEN_LENGTH_MAX).contains(&token.len()) && token.bytes().all(is_token);
-    if may_be_one && site.config().graphiql && prefers_html(header_text(request.headers(), header::ACCEPT)) {
+    if may_be_one && state.config().graphiql && prefers_html(header_text(request.headers(), header::ACCEPT)) {
         // Browsers send what is behind # to nobody.
         return (StatusCode::SEE_OTHER, [(header::LOCATION, format!("/graphiql#shared={token}"))]).into_response();
     }
-    let unanswered = Unanswered { id: &id, start };
-    let outcome = match site.inner.rate.check(Viewer::ANONYMOUS, request.extensions().get().copied()) {
-        Ok(()) if may_be_one => ask(&site, token).await,
+    let guard = AbandonedRequestGuard { id: &id, start };
+    let outcome = match state.inner.rate.check(Viewer::ANONYMOUS, request.extensions().get().copied()) {
+        Ok(()) if may_be_one => ask(&state, token).await,
         Ok(()) => Err(unknown()),
-        Err(refusal) => Err(refusal),
+        Err(rejection) => Err(rejection),
     };
-    unanswered.answer();
-    let asked = Asked { method: &Method::GET, media_type: MediaType::Json, draft: site.config().draft_status_codes };
-    let mut response = respond(&site, outcome, asked, start.elapsed(), &id);
+    guard.disarm();
+    let context =
+        StatusContext { method: &Method::GET, media_type: MediaType::Json, draft: state.config().draft_status_codes };
+    let mut response = respond(&state, outcome, context, start.elapsed(), &id);
     response.headers_mut().insert("x-robots-tag", HeaderValue::from_static("noindex"));
     response
 }
 
 /// Whoever has the link is nobody else: it says the same to all.
-async fn ask(site: &Site, token: String) -> Result<Answer, Refusal> {
+async fn ask(state: &AppState, token: String) -> Result<Answer, Rejection> {
     let variables = async_graphql::Variables::from_json(serde_json::json!({ "token": token }));
-    let query = site.inner.share_document.to_owned();
+    let query = state.inner.share_document.to_owned();
     let question = Question { query, variables, viewer: Viewer::ANONYMOUS, ..Question::default() };
-    let answer = within_limits(site, site.inner.execute.execute(question)).await?;
+    let answer = execute_within_limits(state, state.inner.execute.execute(question)).await?;
     if answer.body == NOTHING { Err(unknown()) } else { Ok(answer) }
 }
 
-fn unknown() -> Refusal {
+fn unknown() -> Rejection {
     let message = "this link leads nowhere: it is not known, has expired or was revoked";
-    Refusal::new(StatusCode::NOT_FOUND, Code::NotFound, message)
+    Rejection::new(StatusCode::NOT_FOUND, Code::NotFound, message)
 }

@@ -10,7 +10,7 @@ use axum::response::{
 };
 use futures_util::{StreamExt, stream};
 
-use super::{Site, authentication, graphql::follow, rate_limit::Peer, rejection::Refusal};
+use super::{AppState, authentication, graphql::follow, rate_limit::ClientAddress, rejection::Rejection};
 use crate::graphql::Request;
 
 /// How often a client and what is between are told that the connection is in use.
@@ -21,32 +21,32 @@ const COMMENT_EVERY: Duration = Duration::from_secs(15);
 /// # Errors
 /// There are too many who follow, or the operation is refused before GraphQL looks at it.
 pub(super) async fn answer(
-    site: &Site,
+    state: &AppState,
     request: Request,
     token: Option<String>,
-    peer: Option<Peer>,
+    client: Option<ClientAddress>,
     id: &str,
-) -> Result<Response, Refusal> {
+) -> Result<Response, Rejection> {
     let viewer = request.viewer;
-    let following = site.inner.rate.follow(viewer, peer)?;
-    let place = site.inner.followers.clone().try_acquire_owned().map_err(|_| Refusal::overloaded())?;
-    let responses = match follow(site, request, id).await {
+    let slot = state.inner.rate.follow(viewer, client)?;
+    let place = state.inner.followers.clone().try_acquire_owned().map_err(|_| Rejection::overloaded())?;
+    let responses = match follow(state, request, id).await {
         Ok(responses) => responses,
         Err(Ok(response)) => stream::once(async { response }).boxed(),
-        Err(Err(refusal)) => return Err(refusal),
+        Err(Err(rejection)) => return Err(rejection),
     };
     let next = responses.map(|response| {
         let body = String::from_utf8_lossy(&response.body).into_owned();
         Ok::<_, Infallible>(Event::default().event("next").data(body))
     });
     let complete = stream::once(async move {
-        drop((place, following));
+        drop((place, slot));
         // With no data at all a browser would not tell of it.
         Ok(Event::default().event("complete").data("{}"))
     });
     // A server that stops does not say that the operation is complete: the client follows it elsewhere. Nor is it for one
     // whose token has ended.
-    let (stopping, denied) = (site.stopping(), authentication::denied(site.clone(), token, viewer));
+    let (stopping, denied) = (state.stopping(), authentication::until_denied(state.clone(), token, viewer));
     let ended = async {
         tokio::select! {
             () = stopping => {}

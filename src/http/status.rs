@@ -14,21 +14,21 @@ use crate::{
 
 /// How an answer was asked for.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Asked<'a> {
+pub(super) struct StatusContext<'a> {
     pub(super) method: &'a Method,
     pub(super) media_type: MediaType,
     pub(super) draft: bool,
 }
 
 /// The status of an answer. [`StatusCode::METHOD_NOT_ALLOWED`] stands for a mutation that came by GET.
-pub(super) fn status(answer: &Response, asked: Asked) -> StatusCode {
+pub(super) fn status(answer: &Response, context: StatusContext) -> StatusCode {
     match answer.executed {
-        true if asked.draft && !answer.codes.is_empty() => partial_success(),
-        true if asked.media_type == MediaType::GraphqlResponse && is_unavailable(answer) => {
+        true if context.draft && !answer.codes.is_empty() => partial_success(),
+        true if context.media_type == MediaType::GraphqlResponse && is_unavailable(answer) => {
             StatusCode::SERVICE_UNAVAILABLE
         }
         true => StatusCode::OK,
-        false => refused(answer, asked),
+        false => refused(answer, context),
     }
 }
 
@@ -43,23 +43,23 @@ fn is_unavailable(answer: &Response) -> bool {
         && answer.codes.iter().all(|code| matches!(code, Code::Unavailable | Code::Overloaded))
 }
 
-fn refused(answer: &Response, asked: Asked) -> StatusCode {
+fn refused(answer: &Response, context: StatusContext) -> StatusCode {
     let code = answer.codes.first().copied().unwrap_or(Code::Internal);
-    let reads_errors_from_ok = asked.media_type == MediaType::Json && !asked.draft;
+    let reads_errors_from_ok = context.media_type == MediaType::Json && !context.draft;
     match code {
         Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         Code::Timeout => StatusCode::GATEWAY_TIMEOUT,
         Code::Overloaded | Code::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         Code::Unauthenticated => StatusCode::UNAUTHORIZED,
         Code::Forbidden => StatusCode::FORBIDDEN,
-        Code::BadRequest if asked.method == Method::GET && answer.operation == Some(Operation::Mutation) => {
+        Code::BadRequest if context.method == Method::GET && answer.operation == Some(Operation::Mutation) => {
             StatusCode::METHOD_NOT_ALLOWED
         }
         Code::GraphqlParseFailed | Code::GraphqlValidationFailed | Code::BadUserInput if reads_errors_from_ok => {
             StatusCode::OK
         }
         Code::GraphqlParseFailed => StatusCode::BAD_REQUEST,
-        _ if asked.draft => StatusCode::UNPROCESSABLE_ENTITY,
+        _ if context.draft => StatusCode::UNPROCESSABLE_ENTITY,
         _ => StatusCode::BAD_REQUEST,
     }
 }
@@ -122,8 +122,9 @@ mod tests {
             (answer(false, &[Code::Timeout], query), [504, 504, 504]),
         ];
         for (answer, expected) in cases {
-            let status =
-                |media_type, draft| status(&answer, Asked { method: &Method::POST, media_type, draft }).as_u16();
+            let status = |media_type, draft| {
+                status(&answer, StatusContext { method: &Method::POST, media_type, draft }).as_u16()
+            };
 
             let statuses = [
                 status(MediaType::GraphqlResponse, false),
@@ -139,9 +140,9 @@ mod tests {
     #[test]
     fn a_mutation_by_get_is_a_method_not_allowed() {
         for draft in [false, true] {
-            let asked = Asked { method: &Method::GET, media_type: MediaType::Json, draft };
+            let context = StatusContext { method: &Method::GET, media_type: MediaType::Json, draft };
 
-            let refused = status(&answer(false, &[Code::BadRequest], Some(Operation::Mutation)), asked);
+            let refused = status(&answer(false, &[Code::BadRequest], Some(Operation::Mutation)), context);
 
             assert_eq!(refused, StatusCode::METHOD_NOT_ALLOWED);
         }
