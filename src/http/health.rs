@@ -73,18 +73,18 @@ impl PingCache {
 
 /// `/health/live`: the process is running.
 pub(super) async fn live() -> Response {
-    answer(StatusCode::OK, &json!({ "status": "live" }))
+    respond(StatusCode::OK, &json!({ "status": "live" }))
 }
 
 /// `/health/ready`: the server is not shutting down and its database responds.
 pub(super) async fn ready(State(state): State<AppState>) -> Response {
     if state.is_stopping() {
-        return answer(StatusCode::SERVICE_UNAVAILABLE, &json!({ "status": "stopping" }));
+        return respond(StatusCode::SERVICE_UNAVAILABLE, &json!({ "status": "stopping" }));
     }
     match is_answering(&state).await {
-        true => answer(StatusCode::OK, &json!({ "status": "ready" })),
+        true => respond(StatusCode::OK, &json!({ "status": "ready" })),
         false => {
-            answer(StatusCode::SERVICE_UNAVAILABLE, &json!({ "status": "unavailable", "database": "unavailable" }))
+            respond(StatusCode::SERVICE_UNAVAILABLE, &json!({ "status": "unavailable", "database": "unavailable" }))
         }
     }
 }
@@ -106,7 +106,7 @@ pub(super) async fn database(State(state): State<AppState>) -> Response {
         "max": pool.max,
         "utilization": (pool.utilization() * 1_000.0).round() / 1_000.0,
     });
-    answer(code, &body)
+    respond(code, &body)
 }
 
 async fn is_answering(state: &AppState) -> bool {
@@ -150,12 +150,12 @@ mod tests {
     async fn concurrent_checks_share_a_ping() {
         let (ping, slow) = (PingCache::default(), slow(Duration::from_millis(10)));
 
-        let answers = futures_util::future::join_all((0..100).map(|_| ping.ask(&slow))).await;
-        assert!(answers.into_iter().all(|is_answering| is_answering));
+        let results = futures_util::future::join_all((0..100).map(|_| ping.check(&slow))).await;
+        assert!(results.into_iter().all(|is_answering| is_answering));
         assert_eq!(slow.pings.load(Ordering::Relaxed), 1);
 
         tokio::time::advance(PING_HOLDS).await;
-        assert!(ping.ask(&slow).await);
+        assert!(ping.check(&slow).await);
         assert_eq!(slow.pings.load(Ordering::Relaxed), 2);
     }
 
@@ -163,7 +163,7 @@ mod tests {
     async fn a_ping_without_a_response_times_out() {
         let start = Instant::now();
 
-        assert!(!PingCache::default().ask(&slow(Duration::MAX)).await);
+        assert!(!PingCache::default().check(&slow(Duration::MAX)).await);
         assert_eq!(start.elapsed(), PING_TIMEOUT);
     }
 
