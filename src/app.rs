@@ -19,14 +19,14 @@ use crate::{
     db::{Db, migrate},
     error,
     graphql::{self, Settings},
-    http::{self, Access, Health, Pool, Site},
+    http::{self, AppState, Authenticate, DatabaseHealth, PoolUsage},
     loader,
 };
 
 /// A server that listens but does not accept connections yet.
 pub struct App {
     listener: TcpListener,
-    site: Site,
+    state: AppState,
     db: Db,
     views: Views,
 }
@@ -53,14 +53,14 @@ impl App {
             listen(address).with_context(|| format!("cannot listen on {address}: choose another with --bind"))?;
         let views = Views::default();
         let engine = engine(config, db.clone(), views.clone())?;
-        let site = Site::new(
+        let state = AppState::new(
             config.http.clone(),
             Arc::new(engine),
             SHARED_DOCUMENT,
             Arc::new(accounts),
             Arc::new(DbHealth(db.clone())),
         );
-        Ok(Self { listener, site, db, views })
+        Ok(Self { listener, state, db, views })
     }
 
     /// The bound address, with the port that the system chose if the configured port is 0.
@@ -80,7 +80,7 @@ impl App {
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
         let has_ended = Notify::new();
         let serving = async {
-            http::run(self.listener, self.site, shutdown).await;
+            http::run(self.listener, self.state, shutdown).await;
             has_ended.notify_one();
         };
         tokio::join!(serving, flush(&self.views, &self.db, &has_ended));
@@ -174,7 +174,7 @@ async fn wait_for_signal() {
 }
 
 #[async_trait::async_trait]
-impl Access for Accounts {
+impl Authenticate for Accounts {
     async fn viewer(&self, token: Option<&str>) -> error::Result<Viewer> {
         Accounts::viewer(self, token).await
     }
@@ -187,13 +187,13 @@ impl Access for Accounts {
 struct DbHealth(Db);
 
 #[async_trait::async_trait]
-impl Health for DbHealth {
+impl DatabaseHealth for DbHealth {
     async fn is_answering(&self) -> bool {
         self.0.ping().await.is_ok()
     }
 
-    fn pool(&self) -> Pool {
+    fn pool(&self) -> PoolUsage {
         let usage = self.0.usage();
-        Pool { size: usage.size, in_use: usage.in_use, waiting: usage.waiting, max: usage.max }
+        PoolUsage { size: usage.size, in_use: usage.in_use, waiting: usage.waiting, max: usage.max }
     }
 }

@@ -1,23 +1,24 @@
 //! HTTP: connections, GraphQL over HTTP, GraphiQL, health.
-mod access;
-mod answer;
-mod body;
+mod authentication;
 mod config;
 mod connection;
-mod console;
 mod cors;
-mod events;
-mod frame;
+mod graphiql;
 mod graphql;
 mod health;
 mod negotiation;
 mod origin;
 mod parameters;
-mod rate;
-mod refusal;
+mod rate_limit;
+mod rejection;
+mod request_body;
+mod request_layer;
+mod response_body;
 mod server;
-mod share;
+mod share_link;
+mod sse;
 mod status;
+mod subscription_slot;
 #[cfg(test)]
 mod tests;
 mod websocket;
@@ -38,70 +39,66 @@ use tower_http::compression::{
 
 use crate::graphql::Execute;
 
-pub use access::Access;
+pub use authentication::Authenticate;
 pub use config::Config;
 pub use cors::Origin;
-pub use health::{Health, Pool};
+pub use health::{DatabaseHealth, PoolUsage};
 pub use server::run;
 
-/// Bytes of an answer from which on it is compressed for clients that take it so.
-const COMPRESSED_FROM: u64 = 1_024;
+/// Minimum size of a response, in bytes, to be compressed.
+const COMPRESSED_SIZE_MIN: u64 = 1_024;
 
-/// What every handler has.
+/// State that all handlers share.
 #[derive(Clone)]
-pub struct Site {
+pub struct AppState {
     inner: Arc<Inner>,
 }
 
 struct Inner {
     config: Config,
     execute: Arc<dyn Execute>,
-    access: Arc<dyn Access>,
-    health: Arc<dyn Health>,
-    /// Asks what a link's `$token` leads to, as `shared`.
+    authenticate: Arc<dyn Authenticate>,
+    health: Arc<dyn DatabaseHealth>,
+    /// A document that resolves the share token `$token` as `shared`.
     share_document: &'static str,
-    /// How often one who asks may ask.
-    rate: rate::Rate,
-    /// What a recent ping of the database said.
-    ping: health::Ping,
-    /// A permit for each request that is executed.
-    executing: Semaphore,
-    /// A permit for each byte of large bodies.
-    bodies: Semaphore,
-    /// Room for large answers that are not read yet.
-    answers: answer::Room,
-    /// A permit for each who follows, over a socket or by events.
-    followers: Arc<Semaphore>,
+    rate_limits: rate_limit::RateLimits,
+    ping: health::PingCache,
+    /// A permit for each running request.
+    concurrent_requests: Semaphore,
+    /// A permit for each byte of large request bodies.
+    request_budget: Semaphore,
+    response_budget: response_body::MemoryBudget,
+    subscription_slots: subscription_slot::SubscriptionSlots,
     stopping: watch::Sender<bool>,
 }
 
-impl Site {
-    /// A site that answers with `execute`; `share_document` asks what the link with a `$token` leads to, as `shared`.
+impl AppState {
+    /// Creates the state. `share_document` resolves the share token `$token` as `shared`.
     pub fn new(
         config: Config,
         execute: Arc<dyn Execute>,
         share_document: &'static str,
-        access: Arc<dyn Access>,
-        health: Arc<dyn Health>,
+        authenticate: Arc<dyn Authenticate>,
+        health: Arc<dyn DatabaseHealth>,
     ) -> Self {
         let inner = Inner {
-            rate: rate::Rate::new(&config),
-            executing: Semaphore::new(config.executing),
-            bodies: Semaphore::new(config.body_bytes_total),
-            answers: answer::Room::new(config.answer_bytes_total),
-            ping: health::Ping::default(),
-            followers: Arc::new(Semaphore::new(config.followers)),
+            rate_limits: rate_limit::RateLimits::new(&config),
+            ping: health::PingCache::default(),
+            concurrent_requests: Semaphore::new(config.concurrent_requests),
+            request_budget: Semaphore::new(config.body_bytes_total),
+            response_budget: response_body::MemoryBudget::new(config.response_bytes_total),
+            subscription_slots: subscription_slot::SubscriptionSlots::new(&config),
             stopping: watch::Sender::new(false),
             config,
             execute,
-            access,
+            authenticate,
             health,
             share_document,
         };
         Self { inner: Arc::new(inner) }
     }
 
-    /// From now on the site says that it is not ready, so that nothing new is sent to it.
+    /// Starts the shutdown: `/health/ready` reports that the server is not ready.
     pub fn stop(&self) {
         self.inner.stopping.send_replace(true);
     }
@@ -110,11 +107,11 @@ impl Site {
         *self.inner.stopping.borrow()
     }
 
-    /// Waits until the site stops.
+    /// Completes when the shutdown starts.
     fn stopping(&self) -> impl Future<Output = ()> + Send + 'static {
         let mut stopping = self.inner.stopping.subscribe();
         async move {
-            // It fails where the site is gone, which is an end too.
+            // An error means that the state was dropped, which also ends the server.
             let _ = stopping.wait_for(|stopping| *stopping).await;
         }
     }
@@ -123,31 +120,33 @@ impl Site {
         &self.inner.config
     }
 
-    /// All routes.
+    /// Returns the router with all routes and layers.
     pub fn router(&self) -> Router {
         let compression =
-            CompressionLayer::new().compress_when(SizeAbove::new(COMPRESSED_FROM).and(NotForContentType::SSE));
+            CompressionLayer::new().compress_when(SizeAbove::new(COMPRESSED_SIZE_MIN).and(NotForContentType::SSE));
         let mut router = Router::new()
-            .route("/graphql", any(graphql::answer))
+            .route("/graphql", any(graphql::handle))
             .route("/graphql/ws", get(websocket::open))
-            .route("/s/{token}", get(share::open))
+            .route("/s/{token}", get(share_link::open))
             .route("/schema.graphql", get(graphql::schema))
             .route("/health/live", get(health::live))
             .route("/health/ready", get(health::ready))
             .route("/health/database", get(health::database))
             .route_layer(compression);
         if self.config().graphiql {
-            router = router.merge(console::router());
+            router = router.merge(graphiql::router());
         }
-        router = router.fallback(frame::not_found);
+        router = router.fallback(request_layer::not_found);
         if !self.config().cors_origins.is_empty() {
             router = router.layer(cors::layer(&self.config().cors_origins));
         }
-        router.layer(middleware::from_fn_with_state(self.clone(), frame::frame)).with_state(self.clone())
+        router
+            .layer(middleware::from_fn_with_state(self.clone(), request_layer::request_layer))
+            .with_state(self.clone())
     }
 }
 
-/// A header's value, where it has one that is text.
+/// Returns the value of a header if it is present and text.
 fn header_text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
     headers.get(name)?.to_str().ok()
 }

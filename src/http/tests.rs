@@ -1,5 +1,5 @@
 //! HTTP over sockets, with a fake behind it that executes what each test needs.
-mod following;
+mod subscription;
 
 use std::{
     net::SocketAddr,
@@ -20,7 +20,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-use super::{Access, Config, Health, Pool, Site, run};
+use super::{AppState, Authenticate, Config, DatabaseHealth, PoolUsage, run};
 use crate::{
     access::Viewer,
     error::{Code, Error},
@@ -82,10 +82,10 @@ fn refused(code: Code, operation: Option<Operation>) -> Response {
 }
 
 /// Everything is the local user's, and one token is valid beside.
-struct FakeAccess;
+struct FakeAuthenticate;
 
 #[async_trait::async_trait]
-impl Access for FakeAccess {
+impl Authenticate for FakeAuthenticate {
     async fn viewer(&self, token: Option<&str>) -> Result<Viewer, Error> {
         match token {
             None | Some("valid") => Ok(Viewer::LOCAL),
@@ -157,16 +157,16 @@ impl Execute for Fake {
     }
 }
 
-struct FakeHealth(Arc<Fake>);
+struct FakeDatabaseHealth(Arc<Fake>);
 
 #[async_trait::async_trait]
-impl Health for FakeHealth {
+impl DatabaseHealth for FakeDatabaseHealth {
     async fn is_answering(&self) -> bool {
         !self.0.is_without_database.load(Ordering::Relaxed)
     }
 
-    fn pool(&self) -> Pool {
-        Pool { size: 9, in_use: self.0.in_use.load(Ordering::Relaxed), waiting: 1, max: 10 }
+    fn pool(&self) -> PoolUsage {
+        PoolUsage { size: 9, in_use: self.0.in_use.load(Ordering::Relaxed), waiting: 1, max: 10 }
     }
 }
 
@@ -186,9 +186,15 @@ impl Server {
         let mut config = Config { bind: address, shutdown_delay: Duration::ZERO, ..Config::default() };
         change(&mut config);
         let fake = Arc::new(Fake::default());
-        let site = Site::new(config, fake.clone(), "{ ok }", Arc::new(FakeAccess), Arc::new(FakeHealth(fake.clone())));
+        let state = AppState::new(
+            config,
+            fake.clone(),
+            "{ ok }",
+            Arc::new(FakeAuthenticate),
+            Arc::new(FakeDatabaseHealth(fake.clone())),
+        );
         let (stop, stopped) = oneshot::channel();
-        let task = tokio::spawn(run(listener, site, async {
+        let task = tokio::spawn(run(listener, state, async {
             let _ = stopped.await;
         }));
         Self { address, fake, client: reqwest::Client::new(), stop: Some(stop), task }
@@ -588,7 +594,7 @@ async fn more_connections_than_places_wait() {
 
 #[tokio::test]
 async fn more_requests_than_places_are_refused_at_once() {
-    let server = Server::start(|config| config.executing = 1).await;
+    let server = Server::start(|config| config.concurrent_requests = 1).await;
     let waiting = tokio::spawn(server.post("{ wait }").send());
     server.fake.begun.notified().await;
 
