@@ -34,6 +34,8 @@ use super::{
 };
 use crate::db::Time;
 
+mod signature;
+
 /// Bytes of a token at most.
 const LENGTH_MAX: usize = 8_192;
 
@@ -109,6 +111,7 @@ impl Issuer {
             _ => bail!("access.jwt_issuer, access.jwt_audience and access.jwt_keys go together: set all or none"),
         };
         ensure!(!config.jwt_algorithms.is_empty(), "access.jwt_algorithms is empty: name at least one");
+        signature::install();
         let place = if keys.contains("://") { Place::url(keys)? } else { Place::File(PathBuf::from(keys)) };
         let (keys, looked) = (Arc::default(), Mutex::default());
         Ok(Some(Self { config: config.clone(), issuer, audience, place, keys, looked }))
