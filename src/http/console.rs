@@ -9,6 +9,7 @@ use axum::{
     routing::get,
 };
 use flate2::read::GzDecoder;
+use gatherum_graphiql::{FILES, File};
 
 use super::{Site, frame};
 
@@ -16,15 +17,6 @@ use super::{Site, frame};
 const POLICY: &str = "default-src 'none'; script-src 'self'; worker-src 'self'; style-src 'self' 'unsafe-inline'; \
                       font-src 'self' data:; img-src 'self' data:; connect-src 'self'; base-uri 'none'; \
                       form-action 'none'; frame-ancestors 'none'";
-
-/// A file of the console, compressed.
-struct File {
-    name: &'static str,
-    gzip: &'static [u8],
-}
-
-/// All files; `build.rs` says which.
-static FILES: &[File] = include!(concat!(env!("OUT_DIR"), "/console.rs"));
 
 /// The routes of the console.
 pub(super) fn router() -> Router<Site> {
