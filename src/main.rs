@@ -3,7 +3,7 @@ use std::process::ExitCode;
 
 /// Requests allocate and free many small blocks, and so does SQLite, which has this allocator too. docs/performance.md
 /// says what it is worth.
-#[cfg(not(target_env = "msvc"))]
+#[cfg(all(feature = "jemalloc", not(target_env = "msvc")))]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
