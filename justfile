@@ -1,12 +1,16 @@
 # Format, lints, tests.
 check:
-    cargo fmt --check
+    cargo fmt --all --check
     cargo clippy --all-targets -- -D warnings
     cargo test
 
 # Serve the demo catalogue.
 run:
-    cargo run --release -- --demo
+    cargo run -- --demo
+
+# Build target/dist/gatherum with all optimisations, for benchmarks, packages and images.
+dist:
+    cargo build --profile dist --features jemalloc --locked
 
 # Write the committed schema and the example of the settings anew.
 schema:

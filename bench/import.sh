@@ -2,11 +2,11 @@
 # Imports 100,000 artifacts with about 300,000 memberships from NDJSON into SQLite and PostgreSQL. Beside it the databases
 # write the same rows themselves: SQLite from another file, PostgreSQL by COPY; keys and triggers in place on all sides.
 #
-#   cargo build --release && bench/import.sh [postgres://user@host:port]
+#   just dist && bench/import.sh [postgres://user@host:port]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 server=${1:-postgres://postgres@127.0.0.1:5432}
-gatherum=$(realpath "${CARGO_TARGET_DIR:-target}/release/gatherum")
+gatherum=$(realpath "${CARGO_TARGET_DIR:-target}/dist/gatherum")
 work=$(mktemp -d)
 trap 'rm -rf "$work"; for name in gatherum_bench_a gatherum_bench_b; do psql -q "$server/postgres" -c "drop database if exists $name"; done' EXIT
 export LOG_LEVEL=warn

@@ -26,7 +26,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-BINARY = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")).resolve() / "release" / "gatherum"
+BINARY = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")).resolve() / "dist" / "gatherum"
 THREADS_EACH = 2
 DOCUMENTS = [
     "{ artifacts(first: 50) { totalCount nodes { id name collections { nodes { id name artifactCount } } } } }",

@@ -13,7 +13,7 @@ import statistics
 import time
 
 from harness.prepare import POSTGRES, WORK, psql, run
-from harness.targets import BENCH, FLOOR, GATHERUM, TARGET, Floor, Gatherum
+from harness.targets import BENCH, FLOOR, GATHERUM, PROFILE, TARGET, Floor, Gatherum
 
 ARTIFACTS = 1_000
 ROUNDS = 30
@@ -68,7 +68,7 @@ def ask(target, connection, number):
 
 def main():
     WORK.mkdir(exist_ok=True)
-    run("cargo", "build", "--release", "--locked", cwd=BENCH.parent, env={**os.environ, "CARGO_TARGET_DIR": str(TARGET)})
+    run("cargo", "build", *PROFILE, "--locked", cwd=BENCH.parent, env={**os.environ, "CARGO_TARGET_DIR": str(TARGET)})
     run("cargo", "build", "--release", "--locked", cwd=BENCH / "floor",
         env={**os.environ, "CARGO_TARGET_DIR": str(FLOOR.parent.parent)})
     print("| database | gatherum, artifacts/s | by hand, artifacts/s | share |\n|---|--:|--:|--:|")

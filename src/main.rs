@@ -1,8 +1,9 @@
 //! The `gatherum` command.
 use std::process::ExitCode;
 
-/// Requests and SQLite allocate many small blocks, which jemalloc serves faster; docs/performance.md has the measurements.
-#[cfg(not(target_env = "msvc"))]
+/// Requests allocate and free many small blocks, and so does SQLite, which has this allocator too. docs/performance.md
+/// says what it is worth.
+#[cfg(all(feature = "jemalloc", not(target_env = "msvc")))]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 

@@ -10,7 +10,7 @@ import sys
 
 import generate
 
-from .targets import BENCH, FLOOR, GATHERUM, NODE, PYTHON, TARGET
+from .targets import BENCH, FLOOR, GATHERUM, NODE, PROFILE, PYTHON, TARGET
 
 WORK = BENCH / ".work"
 POSTGRES = os.environ.get("BENCH_POSTGRES", "postgres://postgres@127.0.0.1:5432").rstrip("/")
@@ -38,7 +38,7 @@ def build():
     if missing:
         raise SystemExit(f"missing: {', '.join(missing)}")
     WORK.mkdir(exist_ok=True)
-    run("cargo", "build", "--release", "--locked", cwd=BENCH.parent, env={**os.environ, "CARGO_TARGET_DIR": str(TARGET)})
+    run("cargo", "build", *PROFILE, "--locked", cwd=BENCH.parent, env={**os.environ, "CARGO_TARGET_DIR": str(TARGET)})
     run("cargo", "build", "--release", "--locked", cwd=BENCH / "floor",
         env={**os.environ, "CARGO_TARGET_DIR": str(FLOOR.parent.parent)})
     once("npm", [BENCH / "peers" / "package-lock.json"],

@@ -15,7 +15,9 @@ from .queries import document, peer_variables
 
 BENCH = Path(__file__).resolve().parent.parent
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", BENCH.parent / "target")).resolve()
-GATHERUM = TARGET / "release" / "gatherum"
+# As packages and images have it: `just dist`.
+PROFILE = ("--profile", "dist", "--features", "jemalloc")
+GATHERUM = TARGET / "dist" / "gatherum"
 FLOOR = TARGET / "bench-floor" / "release" / "floor"
 # Its version is in peers/package-lock.json, as those of the libraries are.
 NODE = BENCH / "peers" / "node_modules" / "node" / "bin" / "node"

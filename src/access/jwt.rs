@@ -34,6 +34,8 @@ use super::{
 };
 use crate::db::Time;
 
+mod signature;
+
 /// Maximum length of a token, in bytes.
 const LENGTH_MAX: usize = 8_192;
 
@@ -111,6 +113,7 @@ impl IdentityProvider {
             ),
         };
         ensure!(!config.jwt_algorithms.is_empty(), "access.jwt_algorithms is empty: name at least one");
+        signature::install();
         let key_source =
             if keys.contains("://") { KeySource::url(keys)? } else { KeySource::File(PathBuf::from(keys)) };
         let (keys, read_at) = (Arc::default(), Mutex::default());

@@ -9,6 +9,7 @@ use axum::{
     routing::get,
 };
 use flate2::read::GzDecoder;
+use gatherum_graphiql::{FILES, File};
 
 use super::{AppState, request_layer};
 
@@ -16,15 +17,6 @@ use super::{AppState, request_layer};
 const POLICY: &str = "default-src 'none'; script-src 'self'; worker-src 'self'; style-src 'self' 'unsafe-inline'; \
                       font-src 'self' data:; img-src 'self' data:; connect-src 'self'; base-uri 'none'; \
                       form-action 'none'; frame-ancestors 'none'";
-
-/// An embedded asset, compressed with gzip.
-struct File {
-    name: &'static str,
-    gzip: &'static [u8],
-}
-
-/// All assets; `build.rs` generates the list.
-static FILES: &[File] = include!(concat!(env!("OUT_DIR"), "/console.rs"));
 
 /// The routes of GraphiQL and its assets.
 pub(super) fn router() -> Router<AppState> {

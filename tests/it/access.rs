@@ -1,11 +1,13 @@
 //! Authentication: from a server without accounts to a token that is revoked during use.
 use std::time::{Duration, Instant};
 
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use futures_util::{SinkExt, StreamExt};
 use gatherum::{
     access::{Accounts, Token, TokenScope},
     db::Time,
 };
+use ring::signature::{Ed25519KeyPair, KeyPair};
 use serde_json::{Value, json};
 use tokio_tungstenite::{
     connect_async,
@@ -178,20 +180,24 @@ async fn requests_are_rate_limited() {
 /// A key for this test only.
 const KEY: &[u8] = include_bytes!("../../src/access/jwt/ed.der");
 
+fn signing_key() -> Ed25519KeyPair {
+    Ed25519KeyPair::from_pkcs8_maybe_unchecked(KEY).expect("a key")
+}
+
 fn issued(claims: &Value) -> String {
-    use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
-    let header = Header { kid: Some("one".to_owned()), ..Header::new(Algorithm::EdDSA) };
-    encode(&header, claims, &EncodingKey::from_ed_der(KEY)).expect("a token")
+    let header = json!({ "alg": "EdDSA", "kid": "one", "typ": "JWT" });
+    let [header, claims] = [&header, claims].map(|part| URL_SAFE_NO_PAD.encode(part.to_string()));
+    let message = format!("{header}.{claims}");
+    let signature = URL_SAFE_NO_PAD.encode(signing_key().sign(message.as_bytes()));
+    format!("{message}.{signature}")
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tokens_of_an_identity_provider_are_accepted() {
-    use jsonwebtoken::{Algorithm, EncodingKey, jwk::Jwk};
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("keys.json");
-    let key = Jwk::from_encoding_key(&EncodingKey::from_ed_der(KEY), Algorithm::EdDSA).expect("a key");
-    let mut key = serde_json::to_value(key).expect("JSON");
-    key["kid"] = json!("one");
+    let public = URL_SAFE_NO_PAD.encode(signing_key().public_key());
+    let key = json!({ "kty": "OKP", "crv": "Ed25519", "x": public, "alg": "EdDSA", "kid": "one" });
     std::fs::write(&path, json!({ "keys": [key] }).to_string()).expect("a file");
     let end = Time::now().0 / 1_000_000 + 600;
     let claims = |subject: &str, name: &str, scope: &str| {

@@ -4,31 +4,35 @@ use std::{
     sync::atomic::{AtomicUsize, Ordering},
 };
 
-use jsonwebtoken::{Algorithm as Signing, EncodingKey, crypto::sign};
+use jsonwebtoken::Algorithm as Signing;
 use serde_json::json;
 use tempfile::TempDir;
 
 use super::*;
+use signing::SigningKey;
+
+mod signing;
 
 const ISSUER: &str = "https://login.example";
 const AUDIENCE: &str = "gatherum";
 
-/// Keys made for these tests alone.
-fn rsa() -> EncodingKey {
-    EncodingKey::from_rsa_der(include_bytes!("rsa.der"))
+/// Keys that were made for these tests.
+fn rsa() -> SigningKey {
+    SigningKey::rsa()
 }
 
-fn ec() -> EncodingKey {
-    EncodingKey::from_ec_der(include_bytes!("ec.der"))
+fn ec() -> SigningKey {
+    SigningKey::p256()
 }
 
-fn ed() -> EncodingKey {
-    EncodingKey::from_ed_der(include_bytes!("ed.der"))
+fn ed() -> SigningKey {
+    SigningKey::ed25519()
 }
 
 /// The public key in a set, under an id.
-fn public(key: &EncodingKey, algorithm: Signing, kid: &str) -> Value {
-    let mut key = serde_json::to_value(Jwk::from_encoding_key(key, algorithm).expect("a key")).expect("JSON");
+fn public(key: &SigningKey, algorithm: Signing, kid: &str) -> Value {
+    let mut key = key.public();
+    key["alg"] = json!(algorithm);
     key["kid"] = kid.into();
     key["use"] = "sig".into();
     key
@@ -109,9 +113,9 @@ fn encoded(value: &Value) -> String {
 }
 
 /// A token with this header and these claims, signed.
-fn token(header: &Value, claims: &Value, key: &EncodingKey, algorithm: Signing) -> String {
+fn token(header: &Value, claims: &Value, key: &SigningKey, algorithm: Signing) -> String {
     let message = format!("{}.{}", encoded(header), encoded(claims));
-    let signature = sign(message.as_bytes(), key, algorithm).expect("a signature");
+    let signature = key.sign(message.as_bytes(), algorithm);
     format!("{message}.{signature}")
 }
 
@@ -149,12 +153,92 @@ async fn a_token_says_who_it_is_and_what_it_is_good_for() {
     assert!(place.issuer.verify(&good(&changed(json!({ "exp": now() - 10, "nbf": now() + 10 })))).await.is_some());
 }
 
+/// An issuer with a key for each algorithm, all of which are configured. The key's id is the algorithm's name.
+fn every_algorithm() -> (Place, Vec<(Signing, Algorithm, SigningKey)>) {
+    let keys = vec![
+        (Signing::RS256, Algorithm::Rs256, rsa()),
+        (Signing::RS384, Algorithm::Rs384, rsa()),
+        (Signing::RS512, Algorithm::Rs512, rsa()),
+        (Signing::PS256, Algorithm::Ps256, rsa()),
+        (Signing::PS384, Algorithm::Ps384, rsa()),
+        (Signing::PS512, Algorithm::Ps512, rsa()),
+        (Signing::ES256, Algorithm::Es256, ec()),
+        (Signing::ES384, Algorithm::Es384, SigningKey::p384()),
+        (Signing::EdDSA, Algorithm::EdDsa, ed()),
+    ];
+    let set: Vec<Value> =
+        keys.iter().map(|(signing, algorithm, key)| public(key, *signing, algorithm.as_str())).collect();
+    let mut place = Place::with(&json!(set));
+    place.issuer.config.jwt_algorithms = keys.iter().map(|(_, algorithm, _)| *algorithm).collect();
+    (place, keys)
+}
+
+#[tokio::test]
+async fn each_algorithm_verifies_its_own_signatures_only() {
+    let (place, keys) = every_algorithm();
+    let signed = |named: Algorithm, key: &SigningKey, signing: Signing| {
+        token(&json!({ "alg": named.as_str(), "kid": named.as_str() }), &claims(), key, signing)
+    };
+    for (signing, algorithm, key) in &keys {
+        let whole = signed(*algorithm, key, *signing);
+        assert!(place.issuer.verify(&whole).await.is_some(), "{signing:?}");
+
+        let (message, signature) = whole.rsplit_once('.').expect("a signature");
+        let bytes = URL_SAFE_NO_PAD.decode(signature).expect("base64");
+        for at in [0, bytes.len() / 2, bytes.len() - 1] {
+            let mut changed = bytes.clone();
+            changed[at] ^= 1;
+            let changed = format!("{message}.{}", URL_SAFE_NO_PAD.encode(changed));
+            assert_eq!(place.issuer.verify(&changed).await, None, "{signing:?}, byte {at}");
+        }
+        for length in [0, bytes.len() - 1, bytes.len() + 1] {
+            let mut resized = bytes.clone();
+            resized.resize(length, 0);
+            let resized = format!("{message}.{}", URL_SAFE_NO_PAD.encode(resized));
+            assert_eq!(place.issuer.verify(&resized).await, None, "{signing:?}, {length} bytes");
+        }
+        for (other, _, key) in keys.iter().filter(|(other, ..)| other != signing) {
+            let forged = signed(*algorithm, key, *other);
+            assert_eq!(place.issuer.verify(&forged).await, None, "{signing:?} signed as {other:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_key_of_another_kind_verifies_nothing() {
+    let (rsa, ec, ed, p384) = (rsa(), ec(), ed(), SigningKey::p384());
+    let secret = SigningKey::Secret(b"shared".to_vec());
+    for (algorithm, signing, key) in
+        [("RS256", Signing::RS256, &rsa), ("ES256", Signing::ES256, &ec), ("EdDSA", Signing::EdDSA, &ed)]
+    {
+        for other in [&rsa, &ec, &ed, &p384, &secret].into_iter().filter(|other| !std::ptr::eq(*other, key)) {
+            let mut public = other.public();
+            public["kid"] = json!("one");
+            let place = Place::with(&json!([public]));
+            let token = token(&json!({ "alg": algorithm, "kid": "one" }), &claims(), key, signing);
+            assert_eq!(place.issuer.verify(&token).await, None, "{algorithm} with {public}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_rsa_key_may_begin_with_zeros() {
+    let mut public = public(&rsa(), Signing::RS256, "rsa");
+    let modulus = URL_SAFE_NO_PAD.decode(public["n"].as_str().expect("a modulus")).expect("base64");
+    public["n"] = json!(URL_SAFE_NO_PAD.encode([&[0], modulus.as_slice()].concat()));
+    let place = Place::with(&json!([public]));
+
+    let token = token(&json!({ "alg": "RS256", "kid": "rsa" }), &claims(), &rsa(), Signing::RS256);
+
+    assert!(place.issuer.verify(&token).await.is_some());
+}
+
 #[tokio::test]
 async fn what_is_not_as_it_must_be_is_no_token() {
     let place = usual();
     let es = |header: Value| token(&header, &claims(), &ec(), Signing::ES256);
     let public_key = serde_json::to_vec(&public(&rsa(), Signing::RS256, "rsa")).expect("JSON");
-    let secret = |bytes: &[u8]| EncodingKey::from_secret(bytes);
+    let secret = |bytes: &[u8]| SigningKey::Secret(bytes.to_vec());
     let hs = |kid: &str, bytes: &[u8]| {
         token(&json!({ "alg": "HS256", "kid": kid }), &claims(), &secret(bytes), Signing::HS256)
     };

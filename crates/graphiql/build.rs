@@ -1,7 +1,8 @@
-//! Puts the console into the program: GraphiQL from `ui/`, or a small page of our own where it cannot be built.
+//! Builds the GraphiQL assets from `ui/`.
 //!
-//! `ui/dist` is taken where somebody built it; else npm builds it in a copy, so that the source tree stays as it is.
-//! Without npm, without its registry, or with `GATHERUM_GRAPHIQL=off` the small page is taken, and said.
+//! If `ui/dist` exists, it is used. Otherwise npm builds GraphiQL in a copy of `ui/`, so that the source tree stays as it
+//! is. Without npm, without its registry, or with `GATHERUM_GRAPHIQL=off`, a small page without GraphiQL takes its place
+//! and cargo prints a warning.
 use std::{
     env,
     fmt::Write as _,
@@ -19,13 +20,13 @@ type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
 const SOURCES: [&str; 6] = ["index.html", "package.json", "package-lock.json", "vite.config.js", ".npmrc", "src"];
 
 fn main() -> Result<()> {
-    let ui = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?).join("ui");
+    let ui = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?).join("../../ui");
     let out = PathBuf::from(env::var("OUT_DIR")?);
     println!("cargo:rerun-if-env-changed=GATHERUM_GRAPHIQL");
     for source in SOURCES.iter().chain(&["dist", "fallback.html", "fallback.css", "fallback.js"]) {
         // A path that does not exist would make cargo build anew each time.
         if ui.join(source).exists() {
-            println!("cargo:rerun-if-changed=ui/{source}");
+            println!("cargo:rerun-if-changed=../../ui/{source}");
         }
     }
     let files = match graphiql(&ui, &out) {
@@ -39,7 +40,7 @@ fn main() -> Result<()> {
     embed(&files, &out)
 }
 
-/// The folder with GraphiQL, built where it is not there.
+/// The folder with GraphiQL, which npm builds if it does not exist.
 fn graphiql(ui: &Path, out: &Path) -> Result<PathBuf> {
     if env::var("GATHERUM_GRAPHIQL").as_deref() == Ok("off") {
         return Err("GATHERUM_GRAPHIQL is off".into());
@@ -108,13 +109,13 @@ fn files_below(root: &Path, folder: &Path) -> Result<Vec<(String, PathBuf)>> {
 fn embed(files: &[(String, PathBuf)], out: &Path) -> Result<()> {
     let mut table = String::from("&[\n");
     for (index, (name, path)) in files.iter().enumerate() {
-        let packed = out.join(format!("console-{index}.gz"));
+        let packed = out.join(format!("file-{index}.gz"));
         let mut encoder = GzEncoder::new(fs::File::create(&packed)?, Compression::best());
         encoder.write_all(&fs::read(path)?)?;
         encoder.finish()?;
         writeln!(table, "    File {{ name: {name:?}, gzip: include_bytes!({:?}) }},", packed.display().to_string())?;
     }
     table.push(']');
-    fs::write(out.join("console.rs"), table)?;
+    fs::write(out.join("files.rs"), table)?;
     Ok(())
 }
