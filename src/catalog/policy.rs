@@ -253,11 +253,6 @@ pub fn may_change<'a>(owner: &'static str) -> Fragment<'a> {
     })
 }
 
-/// Appends [`may_change`].
-pub fn write_may_change(owner: &'static str, sql: &mut Sql) {
-    append!(sql, "{may_change}", may_change: may_change(owner));
-}
-
 /// Whether statements have conditions.
 fn is_restricted(sql: &Sql) -> bool {
     restricted(sql).is_some()

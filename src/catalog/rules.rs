@@ -1,21 +1,21 @@
-//! What names and texts must be, whoever writes them: mutations and imports.
+//! Rules for names and texts, which mutations and imports share.
 //!
-//! A refusal is the reason as a sentence without its subject's name.
+//! An error is the reason, as a sentence without a subject or full stop.
 use serde_json::{Map, Value};
 
-/// Characters of a name at most.
+/// Maximum number of characters of a name.
 pub const NAME_MAX: usize = 255;
 
-/// Characters of a tag's name and slug at most.
+/// Maximum number of characters of a tag's name and slug.
 pub const TAG_NAME_MAX: usize = 100;
 
-/// Characters of a type at most.
+/// Maximum number of characters of a type.
 const TYPE_MAX: usize = 64;
 
-/// Bytes of a text at most.
+/// Maximum number of bytes of a text.
 const TEXT_BYTES_MAX: usize = 8 << 20;
 
-/// The name without space around it.
+/// The trimmed name.
 ///
 /// # Errors
 /// It is empty, longer than `max` characters, or has U+0000.
@@ -23,42 +23,42 @@ pub fn name(name: &str, max: usize) -> Result<String, String> {
     let name = name.trim();
     let length = name.chars().count();
     if !(1..=max).contains(&length) {
-        return Err(format!("a name has 1 to {max} characters, not {length}"));
+        return Err(format!("a name must have 1 to {max} characters, not {length}"));
     }
     text(Some(name))?;
     Ok(name.to_owned())
 }
 
-/// Checks the type of an artifact.
+/// Validates the type of an artifact.
 ///
 /// # Errors
-/// It is no lower-case slug.
+/// It is not a lower-case slug.
 pub fn kind(kind: &str) -> Result<(), String> {
     let is_slug = kind.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-".contains(&byte));
     if is_slug && (1..=TYPE_MAX).contains(&kind.len()) {
         return Ok(());
     }
-    Err(format!("a type has 1 to {TYPE_MAX} lower-case letters, digits, _ and -"))
+    Err(format!("a type must have 1 to {TYPE_MAX} lower-case letters, digits, _ and -"))
 }
 
-/// Checks the slug of a tag.
+/// Validates the slug of a tag.
 ///
 /// # Errors
-/// It is empty, too long, or has space around it.
+/// It is empty, too long, or not trimmed.
 pub fn slug(slug: &str) -> Result<(), String> {
     if (1..=TAG_NAME_MAX).contains(&slug.chars().count()) && slug == slug.trim() {
         return text(Some(slug));
     }
-    Err(format!("the slug of a tag has 1 to {TAG_NAME_MAX} characters and no space around it"))
+    Err(format!("the slug of a tag must have 1 to {TAG_NAME_MAX} characters and no white space around it"))
 }
 
-/// The slug for a tag's name: lower case, other signs than letters and digits as one hyphen.
+/// The slug of a tag's name: letters and digits in lower case, everything between them as one hyphen.
 pub fn slug_of(name: &str) -> String {
     let words = name.split(|character: char| !character.is_alphanumeric()).filter(|word| !word.is_empty());
     words.map(str::to_lowercase).collect::<Vec<_>>().join("-")
 }
 
-/// Checks a colour.
+/// Validates a color.
 ///
 /// # Errors
 /// It is not `#rrggbb`.
@@ -69,32 +69,32 @@ pub fn color(color: Option<&str>) -> Result<(), String> {
     if color.is_none_or(is_color) {
         return Ok(());
     }
-    Err("a colour is written #rrggbb".to_owned())
+    Err("a color must be written as #rrggbb".to_owned())
 }
 
-/// Checks that a text can be stored.
+/// Validates that a text can be stored.
 ///
 /// # Errors
-/// It is too long or has U+0000, which PostgreSQL cannot store.
+/// It is too long, or contains U+0000, which PostgreSQL cannot store.
 pub fn text(text: Option<&str>) -> Result<(), String> {
     let Some(text) = text else { return Ok(()) };
     if text.contains('\0') {
-        return Err("a text has U+0000".to_owned());
+        return Err("a text must not contain U+0000".to_owned());
     }
     if text.len() > TEXT_BYTES_MAX {
-        return Err(format!("a text has more than {TEXT_BYTES_MAX} bytes"));
+        return Err(format!("a text must have at most {TEXT_BYTES_MAX} bytes"));
     }
     Ok(())
 }
 
-/// Checks the further properties of an artifact.
+/// Validates the further properties of an artifact.
 ///
 /// # Errors
-/// They are too long or have U+0000.
+/// They are too long, or contain U+0000.
 pub fn metadata(metadata: &Map<String, Value>) -> Result<(), String> {
     let json = serde_json::to_string(metadata).map_err(|_| "metadata cannot be written as JSON".to_owned())?;
     if json.contains("\\u0000") {
-        return Err("metadata has U+0000".to_owned());
+        return Err("metadata must not contain U+0000".to_owned());
     }
     text(Some(&json))
 }

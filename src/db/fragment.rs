@@ -2,7 +2,7 @@
 use uuid::Uuid;
 
 use super::{
-    Arg, Cell, CellType, SelectColumns, Sql, Time,
+    Arg, Cell, CellType, SelectColumns, Sql, Time, Values,
     template::{self, Part},
 };
 
@@ -42,6 +42,12 @@ pub enum Fragment<'a> {
     Write(fn(&mut Sql)),
     /// SQL that a function appends for a column.
     WriteFor(&'static str, fn(&'static str, &mut Sql)),
+    /// The values of all columns, see [`super::all_values`].
+    AllValues(&'a dyn Values),
+    /// The columns of an alias, but for those with a given value, see [`super::Table::copied_from`].
+    CopiedFrom(&'static str, &'a dyn Values),
+    /// Assignments of the given columns, see [`super::changes`].
+    Changes(&'a dyn Values),
     /// SQL that a closure appends.
     With(&'a dyn Fn(&mut Sql)),
 }
@@ -64,12 +70,6 @@ impl Policy {
     /// No condition, for the given reason, such as `visible with its collection`.
     pub const fn exempt(_reason: &'static str) -> Self {
         Self { alias: "", write: |_| {} }
-    }
-
-    /// Appends the condition, after a space.
-    pub fn append(self, sql: &mut Sql) {
-        sql.push(" ");
-        (self.write)(sql);
     }
 
     /// Whether the tables and joins of a statement define the alias that the policy is about.
@@ -237,6 +237,9 @@ impl Sql {
             Fragment::Policy(policy) => return self.policy(part, *policy),
             Fragment::Write(write) => return write(self),
             Fragment::WriteFor(column, write) => return write(column, self),
+            Fragment::AllValues(values) => return self.all_values(*values),
+            Fragment::CopiedFrom(alias, values) => return self.copied_from(alias, *values),
+            Fragment::Changes(values) => return self.changes(*values),
             Fragment::With(write) => return write(self),
         };
     }

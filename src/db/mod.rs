@@ -15,6 +15,7 @@ mod record;
 mod session;
 mod sql;
 mod sqlite;
+mod table;
 #[doc(hidden)]
 pub mod template;
 mod text;
@@ -47,12 +48,16 @@ pub use fragment::{
 };
 pub use record::{ColumnType, Record, Row};
 pub use sql::{AccessScope, Arg, Cell, CellType, Dialect, Sql};
+pub use table::{ColumnValue, RowTable, Table, TableRow, Values, all_values, changes, join_columns};
 pub use text::Text;
 pub use time::Time;
 pub use transaction::Transaction;
 
 use self::{pool::Pool, session::Session};
-use crate::error::{Code, Error, Result};
+use crate::{
+    error::{Code, Error, Result},
+    statement,
+};
 
 /// A database: cheap to clone, closed with [`Db::close`].
 #[derive(Clone)]
@@ -288,8 +293,7 @@ impl Db {
     /// # Errors
     /// As [`Db::fetch`].
     pub async fn ping(&self) -> Result<()> {
-        let mut sql = self.sql();
-        sql.push("select cast(1 as bigint)");
+        let sql = statement!(self, "select cast(1 as bigint)");
         match self.fetch::<i64>("ping", sql).await?.as_slice() {
             [1] => Ok(()),
             _ => Err(Error::new(Code::Unavailable, "the database does not answer")),
@@ -348,7 +352,7 @@ async fn fetch_sqlite<T>(mut lent: sqlite::Lent<'_>, sql: Sql, mut read: impl Re
     {
         let mut stream = query.fetch(lent.connection());
         while let Some(row) = stream.try_next().await? {
-            rows.push(read(&mut Row::sqlite(&row))?);
+            rows.push(Row::sqlite(&row).read(&mut read)?);
         }
     }
     lent.give_back();
@@ -362,7 +366,7 @@ async fn fetch_postgres<T>(mut lent: session::Lent, sql: Sql, mut read: impl Rea
     {
         let mut stream = query.fetch(lent.connection());
         while let Some(row) = stream.try_next().await? {
-            rows.push(read(&mut Row::postgres(&row))?);
+            rows.push(Row::postgres(&row).read(&mut read)?);
         }
     }
     lent.give_back();

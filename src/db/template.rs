@@ -340,7 +340,7 @@ const fn equal(left: &[u8], right: &[u8]) -> bool {
 /// `{key_table}`.
 ///
 /// # Panics
-/// It does not. [`crate::relation!`] calls it at compile time.
+/// It does not. `relation!` calls it at compile time.
 #[doc(hidden)]
 pub const fn check_key_column(text: &'static str) {
     const SELECT: &[u8] = b"select ";

@@ -15,7 +15,7 @@ use super::{
     pool::{Leased, Turn},
     sqlite::Writer,
 };
-use crate::error::Result;
+use crate::{error::Result, statement};
 
 /// A transaction that writes. Dropped without [`Transaction::commit`], nothing of it is kept.
 pub struct Transaction {
@@ -118,19 +118,19 @@ impl Transaction {
     /// # Errors
     /// As [`super::Db::fetch`]; the transaction can then only be dropped.
     pub async fn announce(&mut self, message: &str) -> Result<()> {
-        let mut sql = self.sql();
         match &mut self.inner {
             Inner::Sqlite(writing) => {
                 writing.has_announced = true;
-                sql.push("insert into announcements (message) values (");
-                sql.bind(Arg::Text(Some(message.to_owned()))).push(")");
+                let sql = statement!(self, "insert into announcements (message) values ({message})", message);
                 self.execute("announce", sql).await?;
             }
             Inner::Postgres(..) => {
-                sql.push("select count(pg_notify(")
-                    .bind(Arg::Text(Some(CHANNEL.to_owned())))
-                    .push(", p)) from unnest(");
-                sql.bind(Arg::Texts(parts(message))).push(") p");
+                let sql = statement!(
+                    self,
+                    "select count(pg_notify({channel}, p)) from unnest({parts}) p",
+                    channel: CHANNEL,
+                    parts: Arg::Texts(parts(message)),
+                );
                 self.fetch::<i64>("announce", sql).await?;
             }
         }
@@ -165,14 +165,14 @@ impl Transaction {
                 let query = sqlx::query_with(AssertSqlSafe(text), super::sqlite_arguments(args)?);
                 let mut stream = query.fetch(writing.connection());
                 while let Some(row) = stream.try_next().await? {
-                    rows.push(read(&mut Row::sqlite(&row))?);
+                    rows.push(Row::sqlite(&row).read(&mut read)?);
                 }
             }
             Inner::Postgres(transaction, _) => {
                 let query = sqlx::query_with(AssertSqlSafe(text), super::postgres_arguments(args)?);
                 let mut stream = query.fetch(&mut **transaction);
                 while let Some(row) = stream.try_next().await? {
-                    rows.push(read(&mut Row::postgres(&row))?);
+                    rows.push(Row::postgres(&row).read(&mut read)?);
                 }
             }
         }

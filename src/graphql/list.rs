@@ -107,6 +107,16 @@ pub struct Order {
 }
 
 impl Order {
+    /// From the smallest to the largest.
+    pub const fn ascending(name: &'static str, columns: &'static [(&'static str, SortType)]) -> Self {
+        Self { name, columns, descending: false }
+    }
+
+    /// From the largest to the smallest.
+    pub const fn descending(name: &'static str, columns: &'static [(&'static str, SortType)]) -> Self {
+        Self { name, columns, descending: true }
+    }
+
     /// What the columns hold.
     pub fn types(&self) -> Vec<SortType> {
         self.columns.iter().map(|(_, kind)| *kind).collect()

@@ -6,8 +6,9 @@ use uuid::Uuid;
 
 use super::record::{self, Record};
 use crate::{
-    catalog::Visibility,
-    db::{Arg, Db, Record as DbRecord, Row, Sql, Time},
+    catalog::{Visibility, artifact::ArtifactValues},
+    db::{Arg, Db, Record as DbRecord, Row, Sql, Table as _, Time},
+    statement,
 };
 
 /// Rows that are read at once.
@@ -54,13 +55,7 @@ impl<W: Write> Export<'_, W> {
     fn begin(&self, select: &'static str, key: &'static str, after: Option<&[Arg]>) -> Sql {
         let mut sql = self.db.sql();
         sql.push(select).push(" where true");
-        if let Some(after) = after {
-            sql.push(" and (").push(key).push(") > (");
-            for (place, arg) in after.iter().enumerate() {
-                sql.push(if place > 0 { ", " } else { "" }).bind(arg.clone());
-            }
-            sql.push(")");
-        }
+        after_key(&mut sql, key, after);
         sql
     }
 
@@ -98,13 +93,20 @@ impl<W: Write> Export<'_, W> {
     }
 
     async fn artifacts(&mut self) -> Result<()> {
-        const SELECT: &str = "select a.id, a.type, a.name, a.description, a.source, a.author, a.license, a.version, \
-            a.visibility, a.metadata, a.content, a.created_at, a.updated_at, \
-            (select string_agg(t.slug, '\n' order by t.slug) from artifact_tags l join tags t on t.id = l.tag_id \
-             where l.artifact_id = a.id) from artifacts a";
         let mut after = None;
         loop {
-            let mut sql = self.begin(SELECT, "a.id", after.as_ref().map(std::slice::from_ref));
+            let mut sql = statement!(
+                self.db,
+                "select a.id, {columns}, a.created_at, a.updated_at, (
+                   select string_agg(t.slug, '\n' order by t.slug)
+                   from artifact_tags l join tags t on t.id = l.tag_id
+                   where l.artifact_id = a.id
+                 )
+                 from artifacts a
+                 where true {exempt: runs with the rights of the server}",
+                columns: ArtifactValues::columns_of("a"),
+            );
+            after_key(&mut sql, "a.id", after.as_ref().map(std::slice::from_ref));
             self.limit_to(&mut sql, "a.id", OF_MEMBERS, ")");
             let page: Vec<record::Artifact> = self.page(sql, "a.id").await?;
             let Some(last) = page.last() else { return Ok(()) };
@@ -195,6 +197,16 @@ impl<W: Write> Export<'_, W> {
     }
 }
 
+/// Continues a statement after a key.
+fn after_key(sql: &mut Sql, key: &'static str, after: Option<&[Arg]>) {
+    let Some(after) = after else { return };
+    sql.push(" and (").push(key).push(") > (");
+    for (index, arg) in after.iter().enumerate() {
+        sql.push(if index > 0 { ", " } else { "" }).bind(arg.clone());
+    }
+    sql.push(")");
+}
+
 /// Counts rows within their parent.
 #[derive(Default)]
 struct Places {
@@ -226,25 +238,26 @@ impl DbRecord for record::Tag {
 
 impl DbRecord for record::Artifact {
     fn read(row: &mut Row<'_>) -> sqlx::Result<Self> {
-        let mut artifact = Self {
-            id: row.next()?,
-            kind: row.next()?,
-            name: row.next()?,
-            description: row.next_or_null()?,
-            source: row.next_or_null()?,
-            author: row.next_or_null()?,
-            license: row.next_or_null()?,
-            version: row.next_or_null()?,
-            visibility: Visibility::read(row)?,
-            metadata: row.next_or_null::<String>()?.and_then(|text| serde_json::from_str(&text).ok()),
-            content: row.next_or_null()?,
-            created_at: row.next()?,
-            updated_at: row.next()?,
-            tags: Vec::new(),
-        };
+        let id = row.next()?;
+        let values = ArtifactValues::read(row)?;
+        let (created_at, updated_at) = (row.next()?, row.next()?);
         let slugs: Option<String> = row.next_or_null()?;
-        artifact.tags = slugs.iter().flat_map(|slugs| slugs.split('\n')).map(str::to_owned).collect();
-        Ok(artifact)
+        Ok(Self {
+            id,
+            kind: values.kind.unwrap_or_default(),
+            name: values.name.unwrap_or_default(),
+            description: values.description.flatten(),
+            source: values.source.flatten(),
+            author: values.author.flatten(),
+            license: values.license.flatten(),
+            version: values.version.flatten(),
+            visibility: values.visibility.unwrap_or(Visibility::Private),
+            tags: slugs.iter().flat_map(|slugs| slugs.split('\n')).map(str::to_owned).collect(),
+            metadata: values.metadata.flatten().and_then(|text| serde_json::from_str(&text).ok()),
+            content: values.content.flatten(),
+            created_at,
+            updated_at,
+        })
     }
 }
 

@@ -10,11 +10,14 @@ use super::{
     told::{Became, Telling, Told},
 };
 use crate::{
-    catalog::{artifact, collection, group, order, tag},
+    catalog::{
+        artifact::{self, ArtifactValues},
+        collection, group, order, tag,
+    },
     db::{
         Arg, Cell,
         CellType::{self, Id, Int, Text, Time as TimeCell},
-        Db, Dialect, Sql, Time, Transaction,
+        Db, Dialect, Sql, Table as _, Time, Transaction, Values as _, join_columns,
     },
 };
 
@@ -194,24 +197,11 @@ const ARTIFACTS: Table = Table {
     kind: "artifacts",
     name: "artifacts",
     telling: Telling::Object(artifact::PREFIX),
-    columns: &[
-        ("id", Id),
-        ("type", Text),
-        ("name", Text),
-        ("description", Text),
-        ("source", Text),
-        ("author", Text),
-        ("license", Text),
-        ("version", Text),
-        ("visibility", Text),
-        ("metadata", Text),
-        ("content", Text),
-        ("owner_id", Id),
-        ("created_at", TimeCell),
-        ("updated_at", TimeCell),
-        ("tags", Text),
-        ("n", Int),
-    ],
+    columns: &join_columns::<{ ArtifactValues::COLUMNS.len() + 6 }>(&[
+        &[("id", Id)],
+        ArtifactValues::COLUMNS,
+        &[("owner_id", Id), ("created_at", TimeCell), ("updated_at", TimeCell), ("tags", Text), ("n", Int)],
+    ]),
     keys: 1,
     compared: &[
         "coalesce((select string_agg(t.slug, '\n' order by t.slug) from artifact_tags l join tags t on t.id = l.tag_id where l.artifact_id = e.id), '')",
@@ -672,7 +662,7 @@ impl Writer {
                 sql.bind(Arg::Id(owner)).push(") then ").int(NOT_OWN).push(" ");
             }
             if table.name == MEMBERSHIPS.name {
-                sql.push("when ").push(NOT_TO_BE_HELD.0).push(collection::MAY_BE_HELD).push(") then ");
+                sql.push("when ").push(NOT_TO_BE_HELD.0).push(collection::MAY_CONTAIN).push(") then ");
                 sql.int(HELD_BY_OTHERS).push(" ");
             }
         }
@@ -746,7 +736,7 @@ impl Writer {
             return Ok(());
         }
         let mut sql = self.tx.sql();
-        collection::write_withdrawal(&ids, &mut sql);
+        collection::append_removal_from_foreign_collections(&ids, &mut sql);
         for (collection, artifact) in self.tx.fetch::<(uuid::Uuid, uuid::Uuid)>("import.withdraw", sql).await? {
             self.told.note(Telling::Member, Became::Gone, &[collection, artifact]);
         }
@@ -933,22 +923,25 @@ fn cells(record: Record, owner: Option<uuid::Uuid>, now: Time) -> Option<(usize,
 
 fn artifact_cells(artifact: record::Artifact, owner: Option<uuid::Uuid>) -> (usize, Vec<Cell>, Vec<String>) {
     let metadata = artifact.metadata.map(|metadata| serde_json::Value::Object(metadata).to_string());
-    let cells = vec![
-        Cell::Id(artifact.id),
-        Cell::Text(artifact.kind),
-        Cell::Text(artifact.name),
-        text(artifact.description),
-        text(artifact.source),
-        text(artifact.author),
-        text(artifact.license),
-        text(artifact.version),
-        Cell::Text(artifact.visibility.as_str().to_owned()),
-        text(metadata),
-        text(artifact.content),
+    let values = ArtifactValues {
+        kind: Some(artifact.kind),
+        name: Some(artifact.name),
+        description: Some(artifact.description),
+        source: Some(artifact.source),
+        author: Some(artifact.author),
+        license: Some(artifact.license),
+        version: Some(artifact.version),
+        visibility: Some(artifact.visibility),
+        content: Some(artifact.content),
+        metadata: Some(metadata),
+    };
+    let rest = [
         owner.map_or(Cell::Null, Cell::Id),
         Cell::Time(artifact.created_at),
         Cell::Time(artifact.updated_at),
         Cell::Text(artifact.tags.join(SLUG_SEPARATOR)),
     ];
+    let values = values.cells().into_iter().map(|cell| cell.unwrap_or(Cell::Null));
+    let cells = std::iter::once(Cell::Id(artifact.id)).chain(values).chain(rest).collect();
     (1, cells, artifact.tags)
 }

@@ -7,11 +7,12 @@ use crate::{
         filter::{Search, SearchIndex},
         policy::{self, Access},
     },
+    connected,
     dataloader::RootKey,
     db::{Policy, Sql, columns},
     graphql::{
         SortType,
-        connection::{Connected, ConnectionNames},
+        connection::ConnectionNames,
         list::{List, Order},
     },
     relation,
@@ -50,18 +51,17 @@ relation! {
     l_visible: policy::artifact_tags(),
 }
 
-/// All tags that meet a filter, by name.
+const TAGS: ConnectionNames = ConnectionNames { connection: "TagConnection", edge: "TagEdge", nodes: "tags" };
+
+/// All tags that match a filter, by name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AllTags {
-    /// Words they must have.
+    /// The search, if there is one.
     pub search: Option<Search>,
 }
 
 /// The full-text index of tags.
-const SEARCH: SearchIndex = SearchIndex {
-    sqlite: "t.row in (select rowid from tag_search where tag_search match ",
-    postgres: "t.id in (select s.tag_id from tag_search s where s.words @@ search_query(",
-};
+const SEARCH: SearchIndex = SearchIndex { index: "tag_search", row: "t.row", id: "t.id", item: "tag_id" };
 
 impl List for AllTags {
     type Parent = RootKey;
@@ -73,24 +73,16 @@ impl List for AllTags {
     const ROW: &'static str = "t.row";
 
     fn order(&self) -> Order {
-        const COLUMNS: &[(&str, SortType)] = &[("t.name", SortType::Text), ("t.id", SortType::Id)];
-        Order { name: "NAME", columns: COLUMNS, descending: false }
+        Order::ascending("NAME", &[("t.name", SortType::Text), ("t.id", SortType::Id)])
     }
 
     const POLICY: Policy = policy::tags(Access::InLists);
 
     fn filter(&self, sql: &mut Sql) {
         if let Some(search) = &self.search {
-            search.write(SEARCH, sql);
+            search.append(SEARCH, sql);
         }
     }
 }
 
-impl Connected for AllTags {
-    type Node = Tag;
-    const TYPES: ConnectionNames = ConnectionNames { connection: "TagConnection", edge: "TagEdge", nodes: "tags" };
-
-    fn node(row: &Tag) -> Tag {
-        row.clone()
-    }
-}
+connected!(AllTags => Tag, TAGS);
