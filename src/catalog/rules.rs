@@ -12,6 +12,9 @@ pub const TAG_NAME_MAX: usize = 100;
 /// Maximum number of characters of a type.
 const TYPE_MAX: usize = 64;
 
+/// Maximum number of characters of a URL.
+const URL_MAX: usize = 2_000;
+
 /// Maximum number of bytes of a text.
 const TEXT_BYTES_MAX: usize = 8 << 20;
 
@@ -72,6 +75,24 @@ pub fn color(color: Option<&str>) -> Result<(), String> {
     Err("a color must be written as #rrggbb".to_owned())
 }
 
+/// Validates the URL of a web page.
+///
+/// # Errors
+/// It is too long, or not an `http` or `https` URL.
+pub fn url(url: Option<&str>) -> Result<(), String> {
+    let Some(url) = url else { return Ok(()) };
+    if url.chars().count() > URL_MAX {
+        return Err(format!("a URL must have at most {URL_MAX} characters"));
+    }
+    let after_scheme = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+    let host = after_scheme.and_then(|rest| rest.split(['/', '?', '#']).next()).unwrap_or_default();
+    let is_valid = |character: char| !character.is_whitespace() && !character.is_control();
+    if host.starts_with(|first: char| first.is_alphanumeric() || first == '[') && url.chars().all(is_valid) {
+        return Ok(());
+    }
+    Err("a URL must start with http:// or https:// and a host, without white space".to_owned())
+}
+
 /// Validates that a text can be stored.
 ///
 /// # Errors
@@ -97,4 +118,24 @@ pub fn metadata(metadata: &Map<String, Value>) -> Result<(), String> {
         return Err("metadata must not contain U+0000".to_owned());
     }
     text(Some(&json))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_web_addresses_are_urls() {
+        for valid in ["https://example.org", "http://[::1]:8080/a?b#c", "https://münchen.example/größe"] {
+            assert_eq!(url(Some(valid)), Ok(()), "{valid}");
+        }
+        for invalid in
+            ["", "example.org", "ftp://example.org", "https://", "https:///path", "https://a b", "javascript:a"]
+        {
+            assert!(url(Some(invalid)).is_err(), "{invalid}");
+        }
+        let longest = format!("https://example.org/{}", "a".repeat(URL_MAX - 20));
+        assert_eq!(url(Some(&longest)), Ok(()));
+        assert!(url(Some(&format!("{longest}a"))).is_err());
+    }
 }

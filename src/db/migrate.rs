@@ -31,7 +31,8 @@ macro_rules! migrations {
     };
 }
 
-const MIGRATIONS: &[Texts] = migrations![1 "0001_catalogue", 2 "0002_writing", 3 "0003_access", 4 "0004_sharing"];
+const MIGRATIONS: &[Texts] =
+    migrations![1 "0001_catalogue", 2 "0002_writing", 3 "0003_access", 4 "0004_sharing", 5 "0005_homepage"];
 
 /// The table in which each database keeps what was applied.
 const TABLE: &str = "_sqlx_migrations";

@@ -250,6 +250,7 @@ impl DbRecord for record::Artifact {
             source: values.source.flatten(),
             author: values.author.flatten(),
             license: values.license.flatten(),
+            homepage: values.homepage.flatten(),
             version: values.version.flatten(),
             visibility: values.visibility.unwrap_or(Visibility::Private),
             tags: slugs.iter().flat_map(|slugs| slugs.split('\n')).map(str::to_owned).collect(),

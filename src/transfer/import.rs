@@ -930,6 +930,7 @@ fn artifact_cells(artifact: record::Artifact, owner: Option<uuid::Uuid>) -> (usi
         source: Some(artifact.source),
         author: Some(artifact.author),
         license: Some(artifact.license),
+        homepage: Some(artifact.homepage),
         version: Some(artifact.version),
         visibility: Some(artifact.visibility),
         content: Some(artifact.content),

@@ -33,6 +33,7 @@ fn values(fields: &BTreeMap<String, String>, round: &str) -> Map<String, Value> 
         let value = match (name.as_str(), ty.as_str()) {
             ("type", _) => json!("skill"),
             ("name", _) => json!("The name"),
+            ("homepage", _) => json!(format!("https://example.org/{round}")),
             ("color", _) => json!(if round == "first" { "#000001" } else { "#000002" }),
             (_, "String") => json!(format!("{round} {name}")),
             (_, "JSON") => json!({ "round": round }),
@@ -136,4 +137,21 @@ async fn imported(db: &Db, text: &str) {
     std::fs::write(&path, text).expect("a file");
     let report = import(db, Source::Ndjson(Some(path)), None, false, |_| {}).await.expect("an import");
     assert_eq!(report.refused(), 0, "{report:?}");
+}
+
+#[tokio::test]
+async fn a_homepage_is_a_web_address() {
+    for backend in Backend::all().await {
+        let test = backend.database().await;
+        let engine = engine(&test.db);
+        for homepage in ["example.org", "ftp://example.org", "https://", "https://example.org/a b"] {
+            let input = json!({ "input": { "type": "skill", "name": "Lint", "homepage": homepage } });
+            let document = "mutation ($input: CreateArtifactInput!) { createArtifact(input: $input) { __typename } }";
+            let answer = ask_with(&engine, document, input).await;
+
+            let extensions = &answer["errors"][0]["extensions"];
+            assert_eq!(extensions["code"], "BAD_USER_INPUT", "{backend:?} {homepage}");
+            assert_eq!(extensions["field"], "homepage", "{backend:?} {homepage}");
+        }
+    }
 }

@@ -63,6 +63,8 @@ struct ArtifactDetails {
     author: MaybeUndefined<String>,
     /// License, an SPDX identifier if there is one.
     license: MaybeUndefined<String>,
+    /// Address of its web page: an `http` or `https` URL of at most 2,000 characters.
+    homepage: MaybeUndefined<String>,
     /// Full text.
     content: MaybeUndefined<String>,
     /// Further properties: a JSON object.
@@ -106,6 +108,7 @@ impl ArtifactDetails {
             source: input::text("source", &self.source)?,
             author: input::text("author", &self.author)?,
             license: input::text("license", &self.license)?,
+            homepage: input::checked("homepage", &self.homepage, rules::url)?,
             content: input::text("content", &self.content)?,
             metadata: metadata(&self.metadata)?,
             ..ArtifactValues::default()

@@ -63,6 +63,7 @@ table! {
             source: Option<Text>,
             author: Option<Text>,
             license: Option<Text>,
+            homepage: Option<Text>,
             version: Option<Text>,
             visibility: Visibility,
         }
@@ -117,6 +118,7 @@ fn declare_columns(fields: &mut Fields<'_, '_, Artifact>) {
     fields.column(field!("source", "Source, such as `github:owner/repo/path`."), Stored::source);
     fields.column(field!("author", "Author."), Stored::author);
     fields.column(field!("license", "License, an SPDX identifier if there is one."), Stored::license);
+    fields.column(field!("homepage", "Address of its web page."), Stored::homepage);
     fields.column(field!("version", "Label of the newest version."), Stored::version);
     fields.load::<NoArguments, _, _>(
         field!("metadata", "Further properties, a JSON object, read from the database only if selected."),
