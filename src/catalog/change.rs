@@ -12,8 +12,9 @@ use super::{
 };
 use crate::{
     access::Viewer,
+    append,
     dataloader::Relation,
-    db::{Projection, Record, Row, Sql},
+    db::{Projection, Record, Row, Sql, in_ids},
     error::Result,
     fields,
     graphql::{
@@ -126,8 +127,8 @@ impl graphql::Change for Subscription {
         if let Some(audience) = change.audience {
             return Ok(audience.has(viewer));
         }
-        let reach = if field == COLLECTION_CHANGED { Access::ById } else { Access::InLists };
-        let relation = Seen { prefix: change.prefix.clone(), reach };
+        let access = if field == COLLECTION_CHANGED { Access::ById } else { Access::InLists };
+        let relation = Seen { prefix: change.prefix.clone(), access };
         let seen = context.rounds.drive(context.rounds.load(relation, Projection::NONE, vec![change.id])).await?;
         Ok(seen.first() == Some(&1))
     }
@@ -139,7 +140,7 @@ const COLLECTION_CHANGED: &str = "collectionChanged";
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Seen {
     prefix: String,
-    reach: Access,
+    access: Access,
 }
 
 impl Relation for Seen {
@@ -149,26 +150,34 @@ impl Relation for Seen {
     const NAME: &'static str = "Subscription.isSeen";
 
     fn statement(&self, keys: &[Uuid], sql: &mut Sql) {
-        const ONE: &str = ", cast(1 as bigint) from ";
+        let in_keys = in_ids(keys);
         match self.prefix.as_str() {
-            artifact::PREFIX => {
-                sql.push("select a.id").push(ONE).push("artifacts a where a.id").in_ids(keys);
-                policy::artifacts(self.reach, sql);
-            }
-            collection::PREFIX => {
-                sql.push("select c.id").push(ONE).push("collections c where c.id").in_ids(keys);
-                policy::collections(self.reach, sql);
-            }
-            group::PREFIX => {
-                sql.push("select g.id").push(ONE).push("groups g where g.id").in_ids(keys);
-                policy::groups(self.reach, sql);
-            }
-            // Nothing else is announced.
-            _ => {
-                sql.push("select t.id").push(ONE).push("tags t where t.id").in_ids(keys);
-                policy::tags(self.reach, sql);
-            }
-        }
+            artifact::PREFIX => append!(
+                sql,
+                "select a.id, cast(1 as bigint) from artifacts a where a.id {in_keys} {a_visible}",
+                in_keys,
+                a_visible: policy::artifacts(self.access),
+            ),
+            collection::PREFIX => append!(
+                sql,
+                "select c.id, cast(1 as bigint) from collections c where c.id {in_keys} {c_visible}",
+                in_keys,
+                c_visible: policy::collections(self.access),
+            ),
+            group::PREFIX => append!(
+                sql,
+                "select g.id, cast(1 as bigint) from groups g where g.id {in_keys} {g_visible}",
+                in_keys,
+                g_visible: policy::groups(self.access),
+            ),
+            // Tags are the only other objects with changes.
+            _ => append!(
+                sql,
+                "select t.id, cast(1 as bigint) from tags t where t.id {in_keys} {t_visible}",
+                in_keys,
+                t_visible: policy::tags(self.access),
+            ),
+        };
     }
 
     fn read(&self, row: &mut Row<'_>) -> sqlx::Result<i64> {

@@ -7,6 +7,7 @@ mod config;
 mod constraint;
 mod fault;
 mod feed;
+mod fragment;
 pub mod migrate;
 mod pool;
 mod postgres;
@@ -14,6 +15,8 @@ mod record;
 mod request;
 mod sql;
 mod sqlite;
+#[doc(hidden)]
+pub mod template;
 mod text;
 mod time;
 mod transaction;
@@ -38,6 +41,10 @@ pub use columns::{ColumnRef, Projection, SelectColumns, SelectList, Selected};
 pub use config::{Config, Synchronous, redacted};
 pub use fault::is_serialization_conflict;
 pub use feed::{Feed, FeedEvent};
+pub use fragment::{
+    FOR_UPDATE, Fragment, Policy, SqlKeys, columns, either, id_pair_table, id_table, in_ids, in_texts, limit, text,
+    with,
+};
 pub use record::{ColumnType, Record, Row};
 pub use sql::{AccessScope, Arg, Cell, CellType, Dialect, Sql};
 pub use text::Text;

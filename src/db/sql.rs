@@ -91,13 +91,25 @@ impl Sql {
         self.bind(Arg::Int(value))
     }
 
-    /// Appends the greatest number of rows. It is an expression of a parameter and not one by itself, because SQLite plans a
-    /// statement anew whenever the parameter of its limit is bound, to look at the value.
+    /// The number that the next parameter will have.
+    pub(super) fn next_parameter(&self) -> usize {
+        self.args.len() + 1
+    }
+
+    /// Appends a parameter that is bound already.
+    pub(super) fn parameter(&mut self, number: usize) -> &mut Self {
+        use std::fmt::Write;
+        write!(self.text, "${number}").expect("writing to a string does not fail");
+        self
+    }
+
+    /// Appends `limit` with this number of rows. It is an expression of a parameter and not the parameter itself, because
+    /// SQLite plans a statement again whenever the parameter of its limit is bound, to look at the value.
     pub fn limit(&mut self, rows: i64) -> &mut Self {
         self.push(" limit +").int(rows)
     }
 
-    /// Appends a table of ids with the one column `id`; the caller names it.
+    /// Appends a table of ids with the column `id`; the caller names it.
     pub fn id_table(&mut self, ids: &[Uuid]) -> &mut Self {
         self.either("(select unhex(value) as id from json_each(", "(select unnest(");
         self.bind(Arg::Ids(ids.to_vec()));
@@ -107,7 +119,7 @@ impl Sql {
     /// Appends a table of pairs of ids with the columns `a` and `b`; the caller names it.
     pub fn id_pair_table(&mut self, pairs: &[(Uuid, Uuid)]) -> &mut Self {
         if self.dialect == Dialect::Sqlite {
-            // One list of pairs: two lists are two tables, which the planner takes apart.
+            // One list of pairs: two lists are two tables, and the planner joins them in any order.
             let rows: Vec<_> = pairs.iter().map(|(a, b)| vec![Cell::Id(*a), Cell::Id(*b)]).collect();
             self.push("(select unhex(value->>0) as a, unhex(value->>1) as b from json_each(");
             return self.bind(Arg::Text(Some(rows_json(&rows)))).push("))");
@@ -119,7 +131,11 @@ impl Sql {
 
     /// Appends a condition on the expression before it: one of `ids`.
     pub fn in_ids(&mut self, ids: &[Uuid]) -> &mut Self {
-        self.either(" in (select unhex(value) from json_each(", " = any(");
+        self.push(" ").id_list(ids)
+    }
+
+    pub(super) fn id_list(&mut self, ids: &[Uuid]) -> &mut Self {
+        self.either("in (select unhex(value) from json_each(", "= any(");
         self.bind(Arg::Ids(ids.to_vec()));
         self.either("))", ")")
     }
@@ -127,15 +143,19 @@ impl Sql {
     /// Appends a condition on the expression before it: one of `texts`. One text is compared, so that an index which
     /// goes on with another column stays sorted by it.
     pub fn in_texts(&mut self, texts: &[String]) -> &mut Self {
+        self.push(" ").text_list(texts)
+    }
+
+    pub(super) fn text_list(&mut self, texts: &[String]) -> &mut Self {
         if let [text] = texts {
-            return self.push(" = ").bind(Arg::Text(Some(text.clone())));
+            return self.push("= ").bind(Arg::Text(Some(text.clone())));
         }
-        self.either(" in (select value from json_each(", " = any(");
+        self.either("in (select value from json_each(", "= any(");
         self.bind(Arg::Texts(texts.to_vec()));
         self.either("))", ")")
     }
 
-    /// Appends a table of rows with these columns; the caller names it `r`. SQLite has it as one JSON parameter, PostgreSQL
+    /// Appends a table of rows with these columns; the caller names it. SQLite has it as one JSON parameter, PostgreSQL
     /// as an array for each column.
     pub fn row_table(&mut self, columns: &'static [(&'static str, CellType)], rows: &[Vec<Cell>]) -> &mut Self {
         match self.dialect {
@@ -145,25 +165,29 @@ impl Sql {
     }
 
     fn row_table_json(&mut self, columns: &'static [(&'static str, CellType)], rows: &[Vec<Cell>]) -> &mut Self {
-        self.push("(select ");
-        for (place, (name, cell_type)) in columns.iter().enumerate() {
-            self.push(if place > 0 { ", " } else { "" });
-            let (before, after) = if *cell_type == CellType::Id { ("unhex(value->>", ")") } else { ("value->>", "") };
-            self.push(before).push(PLACES[place]).push(after).push(" as ").push(name);
+        use std::fmt::Write;
+        let mut separator = "(select ";
+        for (index, (name, cell_type)) in columns.iter().enumerate() {
+            let written = match cell_type {
+                CellType::Id => write!(self.text, "{separator}unhex(value->>{index}) as {name}"),
+                _ => write!(self.text, "{separator}value->>{index} as {name}"),
+            };
+            written.expect("writing to a string does not fail");
+            separator = ", ";
         }
         self.push(" from jsonb_each(").bind(Arg::Text(Some(rows_json(rows)))).push("))")
     }
 
     fn row_table_arrays(&mut self, columns: &'static [(&'static str, CellType)], rows: &[Vec<Cell>]) -> &mut Self {
         self.push("(select * from unnest(");
-        for (place, (_, cell_type)) in columns.iter().enumerate() {
-            self.push(if place > 0 { ", " } else { "" });
-            let cells = rows.iter().map(|row| row.get(place).cloned().unwrap_or(Cell::Null)).collect();
+        for (index, (_, cell_type)) in columns.iter().enumerate() {
+            self.push(if index > 0 { ", " } else { "" });
+            let cells = rows.iter().map(|row| row.get(index).cloned().unwrap_or(Cell::Null)).collect();
             self.bind(Arg::Column(*cell_type, cells));
         }
         self.push(") as columns (");
-        for (place, (name, _)) in columns.iter().enumerate() {
-            self.push(if place > 0 { ", " } else { "" }).push(name);
+        for (index, (name, _)) in columns.iter().enumerate() {
+            self.push(if index > 0 { ", " } else { "" }).push(name);
         }
         self.push("))")
     }
@@ -190,8 +214,8 @@ impl Sql {
 
     /// Appends the columns of a record, those of them that are asked for.
     pub fn columns<R: SelectColumns>(&mut self) -> &mut Self {
-        for (place, column) in SelectList::of::<R>(self.asked).into_iter().enumerate() {
-            self.push(if place > 0 { ", " } else { "" }).push(column);
+        for (index, column) in SelectList::of::<R>(self.asked).into_iter().enumerate() {
+            self.push(if index > 0 { ", " } else { "" }).push(column);
         }
         self
     }
@@ -259,10 +283,6 @@ impl From<Cell> for Arg {
         }
     }
 }
-
-/// Places of a JSON array, as SQL. A row table has no more columns.
-const PLACES: [&str; 20] =
-    ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14", "15", "16", "17", "18", "19"];
 
 /// Rows as an array of arrays, as SQLite reads them.
 fn rows_json(rows: &[Vec<Cell>]) -> String {

@@ -51,12 +51,12 @@ const TAGS: Links = Links {
 };
 const COLLECTIONS: Links = Links {
     select: "select m.artifact_id from collection_artifacts m where m.collection_id",
-    policy: |sql| policy::memberships(Access::ById, sql),
+    policy: |sql| policy::memberships(Access::ById).append(sql),
     having: " group by m.artifact_id having count(*) = ",
 };
 const GROUPS: Links = Links {
     select: "select m.artifact_id from group_artifacts m where m.group_id",
-    policy: |sql| policy::memberships(Access::ById, sql),
+    policy: |sql| policy::memberships(Access::ById).append(sql),
     having: " group by m.artifact_id having count(*) = ",
 };
 
@@ -135,7 +135,7 @@ impl ArtifactConditions {
         if let Some(is_in_none) = self.uncollected {
             sql.push(if is_in_none { " and not exists (" } else { " and exists (" });
             sql.push("select 1 from collection_artifacts m where m.artifact_id = a.id");
-            policy::memberships(Access::InLists, sql);
+            policy::memberships(Access::InLists).append(sql);
             sql.push(")");
         }
     }

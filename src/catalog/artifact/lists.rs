@@ -4,19 +4,20 @@ use uuid::Uuid;
 
 use super::{Artifact, ArtifactConditions, ArtifactFilter};
 use crate::{
+    append,
     catalog::{
         filter::OrderDirection,
-        order::{self, Ordered},
-        policy::{self, Access},
+        order,
+        policy::{Access, artifacts},
     },
     dataloader::{Relation, RootKey},
-    db::{Arg, Record, Row, SelectColumns, SelectList, Sql, Text, Time},
+    db::{Policy, Record, Row, SelectColumns, SelectList, Sql, Text, Time, text, with},
     error::Result,
     fields,
     graphql::{
         SortType,
         connection::{Connected, Connection, ConnectionNames, Edge, PageArguments},
-        list::{List, ListParent, Order, begin_groups, count_members},
+        list::{List, ListParent, Order, count_members, policy},
         object::{Fields, NoArguments, Object},
     },
     relation, row,
@@ -124,9 +125,7 @@ impl List for AllArtifacts {
         }
     }
 
-    fn policy(sql: &mut Sql) {
-        policy::artifacts(Access::InLists, sql);
-    }
+    const POLICY: Policy = artifacts(Access::InLists);
 
     fn filter(&self, sql: &mut Sql) {
         self.conditions.write("a.type", sql);
@@ -165,11 +164,7 @@ impl List for ArtifactsOfTag {
         Order { name: "CREATED_AT", columns: COLUMNS, descending: true }
     }
 
-    fn policy(sql: &mut Sql) {
-        policy::artifacts(Access::InLists, sql);
-    }
-
-    fn filter(&self, _sql: &mut Sql) {}
+    const POLICY: Policy = artifacts(Access::InLists);
 }
 
 impl Connected for ArtifactsOfTag {
@@ -324,8 +319,7 @@ impl List for ArtifactsOfCollection {
         self.order
     }
 
-    /// It is seen with its parent.
-    fn policy(_sql: &mut Sql) {}
+    const POLICY: Policy = Policy::exempt("visible with its parent");
 
     fn filter(&self, sql: &mut Sql) {
         self.conditions.write("m.artifact_type", sql);
@@ -335,7 +329,7 @@ impl List for ArtifactsOfCollection {
     fn total(&self, keys: &[Uuid], sql: &mut Sql) {
         let types = self.conditions.types_alone();
         if self.counts == crate::graphql::CountStrategy::Maintained && (types.is_some() || self.conditions.is_empty()) {
-            crate::catalog::collection::kept_counts(keys, types, sql);
+            crate::catalog::collection::maintained_counts(keys, types, sql);
         } else {
             count_members(self, keys, sql);
         }
@@ -365,7 +359,7 @@ impl Connected for ArtifactsOfCollection {
                     return Ok(places);
                 }
                 let keys = edges.iter().map(|edge| (edge.parent(), edge.row().artifact.id())).collect();
-                node.load::<i64, _>(PlaceInCollection, keys).await
+                node.load::<i64, _>(PositionInCollection, keys).await
             }));
             /// Free state of the artifact in this collection, such as `shortlisted`.
             status => column(Membership::status);
@@ -381,30 +375,44 @@ impl Connected for ArtifactsOfCollection {
     }
 }
 
-relation! {
-    /// The place of a member among all members of its collection.
-    PlaceInCollection("CollectionArtifactEdge.position"): (Uuid, Uuid) => i64, rows of i64;
-    |keys, sql| {
-        places(sql, keys, order::MEMBERS);
-    }
+/// The positions of members in their lists.
+///
+/// The statement counts the members between those of the keys once, each in the order of its list: a page costs as much as
+/// its last position, in whatever order the page is.
+macro_rules! position {
+    ($(#[doc = $doc:literal])* $name:ident($label:literal), $list:expr) => {
+        relation! {
+            $(#[doc = $doc])*
+            $name($label): (Uuid, Uuid) => i64;
+            "select s.a, s.b, cast(sum(s.since_last) over (partition by s.a order by s.sort_key, s.b) as bigint)
+             from (
+               select k.a, k.b, k.sort_key, (
+                 select count(*) from {table} o
+                 where o.{list} = k.a
+                   and (o.sort_key, o.{item}) >= (k.from_key, k.from_item)
+                   and (o.sort_key, o.{item}) < (k.sort_key, k.b)
+               ) as since_last
+               from (
+                 select keys.a, keys.b, m.sort_key,
+                   coalesce(lag(m.sort_key) over w, {least_key}) as from_key,
+                   coalesce(lag(keys.b) over w, {least_id}) as from_item
+                 from {key_table} as keys
+                 join {table} m on m.{list} = keys.a and m.{item} = keys.b
+                 window w as (partition by keys.a order by m.sort_key, keys.b)
+               ) k
+             ) s {exempt: visible with its list}",
+            table: text($list.table),
+            list: text($list.list),
+            item: text($list.item),
+            least_key: i64::MIN,
+            least_id: Uuid::nil(),
+        }
+    };
 }
 
-/// Writes the statement for the places of members of lists. Between the members that are asked for, each in the order of
-/// its list, the others are counted once: a page costs as much as its last place, whatever order the page has.
-fn places(sql: &mut Sql, keys: &[(Uuid, Uuid)], list: Ordered) {
-    sql.push(
-        "select s.a, s.b, cast(sum(s.since_last) over (partition by s.a order by s.sort_key, s.b) as bigint) from ",
-    );
-    sql.push("(select k.a, k.b, k.sort_key, (select count(*) from ").push(list.table).push(" o where o.");
-    sql.push(list.list).push(" = k.a and (o.sort_key, o.").push(list.item).push(") >= (k.from_key, k.from_item) and (");
-    sql.push("o.sort_key, o.")
-        .push(list.item)
-        .push(") < (k.sort_key, k.b)) as since_last from (select keys.a, keys.b, ");
-    sql.push("m.sort_key, coalesce(lag(m.sort_key) over w, ").int(i64::MIN).push(") as from_key, ");
-    sql.push("coalesce(lag(keys.b) over w, ").bind(Arg::Id(Uuid::nil())).push(") as from_item from ");
-    sql.id_pair_table(keys).push(" as keys join ").push(list.table).push(" m on m.").push(list.list);
-    sql.push(" = keys.a and m.").push(list.item).push(" = keys.b window w as (partition by keys.a order by ");
-    sql.push("m.sort_key, keys.b)) k) s");
+position! {
+    /// The position of an artifact among all artifacts of its collection.
+    PositionInCollection("CollectionArtifactEdge.position"), order::MEMBERS
 }
 
 /// The artifacts of a group, in its order.
@@ -425,10 +433,7 @@ impl List for ArtifactsOfGroup {
         Order { name: "POSITION", columns: COLUMNS, descending: false }
     }
 
-    /// It is seen with its parent.
-    fn policy(_sql: &mut Sql) {}
-
-    fn filter(&self, _sql: &mut Sql) {}
+    const POLICY: Policy = Policy::exempt("visible with its parent");
 }
 
 impl Connected for ArtifactsOfGroup {
@@ -453,7 +458,7 @@ impl Connected for ArtifactsOfGroup {
                     return Ok(places);
                 }
                 let keys = edges.iter().map(|edge| (edge.parent(), edge.row().artifact.id())).collect();
-                node.load::<i64, _>(PlaceInGroup, keys).await
+                node.load::<i64, _>(PositionInGroup, keys).await
             }));
             /// When it came into the group.
             addedAt => column(GroupMembership::added_at);
@@ -461,12 +466,9 @@ impl Connected for ArtifactsOfGroup {
     }
 }
 
-relation! {
-    /// The place of a member among all members of its group.
-    PlaceInGroup("GroupArtifactEdge.position"): (Uuid, Uuid) => i64, rows of i64;
-    |keys, sql| {
-        places(sql, keys, order::GROUP_MEMBERS);
-    }
+position! {
+    /// The position of an artifact among all artifacts of its group.
+    PositionInGroup("GroupArtifactEdge.position"), order::GROUP_MEMBERS
 }
 
 /// Counts over a whole filtered list, for each of its parents.
@@ -571,10 +573,34 @@ impl<L: List> Relation for TypeFacets<L> {
     const NAME: &'static str = "ArtifactFacets.types";
 
     fn statement(&self, keys: &[L::Parent], sql: &mut Sql) {
-        begin_groups::<L>(keys, "a.type, count(*)", sql);
-        self.0.conditions(sql);
-        sql.push(if L::Parent::IS_ROOT { " group by a.type" } else { " group by keys.id, a.type" });
-        sql.push(" order by count(*) desc, a.type");
+        let (from, filter) = (text(L::FROM), &|sql: &mut Sql| self.0.filter(sql));
+        if L::Parent::IS_ROOT {
+            append!(
+                sql,
+                "select a.type, count(*)
+                 from {from}
+                 where true {visible} {filter}
+                 group by a.type
+                 order by count(*) desc, a.type",
+                from,
+                visible: policy::<L>(),
+                filter: with(filter),
+            );
+        } else {
+            append!(
+                sql,
+                "select keys.id, a.type, count(*)
+                 from {keys} as keys cross join {from}
+                 where {parent} = keys.id {visible} {filter}
+                 group by keys.id, a.type
+                 order by count(*) desc, a.type",
+                keys: L::Parent::table(keys),
+                from,
+                parent: text(L::PARENT),
+                visible: policy::<L>(),
+                filter: with(filter),
+            );
+        }
     }
 
     fn read(&self, row: &mut Row<'_>) -> sqlx::Result<FacetCount> {
@@ -596,19 +622,56 @@ impl<L: List> Relation for TagFacets<L> {
 
     /// The window runs over one row for each tag, after the artifacts are counted.
     fn statement(&self, keys: &[L::Parent], sql: &mut Sql) {
-        let is_root = L::Parent::IS_ROOT;
-        sql.push(if is_root { "select slug, n from (select " } else { "select id, slug, n from (select id, " });
-        sql.push("slug, n, row_number() over (");
-        sql.push(if is_root { "" } else { "partition by id " });
-        sql.push("order by n desc, slug) as place from (select ");
-        sql.push(if is_root { "" } else { "listed.id, " });
-        sql.push("t.slug, count(*) as n from (");
-        begin_groups::<L>(keys, "a.id as artifact_id", sql);
-        self.list.conditions(sql);
-        sql.push(") listed join artifact_tags l on l.artifact_id = listed.artifact_id join tags t on t.id = l.tag_id");
-        sql.push(if is_root { " group by t.slug" } else { " group by listed.id, t.slug" });
-        sql.push(") counted) placed where place <= ").int(self.first);
-        sql.push(if is_root { " order by place" } else { " order by id, place" });
+        let (from, filter) = (text(L::FROM), &|sql: &mut Sql| self.list.filter(sql));
+        if L::Parent::IS_ROOT {
+            append!(
+                sql,
+                "select slug, n
+                 from (
+                   select slug, n, row_number() over (order by n desc, slug) as rank
+                   from (
+                     select t.slug, count(*) as n
+                     from (select a.id as artifact_id from {from} where true {visible} {filter}) listed
+                     join artifact_tags l on l.artifact_id = listed.artifact_id
+                     join tags t on t.id = l.tag_id
+                     group by t.slug
+                   ) counted
+                 ) ranked
+                 where rank <= {first}
+                 order by rank",
+                from,
+                visible: policy::<L>(),
+                filter: with(filter),
+                first: self.first,
+            );
+        } else {
+            append!(
+                sql,
+                "select id, slug, n
+                 from (
+                   select id, slug, n, row_number() over (partition by id order by n desc, slug) as rank
+                   from (
+                     select listed.id, t.slug, count(*) as n
+                     from (
+                       select keys.id, a.id as artifact_id
+                       from {keys} as keys cross join {from}
+                       where {parent} = keys.id {visible} {filter}
+                     ) listed
+                     join artifact_tags l on l.artifact_id = listed.artifact_id
+                     join tags t on t.id = l.tag_id
+                     group by listed.id, t.slug
+                   ) counted
+                 ) ranked
+                 where rank <= {first}
+                 order by id, rank",
+                keys: L::Parent::table(keys),
+                from,
+                parent: text(L::PARENT),
+                visible: policy::<L>(),
+                filter: with(filter),
+                first: self.first,
+            );
+        }
     }
 
     fn read(&self, row: &mut Row<'_>) -> sqlx::Result<FacetCount> {

@@ -515,9 +515,9 @@ async fn update(write: &mut Write<'_>, inputs: &[UpdateArtifactInput]) -> Result
 async fn current(write: &mut Write<'_>, ids: Vec<Uuid>) -> Result<HashMap<Uuid, Current>> {
     let mut sql = write.sql();
     sql.push("select a.id, ");
-    policy::may_change("a.owner_id", &mut sql);
+    policy::write_may_change("a.owner_id", &mut sql);
     sql.push(", a.revision, a.type, a.name, a.owner_id, a.visibility from artifacts a where a.id").in_ids(&ids);
-    policy::artifacts(Access::ById, &mut sql);
+    policy::artifacts(Access::ById).append(&mut sql);
     sql.push(" order by a.id").either("", " for update of a");
     let found = write.fetch_with("artifacts.current", sql, |row| {
         let (id, may_change): (Uuid, i64) = (row.next()?, row.next()?);
@@ -601,7 +601,7 @@ async fn delete(write: &mut Write<'_>, given: &[(ID, Option<i64>)]) -> Result<Ou
 pub async fn refusal(write: &mut Write<'_>, id: Uuid, field: &'static str) -> Result<Error> {
     let mut sql = write.sql();
     sql.push("select a.id from artifacts a where a.id = ").bind(Arg::Id(id));
-    policy::artifacts(Access::ById, &mut sql);
+    policy::artifacts(Access::ById).append(&mut sql);
     let is_seen = !write.fetch::<Uuid>("artifacts.seen", sql).await?.is_empty();
     let refused = input::may_change("artifact", field, is_seen.then_some(false));
     Ok(refused.err().unwrap_or_else(|| input::not_found("artifact", field)))

@@ -53,7 +53,7 @@ pub(super) async fn copy(write: &mut Write<'_>, input: &CopyCollectionInput) -> 
 async fn original(write: &mut Write<'_>, id: Uuid) -> Result<Original> {
     let mut sql = write.sql();
     sql.push("select c.name, c.description, c.kind, c.color from collections c where c.id = ").bind(Arg::Id(id));
-    policy::collections(Access::ById, &mut sql);
+    policy::collections(Access::ById).append(&mut sql);
     sql.either("", " for share");
     let found = write
         .fetch_with("collections.lock", sql, |row| {

@@ -11,7 +11,7 @@ use crate::{
         user,
     },
     dataloader::RootKey,
-    db::{Arg, Sql},
+    db::{Arg, Policy, Sql},
     error::Result,
     graphql::{
         SortType,
@@ -154,9 +154,7 @@ impl List for AllCollections {
         self.order
     }
 
-    fn policy(sql: &mut Sql) {
-        policy::collections(Access::InLists, sql);
-    }
+    const POLICY: Policy = policy::collections(Access::InLists);
 
     fn filter(&self, sql: &mut Sql) {
         if let Some(kinds) = &self.kinds {
@@ -214,11 +212,7 @@ impl List for CollectionsOfArtifact {
         self.order
     }
 
-    fn policy(sql: &mut Sql) {
-        policy::collections(Access::InLists, sql);
-    }
-
-    fn filter(&self, _sql: &mut Sql) {}
+    const POLICY: Policy = policy::collections(Access::InLists);
 }
 
 impl Connected for CollectionsOfArtifact {
@@ -256,11 +250,7 @@ impl List for CollectionsOfUser {
         self.order
     }
 
-    fn policy(sql: &mut Sql) {
-        policy::collections(Access::InLists, sql);
-    }
-
-    fn filter(&self, _sql: &mut Sql) {}
+    const POLICY: Policy = policy::collections(Access::InLists);
 }
 
 impl Connected for CollectionsOfUser {

@@ -31,7 +31,7 @@ use crate::{
 pub use counts::{repair_counts, wrong_counts};
 pub use lists::{AllCollectionsArguments, CollectionsArguments, CollectionsOfArtifact, CollectionsOfUser};
 use relations::{ArtifactCount, GroupCount};
-pub use relations::{CollectionById, CollectionOfGroup, kept_counts};
+pub use relations::{CollectionById, CollectionOfGroup, maintained_counts};
 pub use write::{
     CollectionPayload, Locked, MAY_BE_HELD, add_members, declare_mutations, have_lost, holding, lock, lock_holders,
     lock_one, take_over, withdraw, write_withdrawal,

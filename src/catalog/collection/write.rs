@@ -207,9 +207,9 @@ pub async fn lock(write: &mut Write<'_>, mut ids: Vec<Uuid>) -> Result<Locked> {
     ids.dedup();
     let mut sql = write.sql();
     sql.push("select c.id, ");
-    policy::may_change("c.owner_id", &mut sql);
+    policy::write_may_change("c.owner_id", &mut sql);
     sql.push(", c.owner_id from collections c where c.id").in_ids(&ids);
-    policy::collections(Access::ById, &mut sql);
+    policy::collections(Access::ById).append(&mut sql);
     sql.push(" order by c.id").either("", " for update");
     let found = write.fetch_with("collections.lock", sql, |row| {
         let (id, may_change): (Uuid, i64) = (row.next()?, row.next()?);
@@ -233,12 +233,12 @@ pub async fn lock_one(write: &mut Write<'_>, id: Uuid, field: &'static str) -> R
 async fn lock_and_know(write: &mut Write<'_>, id: Uuid, artifacts: &[Uuid]) -> Result<HashMap<Uuid, bool>> {
     let mut sql = write.sql();
     sql.push("select ");
-    policy::may_change("c.owner_id", &mut sql);
+    policy::write_may_change("c.owner_id", &mut sql);
     sql.push(", coalesce((select ").either("group_concat(hex(a.id)", "string_agg(a.id::text").push(" || case when ");
     sql.push(MAY_BE_HELD).push(" then '+' else '-' end, ',') from artifacts a where a.id").in_ids(artifacts);
-    policy::artifacts(Access::ById, &mut sql);
+    policy::artifacts(Access::ById).append(&mut sql);
     sql.push("), '') from collections c where c.id = ").bind(Arg::Id(id));
-    policy::collections(Access::ById, &mut sql);
+    policy::collections(Access::ById).append(&mut sql);
     sql.either("", " for update of c");
     let found = write.fetch::<(i64, String)>("collections.lock", sql).await?.into_iter().next();
     input::may_change("collection", "collectionId", found.as_ref().map(|(may_change, _)| *may_change == 1))?;
@@ -353,7 +353,7 @@ pub async fn holding(write: &mut Write<'_>, artifacts: &[Uuid]) -> Result<Vec<(U
     let mut sql = write.sql();
     sql.push("select m.collection_id, m.artifact_id from collection_artifacts m where m.artifact_id");
     sql.in_ids(artifacts);
-    policy::own_artifact("m.artifact_id", &mut sql);
+    policy::memberships_of_own_artifacts().append(&mut sql);
     write.fetch("collection_artifacts.of_artifacts", sql).await
 }
 
@@ -366,7 +366,7 @@ pub async fn lock_holders(write: &mut Write<'_>, artifacts: &[Uuid]) -> Result<(
     let mut sql = write.sql();
     sql.push("select c.id from collections c where c.id in (select m.collection_id from collection_artifacts m where m.artifact_id");
     sql.in_ids(artifacts);
-    policy::own_artifact("m.artifact_id", &mut sql);
+    policy::memberships_of_own_artifacts().append(&mut sql);
     sql.push(") order by c.id").either("", " for update");
     write.fetch::<Uuid>("collections.lock", sql).await?;
     Ok(())
@@ -449,9 +449,9 @@ pub(super) async fn insert(write: &mut Write<'_>, id: Uuid, values: [Cell; 5]) -
 async fn lock_revision(write: &mut Write<'_>, id: Uuid, expected: Option<i64>) -> Result<Audience> {
     let mut sql = write.sql();
     sql.push("select ");
-    policy::may_change("c.owner_id", &mut sql);
+    policy::write_may_change("c.owner_id", &mut sql);
     sql.push(", c.revision, c.owner_id, c.visibility from collections c where c.id = ").bind(Arg::Id(id));
-    policy::collections(Access::ById, &mut sql);
+    policy::collections(Access::ById).append(&mut sql);
     sql.either("", " for update");
     let found = write.fetch_with("collections.lock", sql, |row| {
         let (may_change, revision): (i64, i64) = (row.next()?, row.next()?);

@@ -19,7 +19,7 @@ use crate::{
     row,
 };
 
-use relations::{ArtifactCount, PlaceOfGroup};
+use relations::{ArtifactCount, PositionOfGroup};
 pub use relations::{GroupById, GroupsOfArtifact, GroupsOfCollection};
 pub use write::{copy_all, declare_mutations};
 
@@ -69,7 +69,7 @@ impl Object for Group {
             /// The name of its icon.
             icon => column(Stored::icon);
             /// Zero-based place among its collection's groups.
-            position => load::<NoArguments, _, _>(Group::id, |_, _, _| Ok(PlaceOfGroup), |place| place);
+            position => load::<NoArguments, _, _>(Group::id, |_, _, _| Ok(PositionOfGroup), |place| place);
             /// The collection it belongs to.
             collection => load::<NoArguments, _, _>(
                 |group| group.0.collection_id,

@@ -4,7 +4,7 @@ use uuid::Uuid;
 use super::Group;
 use crate::{
     catalog::policy::{self, Access},
-    db::Sql,
+    db::{Policy, columns},
     graphql::{
         SortType,
         connection::{Connected, ConnectionNames},
@@ -17,11 +17,10 @@ const GROUPS: ConnectionNames = ConnectionNames { connection: "GroupConnection",
 
 relation! {
     /// Groups by their ids.
-    pub GroupById("Query.node(Group)"): Uuid => Option<Group>, rows of Group;
-    |keys, sql| {
-        sql.push("select g.id, ").columns::<Group>().push(" from groups g where g.id").in_ids(keys);
-        policy::groups(Access::ById, sql);
-    }
+    pub GroupById("Query.node(Group)"): Uuid => Option<Group>;
+    "select g.id, {columns} from groups g where g.id {in_keys} {g_visible}",
+    columns: columns::<Group>(),
+    g_visible: policy::groups(Access::ById),
 }
 
 /// The groups of a collection, in their order.
@@ -42,10 +41,7 @@ impl List for GroupsOfCollection {
         Order { name: "POSITION", columns: COLUMNS, descending: false }
     }
 
-    /// It is seen with its parent.
-    fn policy(_sql: &mut Sql) {}
-
-    fn filter(&self, _sql: &mut Sql) {}
+    const POLICY: Policy = Policy::exempt("visible with its parent");
 }
 
 impl Connected for GroupsOfCollection {
@@ -75,11 +71,7 @@ impl List for GroupsOfArtifact {
         Order { name: "NAME", columns: COLUMNS, descending: false }
     }
 
-    fn policy(sql: &mut Sql) {
-        policy::groups(Access::InLists, sql);
-    }
-
-    fn filter(&self, _sql: &mut Sql) {}
+    const POLICY: Policy = policy::groups(Access::InLists);
 }
 
 impl Connected for GroupsOfArtifact {
@@ -92,20 +84,21 @@ impl Connected for GroupsOfArtifact {
 }
 
 relation! {
-    /// How many artifacts a group holds.
-    pub ArtifactCount("Group.artifactCount"): Uuid => i64, rows of i64;
-    |keys, sql| {
-        sql.push("select m.group_id, count(*) from group_artifacts m where m.group_id")
-            .in_ids(keys)
-            .push(" group by m.group_id");
-    }
+    /// The number of artifacts in a group.
+    pub ArtifactCount("Group.artifactCount"): Uuid => i64;
+    "select m.group_id, count(*)
+     from group_artifacts m
+     where m.group_id {in_keys} {exempt: visible with its group}
+     group by m.group_id",
 }
 
 relation! {
-    /// The place of a group among all groups of its collection.
-    pub PlaceOfGroup("Group.position"): Uuid => i64, rows of i64;
-    |keys, sql| {
-        sql.push("select g.id, (select count(*) from groups b where b.collection_id = g.collection_id and (b.sort_key, b.id) < (g.sort_key, g.id)) from groups g where g.id")
-            .in_ids(keys);
-    }
+    /// The position of a group among the groups of its collection.
+    pub PositionOfGroup("Group.position"): Uuid => i64;
+    "select g.id, (
+       select count(*) from groups b
+       where b.collection_id = g.collection_id and (b.sort_key, b.id) < (g.sort_key, g.id)
+     )
+     from groups g
+     where g.id {in_keys} {exempt: visible with its group}",
 }

@@ -133,9 +133,9 @@ struct Locked {
 async fn lock(write: &mut Write<'_>, id: Uuid, field: &'static str) -> Result<Locked> {
     let mut sql = write.sql();
     sql.push("select ");
-    policy::may_change("c.owner_id", &mut sql);
+    policy::write_may_change("c.owner_id", &mut sql);
     sql.push(", g.collection_id, g.revision, c.owner_id, c.visibility from groups g join collections c on c.id = g.collection_id where g.id = ").bind(Arg::Id(id));
-    policy::collections(Access::ById, &mut sql);
+    policy::collections(Access::ById).append(&mut sql);
     sql.either("", " for update of g, c");
     let found = write.fetch_with("groups.lock", sql, |row| {
         let may_change: i64 = row.next()?;
@@ -325,7 +325,7 @@ async fn copy(write: &mut Write<'_>, input: &CopyGroupInput) -> Result<GroupPayl
     let mut sql = write.sql();
     sql.push("select g.name, g.description, g.color, g.icon, g.collection_id from groups g where g.id = ");
     sql.bind(Arg::Id(from));
-    policy::groups(Access::ById, &mut sql);
+    policy::groups(Access::ById).append(&mut sql);
     let found: Vec<Original> = write
         .fetch_with("groups.original", sql, |row| {
             Ok((row.next()?, row.next_or_null()?, row.next_or_null()?, row.next_or_null()?, row.next()?))

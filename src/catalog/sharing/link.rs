@@ -9,13 +9,14 @@ use super::{
 };
 use crate::{
     access::LinkToken,
+    append,
     catalog::{
         Mutation, Query,
         input::{self, DeleteInput},
         policy,
     },
     dataloader::Relation,
-    db::{Arg, Record, Row, SelectColumns, SelectList, Sql, Time},
+    db::{Arg, Record, Row, SelectColumns, SelectList, Sql, Time, columns, in_texts},
     error::{Code, Error, Result},
     fields,
     graphql::{
@@ -102,48 +103,34 @@ impl Object for ShareLink {
     }
 }
 
-/// Writes the condition that whoever asks may change what the link `l` leads to, after ` and `.
-fn own(sql: &mut Sql) {
-    if policy::is_restricted(sql) {
-        sql.push(" and (exists (select 1 from artifacts a where a.id = l.artifact_id");
-        policy::own("a.owner_id", sql);
-        sql.push(") or exists (select 1 from collections c where c.id = l.collection_id");
-        policy::own("c.owner_id", sql);
-        sql.push("))");
-    }
-}
-
 relation! {
     /// Links by their ids.
-    pub LinkById("Query.node(ShareLink)"): Uuid => Option<ShareLink>, rows of ShareLink, kept: false;
-    |keys, sql| {
-        sql.push("select l.id, ").columns::<ShareLink>().push(" from share_links l where l.id").in_ids(keys);
-        own(sql);
-    }
-}
-
-/// Writes the statement for the links to objects, which `column` has.
-fn links_of(column: &'static str, keys: &[Uuid], sql: &mut Sql) {
-    sql.push("select ").push(column).push(", ").columns::<ShareLink>();
-    sql.push(" from share_links l where l.revoked_at is null and ").push(column).in_ids(keys);
-    own(sql);
-    sql.push(" order by l.created_at desc, l.id desc");
+    pub LinkById("Query.node(ShareLink)"): Uuid => Option<ShareLink>, cacheable: false;
+    "select l.id, {columns} from share_links l where l.id {in_keys} {l_own}",
+    columns: columns::<ShareLink>(),
+    l_own: policy::own_links(),
 }
 
 relation! {
-    /// The links to an artifact, the newest first.
-    pub LinksOfArtifact("Artifact.shareLinks"): Uuid => Vec<ShareLink>, rows of ShareLink, kept: false;
-    |keys, sql| {
-        links_of("l.artifact_id", keys, sql);
-    }
+    /// The links to an artifact, newest first.
+    pub LinksOfArtifact("Artifact.shareLinks"): Uuid => Vec<ShareLink>, cacheable: false;
+    "select l.artifact_id, {columns}
+     from share_links l
+     where l.revoked_at is null and l.artifact_id {in_keys} {l_own}
+     order by l.created_at desc, l.id desc",
+    columns: columns::<ShareLink>(),
+    l_own: policy::own_links(),
 }
 
 relation! {
-    /// The links to a collection, the newest first.
-    pub LinksOfCollection("Collection.shareLinks"): Uuid => Vec<ShareLink>, rows of ShareLink, kept: false;
-    |keys, sql| {
-        links_of("l.collection_id", keys, sql);
-    }
+    /// The links to a collection, newest first.
+    pub LinksOfCollection("Collection.shareLinks"): Uuid => Vec<ShareLink>, cacheable: false;
+    "select l.collection_id, {columns}
+     from share_links l
+     where l.revoked_at is null and l.collection_id {in_keys} {l_own}
+     order by l.created_at desc, l.id desc",
+    columns: columns::<ShareLink>(),
+    l_own: policy::own_links(),
 }
 
 /// Links and what they lead to, by the hash of their tokens: as long as they are good. One statement for both.
@@ -160,11 +147,20 @@ impl Relation for LinkByHash {
     const NAME: &'static str = "Query.shared";
 
     fn statement(&self, keys: &[String], sql: &mut Sql) {
-        sql.push("select l.hash, ").columns::<ShareLink>().push(", ").columns::<Shareable>();
-        sql.push(" from share_links l left join artifacts a on a.id = l.artifact_id ");
-        sql.push("left join collections c on c.id = l.collection_id where l.hash").in_texts(keys);
-        sql.push(" and l.revoked_at is null and (l.expires_at is null or l.expires_at > ").bind(Arg::Time(Time::now()));
-        sql.push(")");
+        append!(
+            sql,
+            "select l.hash, {link_columns}, {target_columns}
+             from share_links l
+             left join artifacts a on a.id = l.artifact_id
+             left join collections c on c.id = l.collection_id
+             where l.hash {in_keys} {exempt: the token permits it}
+               and l.revoked_at is null
+               and (l.expires_at is null or l.expires_at > {now})",
+            link_columns: columns::<ShareLink>(),
+            target_columns: columns::<Shareable>(),
+            in_keys: in_texts(keys),
+            now: Time::now(),
+        );
     }
 
     fn read(&self, row: &mut Row<'_>) -> sqlx::Result<Opening> {
@@ -306,7 +302,7 @@ async fn revoke(write: &mut Write<'_>, input: &DeleteInput) -> Result<ShareLinkP
     let mut sql = write.sql();
     sql.push("update share_links as l set revoked_at = coalesce(l.revoked_at, ").bind(Arg::Time(now));
     sql.push(") where l.id = ").bind(Arg::Id(id));
-    own(&mut sql);
+    policy::own_links().append(&mut sql);
     if write.execute("share_links.revoke", sql).await? == 0 {
         return Err(input::not_found("link", "id"));
     }

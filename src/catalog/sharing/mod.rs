@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     abstract_output,
-    db::{Arg, Record, Row, SelectColumns, SelectList, Sql, Time},
+    db::{Arg, Record, Row, SelectColumns, SelectList, Sql, Time, columns},
     error::{Code, Error, Result},
     graphql::{
         ExecutionField, Write,
@@ -101,9 +101,9 @@ impl Target {
             Self::Artifact(id) => {
                 let mut sql = write.sql();
                 sql.push("select ");
-                policy::may_change("a.owner_id", &mut sql);
+                policy::write_may_change("a.owner_id", &mut sql);
                 sql.push(" from artifacts a where a.id = ").bind(Arg::Id(id));
-                policy::artifacts(Access::ById, &mut sql);
+                policy::artifacts(Access::ById).append(&mut sql);
                 sql.either("", " for update of a");
                 let found = write.fetch::<i64>("artifacts.lock", sql).await?;
                 input::may_change("artifact", "targetId", found.first().map(|may_change| *may_change == 1))
@@ -113,14 +113,14 @@ impl Target {
 }
 
 relation! {
-    /// What was shared, of either kind: one statement, whatever was. Who sees the link or the share sees what it leads to.
-    TargetOfShare("Shareable"): Uuid => Option<Shareable>, rows of Shareable;
-    |keys, sql| {
-        sql.push("select k.id");
-        sql.push(", ").columns::<Shareable>();
-        sql.push(" from ").id_table(keys).push(" k left join artifacts a on a.id = k.id left join collections c on c.id = k.id ");
-        sql.push("where a.id is not null or c.id is not null");
-    }
+    /// The artifact or the collection that was shared: one statement for both.
+    TargetOfShare("Shareable"): Uuid => Option<Shareable>;
+    "select k.id, {columns}
+     from {key_table} k
+     left join artifacts a on a.id = k.id
+     left join collections c on c.id = k.id
+     where a.id is not null or c.id is not null {exempt: visible with its link or share}",
+    columns: columns::<Shareable>(),
 }
 
 /// Of an artifact `a` and a collection `c`, of which one is there: which of the two, and the columns of both.

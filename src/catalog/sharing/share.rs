@@ -11,7 +11,7 @@ use crate::{
         policy, rules,
         user::{self, User, UserById},
     },
-    db::{Arg, Record, Row, SelectColumns, SelectList, Sql, Text, Time},
+    db::{Arg, Policy, Record, Row, SelectColumns, SelectList, Sql, Text, Time, columns},
     error::{Code, Error, Result},
     fields,
     graphql::{
@@ -121,12 +121,11 @@ fn required(user: Option<User>) -> Result<User> {
 }
 
 relation! {
-    /// Shares by their ids: a sender sees all of them, a recipient those that have not ended.
-    pub ShareById("Query.node(Share)"): Uuid => Option<Share>, rows of Share;
-    |keys, sql| {
-        sql.push("select s.id, ").columns::<Share>().push(" from shares s where s.id").in_ids(keys);
-        policy::shares(sql);
-    }
+    /// Shares by their ids.
+    pub ShareById("Query.node(Share)"): Uuid => Option<Share>;
+    "select s.id, {columns} from shares s where s.id {in_keys} {s_visible}",
+    columns: columns::<Share>(),
+    s_visible: policy::shares(),
 }
 
 const SHARES: ConnectionNames = ConnectionNames { connection: "ShareConnection", edge: "ShareEdge", nodes: "shares" };
@@ -151,8 +150,7 @@ macro_rules! share_list {
                 Order { name: "CREATED_AT", columns: COLUMNS, descending: true }
             }
 
-            /// The account whose shares they are is who asks.
-            fn policy(_sql: &mut Sql) {}
+            const POLICY: Policy = Policy::exempt("the parent is the viewer");
 
             fn filter(&self, sql: &mut Sql) {
                 let filter: fn(&mut Sql) = $filter;
@@ -275,9 +273,9 @@ async fn revoke(write: &mut Write<'_>, input: &DeleteInput) -> Result<SharePaylo
     let now = write.now();
     let mut sql = write.sql();
     sql.push("select ");
-    policy::may_change("s.sender_id", &mut sql);
+    policy::write_may_change("s.sender_id", &mut sql);
     sql.push(" from shares s where s.id = ").bind(Arg::Id(id));
-    policy::shares(&mut sql);
+    policy::shares().append(&mut sql);
     sql.either("", " for update of s");
     let found = write.fetch::<i64>("shares.lock", sql).await?;
     input::may_change("share", "id", found.first().map(|may_change| *may_change == 1))?;

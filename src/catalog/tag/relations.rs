@@ -8,7 +8,7 @@ use crate::{
         policy::{self, Access},
     },
     dataloader::RootKey,
-    db::Sql,
+    db::{Policy, Sql, columns},
     graphql::{
         SortType,
         connection::{Connected, ConnectionNames},
@@ -19,42 +19,35 @@ use crate::{
 
 relation! {
     /// Tags by their ids.
-    pub TagById("Query.node(Tag)"): Uuid => Option<Tag>, rows of Tag;
-    |keys, sql| {
-        sql.push("select t.id, ").columns::<Tag>().push(" from tags t where t.id").in_ids(keys);
-        policy::tags(Access::ById, sql);
-    }
+    pub TagById("Query.node(Tag)"): Uuid => Option<Tag>;
+    "select t.id, {columns} from tags t where t.id {in_keys} {t_visible}",
+    columns: columns::<Tag>(),
+    t_visible: policy::tags(Access::ById),
 }
 
 relation! {
     /// Tags by their slugs.
-    pub TagBySlug("Query.tag"): String => Option<Tag>, rows of Tag;
-    |keys, sql| {
-        sql.push("select t.slug, ").columns::<Tag>().push(" from tags t where t.slug").in_texts(keys);
-        policy::tags(Access::ById, sql);
-    }
+    pub TagBySlug("Query.tag"): String => Option<Tag>;
+    "select t.slug, {columns} from tags t where t.slug {in_keys} {t_visible}",
+    columns: columns::<Tag>(),
+    t_visible: policy::tags(Access::ById),
 }
 
 relation! {
     /// The tags of an artifact, by name.
-    pub TagsOfArtifact("Artifact.tags"): Uuid => Vec<Tag>, rows of Tag;
-    |keys, sql| {
-        sql.push("select l.artifact_id, ")
-            .columns::<Tag>()
-            .push(" from artifact_tags l join tags t on t.id = l.tag_id where l.artifact_id")
-            .in_ids(keys)
-            .push(" order by t.name, t.id");
-    }
+    pub TagsOfArtifact("Artifact.tags"): Uuid => Vec<Tag>;
+    "select l.artifact_id, {columns}
+     from artifact_tags l join tags t on t.id = l.tag_id
+     where l.artifact_id {in_keys} {exempt: visible with its artifact}
+     order by t.name, t.id",
+    columns: columns::<Tag>(),
 }
 
 relation! {
-    /// How many artifacts have a tag.
-    pub ArtifactCount("Tag.artifactCount"): Uuid => i64, rows of i64;
-    |keys, sql| {
-        sql.push("select l.tag_id, count(*) from artifact_tags l where l.tag_id").in_ids(keys);
-        policy::artifact_tags(Access::InLists, sql);
-        sql.push(" group by l.tag_id");
-    }
+    /// The number of artifacts with a tag.
+    pub ArtifactCount("Tag.artifactCount"): Uuid => i64;
+    "select l.tag_id, count(*) from artifact_tags l where l.tag_id {in_keys} {l_visible} group by l.tag_id",
+    l_visible: policy::artifact_tags(),
 }
 
 /// All tags that meet a filter, by name.
@@ -84,9 +77,7 @@ impl List for AllTags {
         Order { name: "NAME", columns: COLUMNS, descending: false }
     }
 
-    fn policy(sql: &mut Sql) {
-        policy::tags(Access::InLists, sql);
-    }
+    const POLICY: Policy = policy::tags(Access::InLists);
 
     fn filter(&self, sql: &mut Sql) {
         if let Some(search) = &self.search {

@@ -181,9 +181,9 @@ async fn untag(write: &mut Write<'_>, input: &TagArtifactsInput) -> Result<Artif
 async fn lock_artifacts(write: &mut Write<'_>, ids: &[Uuid]) -> Result<HashSet<Uuid>> {
     let mut sql = write.sql();
     sql.push("select a.id, ");
-    policy::may_change("a.owner_id", &mut sql);
+    policy::write_may_change("a.owner_id", &mut sql);
     sql.push(" from artifacts a where a.id").in_ids(ids);
-    policy::artifacts(Access::ById, &mut sql);
+    policy::artifacts(Access::ById).append(&mut sql);
     sql.push(" order by a.id").either("", " for update of a");
     let found: HashMap<Uuid, i64> = write.fetch("artifacts.lock", sql).await?.into_iter().collect();
     if let Some(place) = ids.iter().position(|id| found.get(id) == Some(&0)) {
@@ -196,7 +196,7 @@ async fn lock_artifacts(write: &mut Write<'_>, ids: &[Uuid]) -> Result<HashSet<U
 async fn is_public(write: &mut Write<'_>, id: Uuid) -> Result<bool> {
     let mut sql = Sql::new(write.dialect(), AccessScope::Anonymous);
     sql.push("select t.id from tags t where t.id = ").bind(Arg::Id(id));
-    policy::tags(Access::InLists, &mut sql);
+    policy::tags(Access::InLists).append(&mut sql);
     Ok(!write.fetch::<Uuid>("tags.audience", sql).await?.is_empty())
 }
 
@@ -207,7 +207,7 @@ async fn may_change(write: &mut Write<'_>, id: Uuid) -> Result<()> {
     }
     let mut sql = write.sql();
     sql.push("select t.id from tags t where t.id = ").bind(Arg::Id(id));
-    policy::tags(Access::ById, &mut sql);
+    policy::tags(Access::ById).append(&mut sql);
     match write.fetch::<Uuid>("tags.seen", sql).await?.is_empty() {
         true => Err(input::not_found("tag", "id")),
         false => Err(input::forbidden("tags are everyone's: to change one needs a token with the scope admin")),

@@ -4,7 +4,7 @@ use uuid::Uuid;
 use super::Version;
 use crate::{
     catalog::policy,
-    db::Sql,
+    db::{Policy, columns},
     graphql::{
         SortType,
         connection::{Connected, ConnectionNames},
@@ -15,11 +15,10 @@ use crate::{
 
 relation! {
     /// Versions by their ids.
-    pub VersionById("Query.node(ArtifactVersion)"): Uuid => Option<Version>, rows of Version;
-    |keys, sql| {
-        sql.push("select v.id, ").columns::<Version>().push(" from artifact_versions v where v.id").in_ids(keys);
-        policy::versions(sql);
-    }
+    pub VersionById("Query.node(ArtifactVersion)"): Uuid => Option<Version>;
+    "select v.id, {columns} from artifact_versions v where v.id {in_keys} {v_visible}",
+    columns: columns::<Version>(),
+    v_visible: policy::versions(),
 }
 
 /// The versions of an artifact, the newest first.
@@ -40,10 +39,7 @@ impl List for VersionsOfArtifact {
         Order { name: "CREATED_AT", columns: COLUMNS, descending: true }
     }
 
-    /// It is seen with its parent.
-    fn policy(_sql: &mut Sql) {}
-
-    fn filter(&self, _sql: &mut Sql) {}
+    const POLICY: Policy = Policy::exempt("visible with its parent");
 }
 
 impl Connected for VersionsOfArtifact {

@@ -55,7 +55,7 @@ async fn add(write: &mut Write<'_>, input: &AddArtifactVersionInput) -> Result<A
     let mut sql = write.sql();
     sql.push("update artifacts as a set revision = a.revision + 1, updated_at = ").bind(Arg::Time(now));
     sql.push(", version = ").bind(Arg::Text(Some(label.clone()))).push(" where a.id = ").bind(Arg::Id(artifact));
-    policy::own("a.owner_id", &mut sql);
+    policy::own_artifacts().append(&mut sql);
     if write.execute("artifacts.version", sql).await? == 0 {
         return Err(artifact::refusal(write, artifact, "artifactId").await?);
     }
