@@ -52,7 +52,10 @@ pub use time::Time;
 pub use transaction::Transaction;
 
 use self::{pool::PostgresPool, request::RequestConnections};
-use crate::error::{Code, Error, Result};
+use crate::{
+    error::{Code, Error, Result},
+    statement,
+};
 
 /// A database. Cheap to clone; closed by [`Db::close`].
 #[derive(Clone)]
@@ -301,9 +304,7 @@ impl Db {
     /// # Errors
     /// As [`Db::fetch`].
     pub async fn ping(&self) -> Result<()> {
-        let mut sql = self.sql();
-        sql.push("select cast(1 as bigint)");
-        match self.fetch::<i64>("ping", sql).await?.as_slice() {
+        match self.fetch::<i64>("ping", statement!(self, "select cast(1 as bigint)")).await?.as_slice() {
             [1] => Ok(()),
             _ => Err(Error::new(Code::Unavailable, "the database does not answer")),
         }
