@@ -1,4 +1,4 @@
-//! Whose a request is: what its `Authorization` says, or the first message of a socket.
+//! Authentication of requests, by the `Authorization` header or the first message of a WebSocket.
 use std::time::Duration;
 
 use axum::http::{HeaderMap, StatusCode, header};
@@ -10,41 +10,41 @@ use crate::{
     error::{Code, Error, Result},
 };
 
-/// Tells who sends a request.
+/// Resolves bearer tokens to viewers.
 #[async_trait::async_trait]
 pub trait Authenticate: Send + Sync {
-    /// Who has this token, or who has none.
+    /// Returns the viewer of a token, or the viewer of requests without one.
     ///
     /// # Errors
-    /// `UNAUTHENTICATED` for a token that is not valid.
+    /// `UNAUTHENTICATED` if the token is invalid.
     async fn viewer(&self, token: Option<&str>) -> Result<Viewer>;
 
-    /// Whether the token was found to be valid before, so that it is not one of many that are tried.
+    /// Whether the token was valid in an earlier request; such tokens do not count as guesses.
     fn is_known(&self, token: &str) -> bool;
 }
 
-/// How often it is asked whether whoever follows still may.
+/// Interval at which the token of a running subscription is checked again.
 pub(super) const RECHECK_INTERVAL: Duration = Duration::from_secs(2);
 
-/// Whose the request with this token is, or without one.
+/// Returns the viewer of a request.
 ///
 /// # Errors
-/// 401 for a token that is not valid, 429 where an address tries too many.
+/// 401 for an invalid token, 429 if the client's address has tried too many.
 pub(super) async fn viewer(
     state: &AppState,
     token: Option<&str>,
     client: Option<ClientAddress>,
 ) -> std::result::Result<Viewer, Rejection> {
-    if token.is_some_and(|token| !state.inner.access.is_known(token)) {
-        state.inner.rate.try_token(client)?;
+    if token.is_some_and(|token| !state.inner.authenticate.is_known(token)) {
+        state.inner.rate_limits.try_token(client)?;
     }
-    state.inner.access.viewer(token).await.map_err(refuse)
+    state.inner.authenticate.viewer(token).await.map_err(reject)
 }
 
-/// The token of a request.
+/// Returns the bearer token of a request.
 ///
 /// # Errors
-/// 401 for another form of `Authorization`.
+/// 401 if `Authorization` has another form or occurs twice.
 pub(super) fn bearer(headers: &HeaderMap) -> std::result::Result<Option<&str>, Rejection> {
     let mut given = headers.get_all(header::AUTHORIZATION).iter();
     let token = match (given.next(), given.next()) {
@@ -52,17 +52,17 @@ pub(super) fn bearer(headers: &HeaderMap) -> std::result::Result<Option<&str>, R
         (Some(value), None) => value.to_str().ok().and_then(parse_bearer),
         (Some(_), Some(_)) => None,
     };
-    let message = "Authorization has the form: Bearer TOKEN";
+    let message = "the Authorization header must have the form `Bearer TOKEN`";
     token.map(Some).ok_or_else(|| Rejection::new(StatusCode::UNAUTHORIZED, Code::Unauthenticated, message))
 }
 
-/// The token in `Bearer TOKEN`.
+/// Returns the token in `Bearer TOKEN`.
 pub(super) fn parse_bearer(text: &str) -> Option<&str> {
     let (scheme, token) = text.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim_start())
 }
 
-fn refuse(error: Error) -> Rejection {
+fn reject(error: Error) -> Rejection {
     let status = match error.code {
         Code::Unauthenticated => StatusCode::UNAUTHORIZED,
         Code::Timeout => StatusCode::GATEWAY_TIMEOUT,
@@ -75,16 +75,16 @@ fn refuse(error: Error) -> Rejection {
     Rejection::from_error(status, error)
 }
 
-/// Whether the token is valid no longer, or whoever has it is another one than before: a server without accounts may have
-/// got its first. That the database is away for a while says nothing about that.
+/// Whether the token became invalid or resolves to another viewer than `before`, for example because the first account
+/// was added. An unavailable database denies nobody.
 pub(super) async fn is_denied(state: &AppState, token: Option<&str>, before: Viewer) -> bool {
-    match state.inner.access.viewer(token).await {
+    match state.inner.authenticate.viewer(token).await {
         Ok(now) => now != before,
         Err(error) => error.code == Code::Unauthenticated,
     }
 }
 
-/// Ends once the token is denied.
+/// Completes when the token is denied.
 pub(super) async fn until_denied(state: AppState, token: Option<String>, before: Viewer) {
     loop {
         tokio::time::sleep(RECHECK_INTERVAL).await;
@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_is_told_by_its_scheme() {
+    fn only_one_bearer_token_is_accepted() {
         for (given, expected) in [
             (&[][..], Ok(None)),
             (&["Bearer abc"], Ok(Some("abc"))),

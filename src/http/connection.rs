@@ -1,4 +1,4 @@
-//! One connection: the first request in time, no rest for those who neither ask nor read.
+//! Serving one connection, with limits on the time without a request and without reading.
 use std::{
     io::{self, IoSlice},
     pin::Pin,
@@ -32,19 +32,19 @@ use tracing::debug;
 
 use super::rate_limit::ClientAddress;
 
-/// How long a connection may make no progress.
+/// Time that a connection may spend without progress.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ConnectionTimeouts {
-    /// Until its first request has begun.
-    pub(super) first: Duration,
+    /// From the start of the connection to its first request.
+    pub(super) first_request: Duration,
     /// Between requests.
     pub(super) idle: Duration,
-    /// While its client does not read.
+    /// During a write, while the client does not read.
     pub(super) write: Duration,
 }
 
-/// Serves the requests of a connection until its client leaves, patience with it ends, or `stopping` is true: then
-/// it ends after the requests that run.
+/// Serves a connection until the client closes it, a timeout expires or `stopping` becomes true. Running requests are
+/// completed first, except when a write times out.
 pub(super) async fn serve_connection(
     (stream, client): (TcpStream, Option<ClientAddress>),
     builder: Builder<TokioExecutor>,
@@ -53,27 +53,27 @@ pub(super) async fn serve_connection(
     stopping: watch::Receiver<bool>,
 ) {
     let requests = RequestTracker::default();
-    let answered = requests.clone();
+    let tracker = requests.clone();
     let router = TowerToHyperService::new(router);
     let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
         if let Some(client) = client {
             request.extensions_mut().insert(client);
         }
-        let begun = answered.begin();
-        let answer = router.call(request);
-        // A request runs until its answer has been passed on: events may go on for hours.
-        async move { answer.await.map(|answer| answer.map(|body| TrackedBody { body, _in_flight: begun })) }
+        let in_flight = tracker.begin();
+        let response = router.call(request);
+        // A request is in flight until its body has been written: an event stream may take hours.
+        async move { response.await.map(|response| response.map(|body| TrackedBody { body, _in_flight: in_flight })) }
     });
     let stream = TokioIo::new(TimedStream::new(stream, timeouts.write));
     let mut connection = std::pin::pin!(builder.serve_connection_with_upgrades(stream, service));
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
         idleness = idleness(&requests, timeouts) => match idleness {
-            // hyper does not time the first bytes, by which it tells HTTP/1 from HTTP/2.
-            Idleness::BeforeFirstRequest => return debug!("a connection was closed: it asked for nothing"),
+            // hyper has no timeout for the first bytes, which it reads to distinguish HTTP/1 from HTTP/2.
+            Idleness::BeforeFirstRequest => return debug!("connection closed: no request received"),
             Idleness::BetweenRequests => {
                 connection.as_mut().graceful_shutdown();
-                // Nothing runs any more; a client that reads none of a last answer is not waited for.
+                // No request is running. The timeout covers a client that does not read the last response.
                 timeout(timeouts.write, connection).await.unwrap_or(Ok(()))
             }
         },
@@ -83,16 +83,16 @@ pub(super) async fn serve_connection(
         }
     };
     if let Err(error) = ended {
-        debug!(error, "a connection ended early");
+        debug!(error, "connection ended with an error");
     }
 }
 
 async fn shutdown_started(mut stopping: watch::Receiver<bool>) {
-    // It fails where the server was dropped, which ends its connections too.
+    // An error means that the server was dropped, which also ends its connections.
     let _ = stopping.wait_for(|stopping| *stopping).await;
 }
 
-/// The body of an answer, while it is passed on.
+/// A response body that keeps its request in flight until it is written or dropped.
 struct TrackedBody {
     body: Body,
     _in_flight: InFlight,
@@ -118,18 +118,20 @@ impl HttpBody for TrackedBody {
     }
 }
 
-/// A request that runs until this is dropped.
+/// Marks a request as running until dropped.
 struct InFlight(RequestTracker);
 
-/// The requests of a connection. Nobody is told of them: who wants to know looks when it is time to, because being told
-/// would schedule the connection's task, and wake a thread for it, twice for each request.
+/// Counts the running requests of a connection.
+///
+/// The idle timer polls it instead of being notified: a notification would schedule the connection's task, and wake a
+/// thread for it, twice for each request.
 #[derive(Clone, Default)]
 struct RequestTracker(Arc<Mutex<Activity>>);
 
 #[derive(Default)]
 struct Activity {
     running: usize,
-    /// When the last one began or ended.
+    /// When a request last began or ended.
     changed: Option<Instant>,
 }
 
@@ -144,7 +146,7 @@ impl RequestTracker {
         *activity = Activity { running: change(activity.running), changed: Some(Instant::now()) };
     }
 
-    /// Since when none runs: now where one does, nothing where there was none.
+    /// The start of the current idle period: now if a request is running, `None` before the first request.
     fn idle_since(&self) -> Option<Instant> {
         let activity = self.activity();
         if activity.running > 0 { Some(Instant::now()) } else { activity.changed }
@@ -161,31 +163,31 @@ impl Drop for InFlight {
     }
 }
 
-/// What a connection has done before patience with it ended.
+/// The state of a connection when its idle timeout expired.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Idleness {
     BeforeFirstRequest,
     BetweenRequests,
 }
 
-/// Waits until no request has run for as long as `patience` allows.
+/// Completes when no request has run for the time that `timeouts` allow.
 async fn idleness(requests: &RequestTracker, timeouts: ConnectionTimeouts) -> Idleness {
     let start = Instant::now();
     loop {
         let (end, idleness) = match requests.idle_since() {
-            None => (start + timeouts.first, Idleness::BeforeFirstRequest),
+            None => (start + timeouts.first_request, Idleness::BeforeFirstRequest),
             Some(since) => (since + timeouts.idle, Idleness::BetweenRequests),
         };
         let now = Instant::now();
         if now >= end {
             return idleness;
         }
-        // Whoever has not asked yet may ask at once, and be idle from then on.
+        // A first request may begin and end during the sleep; the idle timeout then counts from its end.
         sleep_until(end.min(now + timeouts.idle)).await;
     }
 }
 
-/// A stream whose writes fail once the peer has taken nothing for a while.
+/// A stream whose writes fail with `TimedOut` if the peer has read nothing for `limit`.
 struct TimedStream<S> {
     stream: S,
     limit: Duration,
@@ -205,7 +207,7 @@ impl<S> TimedStream<S> {
         let limit = self.limit;
         let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(limit)));
         ready!(stalled.as_mut().poll(cx));
-        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client does not read")))
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client does not read the response")))
     }
 }
 
@@ -252,17 +254,17 @@ mod tests {
     use super::*;
 
     const TIMEOUTS: ConnectionTimeouts = ConnectionTimeouts {
-        first: Duration::from_secs(5),
+        first_request: Duration::from_secs(5),
         idle: Duration::from_secs(75),
         write: Duration::from_secs(30),
     };
 
     #[tokio::test(start_paused = true)]
-    async fn a_connection_without_a_request_is_given_up_first() {
+    async fn a_connection_without_a_request_is_closed_first() {
         let start = Instant::now();
 
         assert_eq!(idleness(&RequestTracker::default(), TIMEOUTS).await, Idleness::BeforeFirstRequest);
-        assert_eq!(start.elapsed(), TIMEOUTS.first);
+        assert_eq!(start.elapsed(), TIMEOUTS.first_request);
     }
 
     #[tokio::test(start_paused = true)]
@@ -289,7 +291,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_connection_that_has_asked_is_idle_sooner_than_patience_with_a_first_request_ends() {
+    async fn a_short_idle_timeout_applies_from_the_end_of_the_first_request() {
         let timeouts = ConnectionTimeouts { idle: Duration::from_secs(1), ..TIMEOUTS };
         let requests = RequestTracker::default();
         let start = Instant::now();
@@ -305,7 +307,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_write_that_nobody_reads_fails_in_the_end() {
+    async fn a_write_that_the_peer_does_not_read_times_out() {
         let (near, mut far) = tokio::io::duplex(4);
         let mut stream = TimedStream::new(near, TIMEOUTS.write);
         let start = Instant::now();

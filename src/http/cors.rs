@@ -1,20 +1,20 @@
-//! Which other sites' pages may use the server from a browser: none, unless they are named.
+//! Cross-origin resource sharing: pages of other origins may use the server only if `http.cors_origins` lists them.
 use std::time::Duration;
 
 use axum::http::{HeaderName, HeaderValue, Method, Uri, header};
 use serde::{Deserialize, Serialize};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
-/// How long a browser may remember what it was allowed.
+/// Time for which a browser may cache a preflight response.
 const MAX_AGE: Duration = Duration::from_secs(3_600);
 
-/// The origin of a site as browsers send it: scheme, host in lower case, and port where it is not the scheme's own.
+/// An origin as browsers send it: scheme, host in lower case, and the port unless it is the scheme's default.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Origin(HeaderValue);
 
 impl Origin {
-    /// The text.
+    /// Returns the origin as text.
     pub fn as_str(&self) -> &str {
         self.0.to_str().unwrap_or_default()
     }
@@ -30,7 +30,7 @@ impl TryFrom<String> for Origin {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
-        let wrong = || format!("`{text}` is no origin: write https://host or https://host:port, in lower case");
+        let wrong = || format!("`{text}` is not an origin: write https://host or https://host:port, in lower case");
         let uri: Uri = text.parse().map_err(|_| wrong())?;
         let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else { return Err(wrong()) };
         let plain = format!("{scheme}://{}", authority.as_str().to_ascii_lowercase());
@@ -46,8 +46,8 @@ impl TryFrom<String> for Origin {
     }
 }
 
-/// Answers what browsers ask before they let a page of one of these origins send a request, and allows it to read the
-/// answer. There are no cookies, so nothing goes with a request but what the page itself puts there.
+/// Answers preflight requests and lets pages of these origins read responses. The server uses no cookies, so a page can
+/// only send credentials that it has itself.
 pub(super) fn layer(origins: &[Origin]) -> CorsLayer {
     const SENT: [HeaderName; 6] = [
         header::ACCEPT,

@@ -1,4 +1,4 @@
-//! GraphiQL for browsers, from the program itself: no request goes to another host.
+//! GraphiQL, served from assets that are embedded in the binary.
 use std::io::Read;
 
 use axum::{
@@ -12,21 +12,21 @@ use flate2::read::GzDecoder;
 
 use super::{AppState, request_layer};
 
-/// What the page may do: nothing but with this server, and no script from the page itself. Monaco writes style elements.
+/// Content-Security-Policy: only this server's resources, no inline scripts. Monaco needs inline styles.
 const POLICY: &str = "default-src 'none'; script-src 'self'; worker-src 'self'; style-src 'self' 'unsafe-inline'; \
                       font-src 'self' data:; img-src 'self' data:; connect-src 'self'; base-uri 'none'; \
                       form-action 'none'; frame-ancestors 'none'";
 
-/// A file of the console, compressed.
+/// An embedded asset, compressed with gzip.
 struct File {
     name: &'static str,
     gzip: &'static [u8],
 }
 
-/// All files; `build.rs` says which.
+/// All assets; `build.rs` generates the list.
 static FILES: &[File] = include!(concat!(env!("OUT_DIR"), "/console.rs"));
 
-/// The routes of the console.
+/// The routes of GraphiQL and its assets.
 pub(super) fn router() -> Router<AppState> {
     Router::new()
         .route("/", get(|| async { (StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, "/graphiql")]) }))
@@ -34,7 +34,7 @@ pub(super) fn router() -> Router<AppState> {
         .route("/graphiql/{*name}", get(|Path(name): Path<String>, request: Request| asset(name, request)))
 }
 
-/// The page, also for browsers that open `/graphql`.
+/// Serves the page, also to browsers that open `/graphql`.
 pub(super) fn page(headers: &HeaderMap) -> Response {
     match find("index.html") {
         Some(file) => serve(file, headers, "no-cache"),
@@ -42,7 +42,7 @@ pub(super) fn page(headers: &HeaderMap) -> Response {
     }
 }
 
-/// A file that the page refers to. Names have a hash of the content, but for the small page's.
+/// Serves an asset. Names below `assets/` contain a hash of the content, so these are cached forever.
 async fn asset(name: String, request: Request) -> Response {
     match find(&name) {
         Some(file) if name.starts_with("assets/") => {

@@ -1,4 +1,4 @@
-//! GraphQL over HTTP: POST with JSON, and GET for queries.
+//! GraphQL over HTTP: POST with a JSON body, and GET for queries.
 use std::time::{Duration, Instant};
 
 use axum::{
@@ -7,14 +7,14 @@ use axum::{
     http::{HeaderName, HeaderValue, Method, StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
 };
-use futures_util::StreamExt;
+use futures_util::{StreamExt, future::ready, stream};
 use tracing::info;
 
 use super::{
     AppState, authentication, graphiql, header_text,
     negotiation::{MediaType, is_json, negotiate, prefers_event_stream, prefers_html},
     parameters,
-    rejection::{Rejection, advise_retry},
+    rejection::{Rejection, add_retry_after},
     request_body,
     request_layer::{self, RequestId},
     sse,
@@ -23,7 +23,7 @@ use super::{
 use crate::{
     access::{TokenScope, Viewer},
     error::Code,
-    graphql::{Operation, RequestReport, Response as Answer, Responses},
+    graphql::{self, Operation, RequestReport, Responses},
 };
 
 const WANTS_REPORT: HeaderName = HeaderName::from_static("x-gatherum-stats");
@@ -31,14 +31,14 @@ const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
-/// Characters of an Idempotency-Key.
+/// Maximum length of an `Idempotency-Key`, in characters.
 const IDEMPOTENCY_KEY_LENGTH_MAX: usize = 255;
 
-/// Characters of an operation's name in the log.
+/// Maximum length of an operation name in the log, in characters.
 const LOGGED_NAME_LENGTH_MAX: usize = 100;
 
-/// Answers `/graphql`.
-pub(super) async fn answer(State(state): State<AppState>, request: Request) -> Response {
+/// Handles `/graphql`.
+pub(super) async fn handle(State(state): State<AppState>, request: Request) -> Response {
     let start = Instant::now();
     let (parts, body) = request.into_parts();
     if wants_graphiql(&state, &parts) {
@@ -48,11 +48,10 @@ pub(super) async fn answer(State(state): State<AppState>, request: Request) -> R
     let guard = AbandonedRequestGuard { id: &id, start };
     let accept = header_text(&parts.headers, header::ACCEPT);
     if parts.method == Method::POST && prefers_event_stream(accept) {
-        let answered = subscribe_by_sse(&state, &parts, body, &id).await;
+        let response = handle_sse(&state, &parts, body, &id).await;
         guard.disarm();
-        return answered.unwrap_or_else(|rejection| {
-            RequestLog { status: rejection.status(), code: Some(rejection.code()), ..RequestLog::default() }
-                .log(start.elapsed(), &id);
+        return response.unwrap_or_else(|rejection| {
+            RequestLog::rejected(&rejection).write(start.elapsed(), &id);
             rejection.into_response(MediaType::Json)
         });
     }
@@ -63,7 +62,7 @@ pub(super) async fn answer(State(state): State<AppState>, request: Request) -> R
     respond(&state, outcome, context, start.elapsed(), &id)
 }
 
-/// The schema in its definition language.
+/// Handles `/schema.graphql`: the schema in the schema definition language.
 pub(super) async fn schema(State(state): State<AppState>) -> Response {
     let Some(sdl) = state.inner.execute.sdl().map(str::to_owned) else {
         return request_layer::not_found().await;
@@ -71,56 +70,73 @@ pub(super) async fn schema(State(state): State<AppState>) -> Response {
     ([(header::CONTENT_TYPE, "application/graphql; charset=utf-8")], sdl).into_response()
 }
 
-/// Whether a browser opens the address by itself.
+/// Whether a user opened the URL in a browser.
 fn wants_graphiql(state: &AppState, parts: &Parts) -> bool {
     state.config().graphiql
         && parts.method == Method::GET
         && prefers_html(header_text(&parts.headers, header::ACCEPT))
-        && !parameters::asks(&parts.uri)
+        && !parameters::has_query(&parts.uri)
 }
 
-/// Answers an operation with events, as many as it has.
-async fn subscribe_by_sse(state: &AppState, parts: &Parts, body: Body, id: &str) -> Result<Response, Rejection> {
+/// Executes an operation and streams its responses as Server-Sent Events.
+async fn handle_sse(state: &AppState, parts: &Parts, body: Body, id: &str) -> Result<Response, Rejection> {
     check_content_type(parts)?;
     let token = authentication::bearer(&parts.headers)?;
     let client = parts.extensions.get().copied();
     let viewer = authentication::viewer(state, token, client).await?;
-    state.inner.rate.check(viewer, client)?;
+    state.inner.rate_limits.check(viewer, client)?;
     let config = state.config();
     let request = {
-        let received = request_body::receive(body, config.body_bytes, config.body_timeout, &state.inner.bodies).await?;
+        let received =
+            request_body::receive(body, config.body_bytes, config.body_timeout, &state.inner.request_budget).await?;
         let request = parameters::from_json(viewer, &received.bytes, config.draft_status_codes)?;
-        crate::graphql::Request { wants_report: wants_report(state, parts), ..request }
+        graphql::Request { wants_report: wants_report(state, parts), ..request }
     };
-    sse::answer(state, request, token.map(str::to_owned), client, id).await
+    sse::respond(state, request, token.map(str::to_owned), client, id).await
 }
 
-/// The responses to an operation that is followed, within `http.request_timeout` from the asking to the following.
-///
-/// # Errors
-/// The one response to what is no subscription or is refused, or the refusal to begin.
-pub(super) async fn follow(
-    state: &AppState,
-    request: crate::graphql::Request,
-    id: &str,
-) -> Result<Responses, Result<Answer, Rejection>> {
-    let id = id.to_owned();
-    let followed = execute_within_limits(state, state.inner.execute.clone().subscribe(request)).await.map_err(Err)?;
-    let log = move |answer: &Answer| RequestLog::of(answer, StatusCode::OK).log(answer.report.total, &id);
-    match followed {
-        Ok(responses) => Ok(responses.inspect(log).boxed()),
-        Err(answer) => {
-            log(&answer);
-            Err(Ok(answer))
+/// The result of starting an operation on a streaming transport.
+pub(super) enum Started {
+    /// The responses of a subscription.
+    Subscription(Responses),
+    /// The only response: of a query, a mutation or an operation that GraphQL rejected.
+    Single(graphql::Response),
+}
+
+impl Started {
+    /// Returns the responses as a stream, whatever their number.
+    pub(super) fn into_responses(self) -> Responses {
+        match self {
+            Self::Subscription(responses) => responses,
+            Self::Single(response) => stream::once(ready(response)).boxed(),
         }
     }
 }
 
-/// The key of a request that may be tried again.
+/// Starts an operation within `http.request_timeout` and logs each response.
+///
+/// # Errors
+/// 503 if too many requests are running, 504 after the timeout.
+pub(super) async fn start(state: &AppState, request: graphql::Request, id: &str) -> Result<Started, Rejection> {
+    let id = id.to_owned();
+    let log = move |response: &graphql::Response| {
+        RequestLog::new(response, StatusCode::OK).write(response.report.total, &id);
+    };
+    match execute_within_limits(state, state.inner.execute.clone().subscribe(request)).await? {
+        Ok(responses) => Ok(Started::Subscription(responses.inspect(log).boxed())),
+        Err(response) => {
+            log(&response);
+            Ok(Started::Single(response))
+        }
+    }
+}
+
+/// Returns the `Idempotency-Key` of a request.
 fn idempotency_key(parts: &Parts) -> Result<Option<String>, Rejection> {
     let Some(key) = parts.headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
     let key = key.to_str().ok().filter(|key| (1..=IDEMPOTENCY_KEY_LENGTH_MAX).contains(&key.len()));
-    let key = key.ok_or_else(|| Rejection::bad_request("an Idempotency-Key has 1 to 255 visible characters"))?;
+    let key =
+        key.ok_or_else(|| Rejection::bad_request("Idempotency-Key must have 1 to 255 visible ASCII characters"))?;
     Ok(Some(key.to_owned()))
 }
 
@@ -128,18 +144,19 @@ fn wants_report(state: &AppState, parts: &Parts) -> bool {
     state.config().report_always || header_text(&parts.headers, WANTS_REPORT) == Some("1")
 }
 
-/// Checks, reads and executes a request.
-async fn execute_request(state: &AppState, parts: &Parts, body: Body) -> Result<Answer, Rejection> {
+/// Checks, authenticates, reads and executes a request.
+async fn execute_request(state: &AppState, parts: &Parts, body: Body) -> Result<graphql::Response, Rejection> {
     check(parts)?;
     let client = parts.extensions.get().copied();
     let viewer = authentication::viewer(state, authentication::bearer(&parts.headers)?, client).await?;
-    state.inner.rate.check(viewer, client)?;
+    state.inner.rate_limits.check(viewer, client)?;
     let config = state.config();
-    // What was received takes up room until the answer is there, because the request holds copies of it.
+    // The body counts towards the budget until the response is complete, because the request holds copies of it.
     let (mut request, _received) = match parts.method == Method::POST {
         true => {
             let received =
-                request_body::receive(body, config.body_bytes, config.body_timeout, &state.inner.bodies).await?;
+                request_body::receive(body, config.body_bytes, config.body_timeout, &state.inner.request_budget)
+                    .await?;
             (parameters::from_json(viewer, &received.bytes, config.draft_status_codes)?, Some(received))
         }
         false => (parameters::from_uri(viewer, &parts.uri, config.draft_status_codes)?, None),
@@ -150,14 +167,17 @@ async fn execute_request(state: &AppState, parts: &Parts, body: Body) -> Result<
     execute_within_limits(state, state.inner.execute.execute(request)).await
 }
 
-/// Refuses what the head alone shows to be wrong.
+/// Checks method and headers.
+///
+/// # Errors
+/// 405 for other methods, 406 if no media type is acceptable, 415 if the body is not JSON.
 fn check(parts: &Parts) -> Result<(), Rejection> {
     if parts.method != Method::GET && parts.method != Method::POST {
-        let message = "GraphQL is asked by GET or POST";
-        return Err(Rejection::new(StatusCode::METHOD_NOT_ALLOWED, Code::BadRequest, message).allowing("GET, POST"));
+        let message = "GraphQL requests use GET or POST";
+        return Err(Rejection::new(StatusCode::METHOD_NOT_ALLOWED, Code::BadRequest, message).with_allow("GET, POST"));
     }
     if negotiate(header_text(&parts.headers, header::ACCEPT)).is_none() {
-        let message = "answers are application/graphql-response+json or application/json: accept one of them";
+        let message = "responses are application/graphql-response+json or application/json: accept one of them";
         return Err(Rejection::new(StatusCode::NOT_ACCEPTABLE, Code::BadRequest, message));
     }
     check_content_type(parts)
@@ -165,62 +185,65 @@ fn check(parts: &Parts) -> Result<(), Rejection> {
 
 fn check_content_type(parts: &Parts) -> Result<(), Rejection> {
     if parts.method == Method::POST && !is_json(header_text(&parts.headers, header::CONTENT_TYPE)) {
-        let message = "the body must be JSON: send Content-Type: application/json";
+        let message = "the request body must be JSON: send Content-Type: application/json";
         return Err(Rejection::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::BadRequest, message));
     }
     Ok(())
 }
 
-/// Executes if there is a place for it, within `http.request_timeout`.
+/// Runs `execution` within `http.concurrent_requests` and `http.request_timeout`.
+///
+/// # Errors
+/// 503 if too many requests are running, 504 after the timeout.
 pub(super) async fn execute_within_limits<T>(
     state: &AppState,
-    executing: impl Future<Output = T>,
+    execution: impl Future<Output = T>,
 ) -> Result<T, Rejection> {
-    let _place = state.inner.executing.try_acquire().map_err(|_| Rejection::overloaded())?;
+    let _permit = state.inner.concurrent_requests.try_acquire().map_err(|_| Rejection::overloaded())?;
     let limit = state.config().request_timeout;
-    tokio::time::timeout(limit, executing).await.map_err(|_| {
-        let message = format!("the request took longer than {} s: ask for less at once", limit.as_secs_f64());
+    tokio::time::timeout(limit, execution).await.map_err(|_| {
+        let message = format!("the request took longer than {} s: request less data at once", limit.as_secs_f64());
         Rejection::new(StatusCode::GATEWAY_TIMEOUT, Code::Timeout, message)
     })
 }
 
-/// Writes the response and the log line.
+/// Builds the HTTP response and writes the log line.
 pub(super) fn respond(
     state: &AppState,
-    outcome: Result<Answer, Rejection>,
+    outcome: Result<graphql::Response, Rejection>,
     context: StatusContext,
     total: Duration,
     id: &str,
 ) -> Response {
-    let held = outcome.and_then(|mut answer| {
-        // What was written is never answered with a refusal.
-        if answer.operation == Some(Operation::Mutation) {
-            return Ok(answer);
+    let reserved = outcome.and_then(|mut response| {
+        // A mutation has been committed, so its response is sent even if the budget is exhausted.
+        if response.operation == Some(Operation::Mutation) {
+            return Ok(response);
         }
-        answer.body = state.inner.answers.hold(answer.body).ok_or_else(Rejection::overloaded)?;
-        Ok(answer)
+        response.body = state.inner.response_budget.reserve(response.body).ok_or_else(Rejection::overloaded)?;
+        Ok(response)
     });
-    let (mut response, line) = match held {
-        Ok(answer) => {
-            let line = RequestLog::of(&answer, status(&answer, context));
-            (write(answer.body, line.status, context.media_type), line)
+    let (mut response, log) = match reserved {
+        Ok(response) => {
+            let log = RequestLog::new(&response, status(&response, context));
+            (http_response(response.body, log.status, context.media_type), log)
         }
         Err(rejection) => {
-            let line = RequestLog { status: rejection.status(), code: Some(rejection.code()), ..RequestLog::default() };
-            (rejection.into_response(context.media_type), line)
+            let log = RequestLog::rejected(&rejection);
+            (rejection.into_response(context.media_type), log)
         }
     };
-    line.log(total, id);
+    log.write(total, id);
     response.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept"));
     if state.config().server_timing
-        && let Ok(timing) = HeaderValue::from_str(&server_timing(&line.report, total))
+        && let Ok(timing) = HeaderValue::from_str(&server_timing(&log.report, total))
     {
         response.headers_mut().insert(SERVER_TIMING, timing);
     }
     response
 }
 
-fn write(body: bytes::Bytes, status: StatusCode, media_type: MediaType) -> Response {
+fn http_response(body: bytes::Bytes, status: StatusCode, media_type: MediaType) -> Response {
     let mut response = (status, [(header::CONTENT_TYPE, media_type.as_str())], body).into_response();
     if status == StatusCode::METHOD_NOT_ALLOWED {
         response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
@@ -228,7 +251,7 @@ fn write(body: bytes::Bytes, status: StatusCode, media_type: MediaType) -> Respo
     if status == StatusCode::UNAUTHORIZED {
         response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
-    advise_retry(&mut response);
+    add_retry_after(&mut response);
     response
 }
 
@@ -242,7 +265,7 @@ fn server_timing(report: &RequestReport, total: Duration) -> String {
     )
 }
 
-/// What the log tells of a request.
+/// The log line of a request, and its audit line if it has one.
 #[derive(Default)]
 struct RequestLog {
     status: StatusCode,
@@ -250,25 +273,29 @@ struct RequestLog {
     operation: String,
     /// The root fields of a mutation.
     fields: Vec<String>,
-    /// Who asked, where that is known.
+    /// The viewer, if the request was authenticated.
     viewer: Option<Viewer>,
     report: RequestReport,
 }
 
 impl RequestLog {
-    fn of(answer: &Answer, status: StatusCode) -> Self {
-        let name = answer.operation_name.as_deref().unwrap_or_default();
+    fn new(response: &graphql::Response, status: StatusCode) -> Self {
+        let name = response.operation_name.as_deref().unwrap_or_default();
         Self {
             status,
-            code: answer.codes.first().copied(),
+            code: response.codes.first().copied(),
             operation: name.chars().take(LOGGED_NAME_LENGTH_MAX).collect(),
-            fields: answer.fields.clone(),
-            viewer: Some(answer.viewer),
-            report: answer.report.clone(),
+            fields: response.fields.clone(),
+            viewer: Some(response.viewer),
+            report: response.report.clone(),
         }
     }
 
-    fn log(&self, total: Duration, id: &str) {
+    fn rejected(rejection: &Rejection) -> Self {
+        Self { status: rejection.status(), code: Some(rejection.code()), ..Self::default() }
+    }
+
+    fn write(&self, total: Duration, id: &str) {
         info!(
             request_id = id,
             operation = self.operation,
@@ -285,16 +312,17 @@ impl RequestLog {
         self.audit(id);
     }
 
-    /// Who wrote what, and who was refused what; on a server without accounts it is always the same one.
+    /// Writes the audit line of a mutation or of a denied request. Mutations of a server without accounts have none, because
+    /// all requests have the same viewer.
     fn audit(&self, id: &str) {
-        let is_refused = matches!(self.code, Some(Code::Unauthenticated | Code::Forbidden));
-        let is_told = is_refused || (!self.fields.is_empty() && self.viewer != Some(Viewer::LOCAL));
-        if !is_told {
+        let is_denied = matches!(self.code, Some(Code::Unauthenticated | Code::Forbidden));
+        let is_audited = is_denied || (!self.fields.is_empty() && self.viewer != Some(Viewer::LOCAL));
+        if !is_audited {
             return;
         }
         info!(
             request_id = id,
-            action = if is_refused { "refused" } else { "write" },
+            action = if is_denied { "denied" } else { "write" },
             user = self.viewer.and_then(|viewer| viewer.user).map(|user| user.to_string()).unwrap_or_default(),
             scope = self.viewer.and_then(|viewer| viewer.scope).map(TokenScope::as_str).unwrap_or_default(),
             operation = self.operation,
@@ -305,7 +333,8 @@ impl RequestLog {
     }
 }
 
-/// A request whose client may go away before it is answered; then this is what the log has of it.
+/// Logs a request whose client disconnects before the response: it writes the log line if dropped without
+/// [`disarm`](Self::disarm).
 pub(super) struct AbandonedRequestGuard<'a> {
     pub(super) id: &'a str,
     pub(super) start: Instant,
@@ -319,9 +348,9 @@ impl AbandonedRequestGuard<'_> {
 
 impl Drop for AbandonedRequestGuard<'_> {
     fn drop(&mut self) {
-        // A panic is logged where it is caught.
+        // The request layer logs panics.
         if !std::thread::panicking() {
-            info!(request_id = self.id, total_ms = milliseconds(self.start.elapsed()), "request left by its client");
+            info!(request_id = self.id, total_ms = milliseconds(self.start.elapsed()), "client disconnected");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Whether the server lives, is ready, and how its database is.
+//! Health endpoints: liveness, readiness and the state of the database.
 use std::time::Duration;
 
 use axum::{
@@ -14,51 +14,51 @@ use tokio::{
 
 use super::AppState;
 
-/// How long the database may take to answer that it is there.
+/// Time limit for a ping of the database.
 const PING_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How long the answer to a ping holds, so that many who ask for health are no load on the database.
+/// Time for which the result of a ping is reused, so that health checks put no load on the database.
 const PING_HOLDS: Duration = Duration::from_millis(250);
 
-/// Share of the pool in use from which on the database counts as degraded.
+/// Pool utilisation from which the database counts as degraded.
 const UTILIZATION_DEGRADED: f64 = 0.7;
 
-/// What the health endpoints ask.
+/// State of the database, as the health endpoints read it.
 #[async_trait::async_trait]
 pub trait DatabaseHealth: Send + Sync {
-    /// Whether the database answers.
+    /// Whether the database responds to a ping.
     async fn is_answering(&self) -> bool;
 
-    /// How much of its pool is in use.
+    /// Returns the current use of the connection pool.
     fn pool(&self) -> PoolUsage;
 }
 
-/// How much of a pool is in use.
+/// Use of a connection pool, in connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PoolUsage {
-    /// Connections that are open.
+    /// Open connections.
     pub size: u32,
-    /// Connections that a statement is using.
+    /// Connections in use by a statement.
     pub in_use: u32,
-    /// Statements that wait for a connection.
+    /// Statements that are waiting for a connection.
     pub waiting: u32,
-    /// Connections there may be at most.
+    /// Maximum number of connections.
     pub max: u32,
 }
 
 impl PoolUsage {
-    /// The share in use, from 0 to 1.
+    /// Returns the fraction of connections in use, from 0 to 1.
     pub fn utilization(self) -> f64 {
         f64::from(self.in_use) / f64::from(self.max.max(1))
     }
 }
 
-/// What the last ping of the database said, and when it had said so. Who asks while a ping is under way waits for it.
+/// Result and time of the last ping of the database. Concurrent callers share one ping.
 #[derive(Default)]
 pub(super) struct PingCache(Mutex<Option<(Instant, bool)>>);
 
 impl PingCache {
-    async fn ask(&self, health: &dyn DatabaseHealth) -> bool {
+    async fn check(&self, health: &dyn DatabaseHealth) -> bool {
         let mut last = self.0.lock().await;
         if let Some((when, is_answering)) = *last
             && when.elapsed() < PING_HOLDS
@@ -71,25 +71,25 @@ impl PingCache {
     }
 }
 
-/// The process runs.
+/// `/health/live`: the process is running.
 pub(super) async fn live() -> Response {
-    answer(StatusCode::OK, &json!({ "status": "live" }))
+    respond(StatusCode::OK, &json!({ "status": "live" }))
 }
 
-/// The server takes requests: it is not about to stop, and its database answers.
+/// `/health/ready`: the server is not shutting down and its database responds.
 pub(super) async fn ready(State(state): State<AppState>) -> Response {
     if state.is_stopping() {
-        return answer(StatusCode::SERVICE_UNAVAILABLE, &json!({ "status": "stopping" }));
+        return respond(StatusCode::SERVICE_UNAVAILABLE, &json!({ "status": "stopping" }));
     }
     match is_answering(&state).await {
-        true => answer(StatusCode::OK, &json!({ "status": "ready" })),
+        true => respond(StatusCode::OK, &json!({ "status": "ready" })),
         false => {
-            answer(StatusCode::SERVICE_UNAVAILABLE, &json!({ "status": "unavailable", "database": "unavailable" }))
+            respond(StatusCode::SERVICE_UNAVAILABLE, &json!({ "status": "unavailable", "database": "unavailable" }))
         }
     }
 }
 
-/// The database and its pool.
+/// `/health/database`: the state of the database and its pool.
 pub(super) async fn database(State(state): State<AppState>) -> Response {
     let pool = state.inner.health.pool();
     let (code, status) = match is_answering(&state).await {
@@ -106,14 +106,14 @@ pub(super) async fn database(State(state): State<AppState>) -> Response {
         "max": pool.max,
         "utilization": (pool.utilization() * 1_000.0).round() / 1_000.0,
     });
-    answer(code, &body)
+    respond(code, &body)
 }
 
 async fn is_answering(state: &AppState) -> bool {
-    state.inner.ping.ask(&*state.inner.health).await
+    state.inner.ping.check(&*state.inner.health).await
 }
 
-fn answer(status: StatusCode, body: &Value) -> Response {
+fn respond(status: StatusCode, body: &Value) -> Response {
     (status, [(header::CONTENT_TYPE, "application/json; charset=utf-8")], body.to_string()).into_response()
 }
 
@@ -123,17 +123,17 @@ mod tests {
 
     use super::*;
 
-    /// A database that counts its pings and takes its time for them.
+    /// A database that counts its pings and delays each.
     struct Slow {
         pings: AtomicU32,
-        takes: Duration,
+        delay: Duration,
     }
 
     #[async_trait::async_trait]
     impl DatabaseHealth for Slow {
         async fn is_answering(&self) -> bool {
             self.pings.fetch_add(1, Ordering::Relaxed);
-            tokio::time::sleep(self.takes).await;
+            tokio::time::sleep(self.delay).await;
             true
         }
 
@@ -142,33 +142,33 @@ mod tests {
         }
     }
 
-    fn slow(takes: Duration) -> Slow {
-        Slow { pings: AtomicU32::new(0), takes }
+    fn slow(delay: Duration) -> Slow {
+        Slow { pings: AtomicU32::new(0), delay }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn many_who_ask_share_a_ping() {
+    async fn concurrent_checks_share_a_ping() {
         let (ping, slow) = (PingCache::default(), slow(Duration::from_millis(10)));
 
-        let answers = futures_util::future::join_all((0..100).map(|_| ping.ask(&slow))).await;
-        assert!(answers.into_iter().all(|is_answering| is_answering));
+        let results = futures_util::future::join_all((0..100).map(|_| ping.check(&slow))).await;
+        assert!(results.into_iter().all(|is_answering| is_answering));
         assert_eq!(slow.pings.load(Ordering::Relaxed), 1);
 
         tokio::time::advance(PING_HOLDS).await;
-        assert!(ping.ask(&slow).await);
+        assert!(ping.check(&slow).await);
         assert_eq!(slow.pings.load(Ordering::Relaxed), 2);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_ping_without_an_answer_is_given_up() {
+    async fn a_ping_without_a_response_times_out() {
         let start = Instant::now();
 
-        assert!(!PingCache::default().ask(&slow(Duration::MAX)).await);
+        assert!(!PingCache::default().check(&slow(Duration::MAX)).await);
         assert_eq!(start.elapsed(), PING_TIMEOUT);
     }
 
     #[test]
-    fn an_empty_pool_is_not_in_use() {
+    fn an_empty_pool_has_no_utilization() {
         assert_eq!(PoolUsage { size: 0, in_use: 0, waiting: 0, max: 0 }.utilization(), 0.0);
         assert_eq!(PoolUsage { size: 10, in_use: 7, waiting: 0, max: 10 }.utilization(), 0.7);
     }

@@ -18,6 +18,7 @@ mod server;
 mod share_link;
 mod sse;
 mod status;
+mod subscription_slot;
 #[cfg(test)]
 mod tests;
 mod websocket;
@@ -44,10 +45,10 @@ pub use cors::Origin;
 pub use health::{DatabaseHealth, PoolUsage};
 pub use server::run;
 
-/// Bytes of an answer from which on it is compressed for clients that take it so.
-const COMPRESSED_FROM: u64 = 1_024;
+/// Minimum size of a response, in bytes, to be compressed.
+const COMPRESSED_SIZE_MIN: u64 = 1_024;
 
-/// What every handler has.
+/// State that all handlers share.
 #[derive(Clone)]
 pub struct AppState {
     inner: Arc<Inner>,
@@ -56,52 +57,48 @@ pub struct AppState {
 struct Inner {
     config: Config,
     execute: Arc<dyn Execute>,
-    access: Arc<dyn Authenticate>,
+    authenticate: Arc<dyn Authenticate>,
     health: Arc<dyn DatabaseHealth>,
-    /// Asks what a link's `$token` leads to, as `shared`.
+    /// A document that resolves the share token `$token` as `shared`.
     share_document: &'static str,
-    /// How often one who asks may ask.
-    rate: rate_limit::RateLimits,
-    /// What a recent ping of the database said.
+    rate_limits: rate_limit::RateLimits,
     ping: health::PingCache,
-    /// A permit for each request that is executed.
-    executing: Semaphore,
-    /// A permit for each byte of large bodies.
-    bodies: Semaphore,
-    /// Room for large answers that are not read yet.
-    answers: response_body::MemoryBudget,
-    /// A permit for each who follows, over a socket or by events.
-    followers: Arc<Semaphore>,
+    /// A permit for each running request.
+    concurrent_requests: Semaphore,
+    /// A permit for each byte of large request bodies.
+    request_budget: Semaphore,
+    response_budget: response_body::MemoryBudget,
+    subscription_slots: subscription_slot::SubscriptionSlots,
     stopping: watch::Sender<bool>,
 }
 
 impl AppState {
-    /// A site that answers with `execute`; `share_document` asks what the link with a `$token` leads to, as `shared`.
+    /// Creates the state. `share_document` resolves the share token `$token` as `shared`.
     pub fn new(
         config: Config,
         execute: Arc<dyn Execute>,
         share_document: &'static str,
-        access: Arc<dyn Authenticate>,
+        authenticate: Arc<dyn Authenticate>,
         health: Arc<dyn DatabaseHealth>,
     ) -> Self {
         let inner = Inner {
-            rate: rate_limit::RateLimits::new(&config),
-            executing: Semaphore::new(config.executing),
-            bodies: Semaphore::new(config.body_bytes_total),
-            answers: response_body::MemoryBudget::new(config.answer_bytes_total),
+            rate_limits: rate_limit::RateLimits::new(&config),
             ping: health::PingCache::default(),
-            followers: Arc::new(Semaphore::new(config.followers)),
+            concurrent_requests: Semaphore::new(config.executing),
+            request_budget: Semaphore::new(config.body_bytes_total),
+            response_budget: response_body::MemoryBudget::new(config.answer_bytes_total),
+            subscription_slots: subscription_slot::SubscriptionSlots::new(&config),
             stopping: watch::Sender::new(false),
             config,
             execute,
-            access,
+            authenticate,
             health,
             share_document,
         };
         Self { inner: Arc::new(inner) }
     }
 
-    /// From now on the site says that it is not ready, so that nothing new is sent to it.
+    /// Starts the shutdown: `/health/ready` reports that the server is not ready.
     pub fn stop(&self) {
         self.inner.stopping.send_replace(true);
     }
@@ -110,11 +107,11 @@ impl AppState {
         *self.inner.stopping.borrow()
     }
 
-    /// Waits until the site stops.
+    /// Completes when the shutdown starts.
     fn stopping(&self) -> impl Future<Output = ()> + Send + 'static {
         let mut stopping = self.inner.stopping.subscribe();
         async move {
-            // It fails where the site is gone, which is an end too.
+            // An error means that the state was dropped, which also ends the server.
             let _ = stopping.wait_for(|stopping| *stopping).await;
         }
     }
@@ -123,12 +120,12 @@ impl AppState {
         &self.inner.config
     }
 
-    /// All routes.
+    /// Returns the router with all routes and layers.
     pub fn router(&self) -> Router {
         let compression =
-            CompressionLayer::new().compress_when(SizeAbove::new(COMPRESSED_FROM).and(NotForContentType::SSE));
+            CompressionLayer::new().compress_when(SizeAbove::new(COMPRESSED_SIZE_MIN).and(NotForContentType::SSE));
         let mut router = Router::new()
-            .route("/graphql", any(graphql::answer))
+            .route("/graphql", any(graphql::handle))
             .route("/graphql/ws", get(websocket::open))
             .route("/s/{token}", get(share_link::open))
             .route("/schema.graphql", get(graphql::schema))
@@ -149,7 +146,7 @@ impl AppState {
     }
 }
 
-/// A header's value, where it has one that is text.
+/// Returns the value of a header if it is present and text.
 fn header_text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
     headers.get(name)?.to_str().ok()
 }

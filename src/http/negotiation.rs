@@ -1,16 +1,16 @@
-//! Which media type a client takes (RFC 9110, section 12.5.1).
+//! Content negotiation by the `Accept` header (RFC 9110, section 12.5.1).
 
-/// A media type that GraphQL is answered in.
+/// The media type of a GraphQL response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum MediaType {
-    /// `application/graphql-response+json`: the status tells whether the request was executed.
+    /// `application/graphql-response+json`: the status shows whether the operation was executed.
     GraphqlResponse,
-    /// `application/json`, for clients that know no other.
+    /// `application/json`, for clients that support nothing else.
     Json,
 }
 
 impl MediaType {
-    /// As a header's value.
+    /// Returns the value for `Content-Type`.
     pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::GraphqlResponse => "application/graphql-response+json; charset=utf-8",
@@ -19,15 +19,15 @@ impl MediaType {
     }
 }
 
-/// The media type that `accept` prefers; none where it takes neither. Without the header it is JSON.
+/// Returns the media type that `accept` prefers, JSON without the header, `None` if neither is acceptable.
 pub(super) fn negotiate(accept: Option<&str>) -> Option<MediaType> {
     let Some(accept) = accept.filter(|accept| !accept.trim().is_empty()) else { return Some(MediaType::Json) };
-    let ranges = Range::parse_all(accept);
+    let ranges = MediaRange::parse_all(accept);
     let response = quality(&ranges, "application", "graphql-response+json");
     let json = quality(&ranges, "application", "json");
     match (response, json) {
         (0, 0) => None,
-        // A client that takes anything is one that knows JSON.
+        // A client that accepts anything supports JSON for certain.
         (response, json) if response > json || (response == json && names_response(&ranges)) => {
             Some(MediaType::GraphqlResponse)
         }
@@ -35,9 +35,9 @@ pub(super) fn negotiate(accept: Option<&str>) -> Option<MediaType> {
     }
 }
 
-/// Whether `accept` prefers a page to data, as a browser does that opens an address.
+/// Whether `accept` prefers HTML to JSON, as a browser does when the user opens a URL.
 pub(super) fn prefers_html(accept: Option<&str>) -> bool {
-    let ranges = Range::parse_all(accept.unwrap_or_default());
+    let ranges = MediaRange::parse_all(accept.unwrap_or_default());
     let html = quality(&ranges, "text", "html");
     let is_named = ranges.iter().any(|range| range.kind == "text" && range.subtype == "html");
     is_named
@@ -46,9 +46,9 @@ pub(super) fn prefers_html(accept: Option<&str>) -> bool {
         && html >= quality(&ranges, "application", "graphql-response+json")
 }
 
-/// Whether `accept` names events, and wants nothing more than them.
+/// Whether `accept` names `text/event-stream` and prefers no JSON type to it.
 pub(super) fn prefers_event_stream(accept: Option<&str>) -> bool {
-    let ranges = Range::parse_all(accept.unwrap_or_default());
+    let ranges = MediaRange::parse_all(accept.unwrap_or_default());
     let events = quality(&ranges, "text", "event-stream");
     let is_named = ranges.iter().any(|range| range.kind == "text" && range.subtype == "event-stream");
     is_named
@@ -57,13 +57,13 @@ pub(super) fn prefers_event_stream(accept: Option<&str>) -> bool {
         && events >= quality(&ranges, "application", "graphql-response+json")
 }
 
-/// How much a media type is wanted: what the most specific range says of it.
-fn quality(ranges: &[Range], kind: &str, subtype: &str) -> u32 {
+/// Returns the quality of a media type, which the most specific matching range determines.
+fn quality(ranges: &[MediaRange], kind: &str, subtype: &str) -> u32 {
     let best = ranges.iter().filter(|range| range.matches(kind, subtype)).max_by_key(|range| range.specificity());
     best.map_or(0, |range| range.quality)
 }
 
-fn names_response(ranges: &[Range]) -> bool {
+fn names_response(ranges: &[MediaRange]) -> bool {
     let named = |subtype| ranges.iter().position(|range| range.kind == "application" && range.subtype == subtype);
     match (named("graphql-response+json"), named("json")) {
         (Some(response), Some(json)) => response < json,
@@ -71,14 +71,14 @@ fn names_response(ranges: &[Range]) -> bool {
     }
 }
 
-/// A media range and how much it is wanted, in thousandths.
-struct Range {
+/// A media range with its quality in thousandths.
+struct MediaRange {
     kind: String,
     subtype: String,
     quality: u32,
 }
 
-impl Range {
+impl MediaRange {
     fn parse_all(accept: &str) -> Vec<Self> {
         accept.split(',').filter_map(Self::parse).collect()
     }
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_browser_that_opens_an_address_prefers_a_page() {
+    fn a_browser_that_opens_a_url_prefers_html() {
         let chromium = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8";
         for (accept, expected) in [
             (Some(chromium), true),
@@ -187,14 +187,14 @@ mod tests {
     }
 
     #[test]
-    fn only_json_in_utf_8_is_taken() {
-        for taken in ["application/json", "application/json; charset=utf-8", "Application/JSON;charset=\"UTF-8\""] {
-            assert!(is_json(Some(taken)), "{taken}");
+    fn only_json_in_utf_8_is_accepted() {
+        for accepted in ["application/json", "application/json; charset=utf-8", "Application/JSON;charset=\"UTF-8\""] {
+            assert!(is_json(Some(accepted)), "{accepted}");
         }
-        for refused in
+        for rejected in
             ["text/plain", "multipart/form-data", "application/json; charset=latin1", "application/jsonp", ""]
         {
-            assert!(!is_json(Some(refused)), "{refused}");
+            assert!(!is_json(Some(rejected)), "{rejected}");
         }
         assert!(!is_json(None));
     }

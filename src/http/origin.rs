@@ -1,7 +1,7 @@
-//! Who a request is addressed to, and which site made a browser send it.
+//! Checks of the requested host and of the origin of browser requests.
 //!
-//! A server on a loopback address asks for no password, so a page must not reach it by resolving a name of its own to
-//! that address (DNS rebinding), nor by making the browser send a request to it.
+//! A server on a loopback address needs no credentials, so a page must not reach it by resolving its own name to that
+//! address (DNS rebinding) or by making the browser send a request to it (cross-site request forgery).
 use std::net::{IpAddr, SocketAddr};
 
 use axum::http::{HeaderMap, HeaderName, Method, StatusCode, Version, header, request::Parts, uri::Authority};
@@ -13,28 +13,32 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 
-/// Paths that say nothing of the catalogue, and that orchestrators ask under an address instead of a name.
+/// Paths that reveal no data and that orchestrators request by IP address.
 const HEALTH_PROBES: [&str; 2] = ["/health/live", "/health/ready"];
 
-/// Refuses a request that is addressed to another host, or that another site made a browser send.
+/// Rejects a request for an unknown host, and a cross-origin request unless its origin is allowed.
+///
+/// # Errors
+/// 400 for an invalid `Host` header, 421 for an unknown host, 403 for a cross-origin request.
 pub(super) fn check(config: &Config, parts: &Parts) -> Result<(), Rejection> {
     if HEALTH_PROBES.contains(&parts.uri.path()) {
         return Ok(());
     }
-    let rules = HostRules { address: config.bind, allowed: &config.allowed_hosts, friends: &config.cors_origins };
+    let rules =
+        HostRules { bind: config.bind, allowed_hosts: &config.allowed_hosts, cors_origins: &config.cors_origins };
     let host = requested_host(parts)?;
-    if !rules.include(&host) {
-        let message = "this server does not answer to that host name: add it to http.allowed_hosts";
+    if !rules.allow_host(&host) {
+        let message = "the requested host name is unknown: add it to http.allowed_hosts";
         return Err(Rejection::new(StatusCode::MISDIRECTED_REQUEST, Code::BadRequest, message));
     }
     if is_cross_origin(&parts.headers, &host, &rules) && !is_top_level_navigation(parts) {
-        let message = "requests that other sites make a browser send are not answered";
+        let message = "cross-origin requests are not allowed: add the origin to http.cors_origins";
         return Err(Rejection::new(StatusCode::FORBIDDEN, Code::Forbidden, message));
     }
     Ok(())
 }
 
-/// The host that a request names: that of its URI before its one Host header (RFC 9112, section 3.2).
+/// Returns the host of the URI, or that of the single `Host` header (RFC 9112, section 3.2).
 fn requested_host(parts: &Parts) -> Result<Authority, Rejection> {
     if let Some(authority) = parts.uri.authority() {
         return Ok(authority.clone());
@@ -43,35 +47,34 @@ fn requested_host(parts: &Parts) -> Result<Authority, Rejection> {
     let host = match (hosts.next(), hosts.next()) {
         (Some(host), None) => host.to_str().ok().and_then(|host| host.parse().ok()),
         (None, _) if parts.version == Version::HTTP_10 => None,
-        _ => return Err(Rejection::bad_request("a request has one Host header")),
+        _ => return Err(Rejection::bad_request("the request must have exactly one Host header")),
     };
-    host.ok_or_else(|| Rejection::bad_request("the Host header cannot be read"))
+    host.ok_or_else(|| Rejection::bad_request("the Host header is invalid"))
 }
 
-/// The names that a server goes by.
+/// The settings that determine which hosts and origins are accepted.
 struct HostRules<'a> {
-    address: SocketAddr,
-    allowed: &'a [String],
-    /// Origins of other sites that may use this one.
-    friends: &'a [Origin],
+    bind: SocketAddr,
+    allowed_hosts: &'a [String],
+    cors_origins: &'a [Origin],
 }
 
 impl HostRules<'_> {
-    /// Whether `host` is one of them. Names of loopback go with any port, because ports are forwarded and no page can
-    /// make them its own.
-    fn include(&self, host: &Authority) -> bool {
-        let is_allowed = self.allowed.iter().any(|allowed| match allowed.rsplit_once(':') {
+    /// Whether the server serves `host`. Loopback names match with any port, because ports are forwarded and no page can
+    /// claim such a name.
+    fn allow_host(&self, host: &Authority) -> bool {
+        let is_allowed = self.allowed_hosts.iter().any(|allowed| match allowed.rsplit_once(':') {
             Some((_, port)) if is_port(port) => allowed.eq_ignore_ascii_case(host.as_str()),
             _ => allowed.eq_ignore_ascii_case(host.host()),
         });
-        match self.address.ip().is_loopback() {
+        match self.bind.ip().is_loopback() {
             true => is_allowed || is_loopback(host),
-            false => is_allowed || self.allowed.is_empty(),
+            false => is_allowed || self.allowed_hosts.is_empty(),
         }
     }
 
-    fn allow_origin(&self, authority: &str) -> bool {
-        self.allowed.iter().any(|allowed| allowed.eq_ignore_ascii_case(authority))
+    fn allow_authority(&self, authority: &str) -> bool {
+        self.allowed_hosts.iter().any(|allowed| allowed.eq_ignore_ascii_case(authority))
     }
 }
 
@@ -80,19 +83,19 @@ fn is_port(text: &str) -> bool {
 }
 
 fn is_loopback(host: &Authority) -> bool {
-    // An address in brackets is IPv6; user information before the host is for no server.
+    // Brackets enclose an IPv6 address. A `Host` with user information is never valid.
     let name = host.host().trim_start_matches('[').trim_end_matches(']');
     let is_loopback = name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
     (is_loopback || name.eq_ignore_ascii_case("localhost")) && !host.as_str().contains('@')
 }
 
-/// Whether another site made a browser send this. Clients that are no browsers send none of these headers. Every port of
-/// localhost is the same *site* for a browser, so that alone the same *origin* counts.
+/// Whether a page of another origin made a browser send the request. Other clients send none of these headers. All ports
+/// of localhost are the same *site* for a browser, so only the same *origin* is accepted.
 fn is_cross_origin(headers: &HeaderMap, host: &Authority, rules: &HostRules) -> bool {
     let is_own = |origin: &str| {
         let authority = origin.split_once("://").map_or("", |(_, authority)| authority);
-        let is_friend = rules.friends.iter().any(|friend| friend.as_str() == origin);
-        authority.eq_ignore_ascii_case(host.as_str()) || rules.allow_origin(authority) || is_friend
+        let is_allowed = rules.cors_origins.iter().any(|allowed| allowed.as_str() == origin);
+        authority.eq_ignore_ascii_case(host.as_str()) || rules.allow_authority(authority) || is_allowed
     };
     match headers.get(header::ORIGIN) {
         Some(origin) => !origin.to_str().is_ok_and(is_own),
@@ -100,7 +103,7 @@ fn is_cross_origin(headers: &HeaderMap, host: &Authority, rules: &HostRules) -> 
     }
 }
 
-/// Whether the request is someone following a link: the answer is shown to them, and no page can read it.
+/// Whether the user followed a link: the browser shows the response, and no page can read it.
 fn is_top_level_navigation(parts: &Parts) -> bool {
     parts.method == Method::GET
         && !parts.headers.contains_key(header::ORIGIN)
@@ -133,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_on_loopback_answers_to_names_of_loopback_and_to_those_allowed() {
+    fn a_server_on_loopback_serves_loopback_names_and_allowed_hosts() {
         let config = config("127.0.0.1:8080", &["catalogue.example", "other.example:81"]);
         let cases = [
             ("localhost:8080", 200),
@@ -161,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_elsewhere_answers_to_all_names_until_some_are_given() {
+    fn a_server_on_another_address_serves_all_hosts_unless_some_are_configured() {
         let open = config("0.0.0.0:8080", &[]);
         let named = config("0.0.0.0:8080", &["catalogue.example"]);
         for (host, path, [expected_open, expected_named]) in [
@@ -179,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_names_one_host() {
+    fn a_request_has_exactly_one_host() {
         let config = config("127.0.0.1:8080", &[]);
 
         assert_eq!(status(&config, &request("GET", "/graphql", &[])), 400);
@@ -187,13 +190,13 @@ mod tests {
             status(&config, &request("GET", "/graphql", &[("host", "localhost"), ("host", "evil.example")])),
             400
         );
-        // A URI with an authority goes before the header.
+        // The authority of the URI takes precedence over the header.
         let absolute = request("GET", "http://evil.example/graphql", &[("host", "localhost")]);
         assert_eq!(status(&config, &absolute), 421);
     }
 
     #[test]
-    fn what_another_site_made_a_browser_send_is_refused() {
+    fn cross_origin_requests_are_rejected() {
         let config = config("127.0.0.1:8080", &["catalogue.example"]);
         let cases: [(&[(&str, &str)], u16); 13] = [
             (&[], 200),
@@ -218,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn a_site_that_is_named_may_use_the_server() {
+    fn a_configured_origin_may_use_the_server() {
         let origins = ["https://app.example", "http://localhost:3000"];
         let origins = origins.map(|origin| origin.to_owned().try_into().expect("an origin")).into();
         let config = Config { cors_origins: origins, ..config("127.0.0.1:8080", &[]) };
@@ -238,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_may_be_followed_and_not_framed() {
+    fn a_link_may_be_opened_but_not_framed() {
         let config = config("127.0.0.1:8080", &[]);
         for (dest, expected) in [("document", 200), ("iframe", 403), ("image", 403)] {
             let headers = [

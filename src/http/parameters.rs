@@ -1,4 +1,4 @@
-//! The parameters of a GraphQL request: `query`, `operationName`, `variables`, `extensions`.
+//! Parameters of a GraphQL request: `query`, `operationName`, `variables`, `extensions`.
 use async_graphql::Variables;
 use axum::{extract::Query, http::Uri};
 use serde_json::{Map, Value};
@@ -6,32 +6,36 @@ use serde_json::{Map, Value};
 use super::rejection::Rejection;
 use crate::{access::Viewer, graphql::Request};
 
-/// Reads the parameters from the JSON body of a POST. With `draft`, what is malformed is refused with the status of the
-/// draft of GraphQL over HTTP.
+/// Reads the parameters from the JSON body of a POST.
+///
+/// # Errors
+/// 400 for invalid JSON. 400 for JSON that is not a GraphQL request, or 422 with `draft` (GraphQL over HTTP draft).
 pub(super) fn from_json(viewer: Viewer, body: &[u8], draft: bool) -> Result<Request, Rejection> {
     match serde_json::from_slice(body) {
         Ok(Value::Object(members)) => read(viewer, members).map_err(|message| Rejection::malformed(message, draft)),
         Ok(Value::Array(_)) => {
-            let message = "several operations in one request are not answered: send them one by one";
+            let message = "batched operations are not supported: send one operation per request";
             Err(Rejection::malformed(message, draft))
         }
-        Ok(_) => Err(Rejection::malformed("the body must be a JSON object with `query`", draft)),
-        Err(_) => Err(Rejection::bad_request("the body is not JSON")),
+        Ok(_) => Err(Rejection::malformed("the request body must be a JSON object with `query`", draft)),
+        Err(_) => Err(Rejection::bad_request("the request body is not valid JSON")),
     }
 }
 
-/// Reads the parameters from the query string of a GET. An empty one is absent.
+/// Reads the parameters from the query string of a GET. Empty parameters count as absent.
+///
+/// # Errors
+/// As for [`from_json`].
 pub(super) fn from_uri(viewer: Viewer, uri: &Uri, draft: bool) -> Result<Request, Rejection> {
     let Query(parameters) = Query::<Vec<(String, String)>>::try_from_uri(uri)
-        .map_err(|_| Rejection::bad_request("the query string cannot be read"))?;
+        .map_err(|_| Rejection::bad_request("the query string is invalid"))?;
     let mut members = Map::new();
     for (name, value) in parameters {
         let value = match name.as_str() {
             _ if value.is_empty() => continue,
             "query" | "operationName" => Value::String(value),
-            "variables" | "extensions" => {
-                serde_json::from_str(&value).map_err(|_| Rejection::bad_request(format!("`{name}` is not JSON")))?
-            }
+            "variables" | "extensions" => serde_json::from_str(&value)
+                .map_err(|_| Rejection::bad_request(format!("`{name}` is not valid JSON")))?,
             _ => continue,
         };
         if members.contains_key(&name) {
@@ -42,13 +46,13 @@ pub(super) fn from_uri(viewer: Viewer, uri: &Uri, draft: bool) -> Result<Request
     read(viewer, members).map_err(|message| Rejection::malformed(message, draft))
 }
 
-/// Whether the query string of a GET asks for anything.
-pub(super) fn asks(uri: &Uri) -> bool {
+/// Whether the query string of a GET contains an operation.
+pub(super) fn has_query(uri: &Uri) -> bool {
     Query::<Vec<(String, String)>>::try_from_uri(uri)
         .map_or(true, |Query(parameters)| parameters.iter().any(|(name, value)| name == "query" && !value.is_empty()))
 }
 
-/// Reads the parameters; those that are unknown are ignored. The error says what is malformed.
+/// Reads the parameters and ignores unknown ones. The error is a message for the client.
 fn read(viewer: Viewer, mut members: Map<String, Value>) -> Result<Request, &'static str> {
     let query = match members.remove("query") {
         Some(Value::String(query)) => query,
@@ -84,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn all_parameters_are_read_from_either_place() {
+    fn all_parameters_are_read_from_body_and_query_string() {
         let body =
             json!({ "query": "q", "operationName": "o", "variables": { "a": 1 }, "extensions": { "b": 2 }, "c": 3 });
         let posted = from_json(Viewer::LOCAL, body.to_string().as_bytes(), false).expect("parameters");
@@ -102,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn null_and_the_empty_string_are_absent() {
+    fn null_and_the_empty_string_count_as_absent() {
         let body = json!({ "query": "q", "operationName": null, "variables": null, "extensions": null });
         let posted = from_json(Viewer::LOCAL, body.to_string().as_bytes(), false).expect("parameters");
         let got =
@@ -115,15 +119,15 @@ mod tests {
     }
 
     #[test]
-    fn what_is_malformed_is_named() {
+    fn the_error_names_the_malformed_part() {
         let bodies = [
-            ("", "the body is not JSON"),
-            ("{", "the body is not JSON"),
-            ("{\"query\":\"\u{0}\"}", "the body is not JSON"),
-            ("null", "the body must be a JSON object with `query`"),
-            ("\"query\"", "the body must be a JSON object with `query`"),
-            ("[]", "several operations in one request are not answered: send them one by one"),
-            ("[{\"query\":\"q\"}]", "several operations in one request are not answered: send them one by one"),
+            ("", "the request body is not valid JSON"),
+            ("{", "the request body is not valid JSON"),
+            ("{\"query\":\"\u{0}\"}", "the request body is not valid JSON"),
+            ("null", "the request body must be a JSON object with `query`"),
+            ("\"query\"", "the request body must be a JSON object with `query`"),
+            ("[]", "batched operations are not supported: send one operation per request"),
+            ("[{\"query\":\"q\"}]", "batched operations are not supported: send one operation per request"),
             ("{}", "`query` is missing"),
             ("{\"query\":null}", "`query` is missing"),
             ("{\"query\":1}", "`query` must be a string"),
@@ -141,8 +145,8 @@ mod tests {
             ("query=", "`query` is missing"),
             ("query=q&query=q", "`query` is given twice"),
             ("query=q&variables=1", "`variables` must be an object"),
-            ("query=q&variables=%7B", "`variables` is not JSON"),
-            ("query=q&extensions=x", "`extensions` is not JSON"),
+            ("query=q&variables=%7B", "`variables` is not valid JSON"),
+            ("query=q&extensions=x", "`extensions` is not valid JSON"),
         ];
 
         let posted = bodies.map(|(body, message)| (body, from_json(Viewer::LOCAL, body.as_bytes(), false), message));
@@ -155,14 +159,14 @@ mod tests {
     }
 
     #[test]
-    fn a_body_nested_too_deeply_is_refused() {
+    fn a_body_nested_too_deeply_is_rejected() {
         let body = format!("{{\"query\":\"q\",\"variables\":{}}}", "{\"a\":".repeat(100_000));
 
         assert!(from_json(Viewer::LOCAL, body.as_bytes(), false).is_err());
     }
 
     #[test]
-    fn the_draft_has_a_status_of_its_own_for_what_is_json_and_malformed() {
+    fn the_draft_has_its_own_status_for_malformed_json_requests() {
         let status =
             |body: &str| from_json(Viewer::LOCAL, body.as_bytes(), true).expect_err("a rejection").status().as_u16();
 
@@ -173,10 +177,10 @@ mod tests {
     }
 
     #[test]
-    fn a_page_is_shown_where_nothing_is_asked() {
-        assert!(!asks(&"/graphql".parse().expect("a URI")));
-        assert!(!asks(&uri("")));
-        assert!(!asks(&uri("query=")));
-        assert!(asks(&uri("query=q")));
+    fn a_query_string_without_query_has_no_operation() {
+        assert!(!has_query(&"/graphql".parse().expect("a URI")));
+        assert!(!has_query(&uri("")));
+        assert!(!has_query(&uri("query=")));
+        assert!(has_query(&uri("query=q")));
     }
 }

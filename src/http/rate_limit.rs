@@ -1,13 +1,9 @@
-//! How often one who asks may ask.
+//! Rate limits per account or client address.
 use std::{
-    collections::HashMap,
     hash::Hash,
     net::{IpAddr, Ipv6Addr},
     num::NonZeroU32,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::atomic::{AtomicUsize, Ordering},
 };
 
 use axum::http::StatusCode;
@@ -17,47 +13,37 @@ use uuid::Uuid;
 use super::{Config, rejection::Rejection};
 use crate::{access::Viewer, error::Code};
 
-/// Requests after which those who asked long ago are forgotten.
-const FORGET_EVERY: usize = 4_096;
+/// Number of requests after which buckets that are full again are removed.
+const CLEANUP_INTERVAL: usize = 4_096;
 
-/// Where a request comes from.
+/// The IP address of the client.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ClientAddress(pub(super) IpAddr);
 
-/// Who asks.
+/// The key that a client's limits apply to: its account, or its address without a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum RateKey {
+pub(super) enum RateKey {
     Account(Uuid),
     Address(IpAddr),
 }
 
-/// A bucket for each who asks. The user of a server without accounts has all of it.
-pub(super) struct RateLimits {
-    limiter: Option<DefaultKeyedRateLimiter<RateKey>>,
-    /// For tokens that were not valid before.
-    tokens: Option<DefaultKeyedRateLimiter<IpAddr>>,
-    context: AtomicUsize,
-    followers: Arc<Mutex<HashMap<RateKey, u32>>>,
-    followers_max: u32,
-}
-
-/// A place among those who follow, given back when dropped. The user of a server without accounts needs none.
-pub(super) struct SubscriptionSlot {
-    key: Option<RateKey>,
-    followers: Arc<Mutex<HashMap<RateKey, u32>>>,
-}
-
-impl Drop for SubscriptionSlot {
-    fn drop(&mut self) {
-        let Some(key) = self.key else { return };
-        let mut followers = self.followers.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = followers.get_mut(&key) {
-            *count -= 1;
-            if *count == 0 {
-                followers.remove(&key);
-            }
+impl RateKey {
+    /// Returns the key of a client, `None` for the viewer of a server without accounts.
+    pub(super) fn new(viewer: Viewer, client: Option<ClientAddress>) -> Option<Self> {
+        match (viewer.user, viewer.scope, client) {
+            (Some(user), ..) => Some(Self::Account(user)),
+            (None, None, Some(ClientAddress(address))) => Some(Self::Address(network(address))),
+            _ => None,
         }
     }
+}
+
+/// Rate limiters. The viewer of a server without accounts is not limited.
+pub(super) struct RateLimits {
+    limiter: Option<DefaultKeyedRateLimiter<RateKey>>,
+    /// Limits attempts with unknown tokens.
+    tokens: Option<DefaultKeyedRateLimiter<IpAddr>>,
+    requests: AtomicUsize,
 }
 
 impl RateLimits {
@@ -69,16 +55,15 @@ impl RateLimits {
         Self {
             limiter: quota.map(RateLimiter::keyed),
             tokens: quota.map(RateLimiter::keyed),
-            context: AtomicUsize::new(0),
-            followers: Arc::default(),
-            followers_max: config.followers_each,
+            requests: AtomicUsize::new(0),
         }
     }
 
-    /// Counts a token that was not valid before, which costs a look into the database or a signature.
+    /// Counts an attempt with a token that is not known to be valid; checking it costs a database lookup or a signature
+    /// verification.
     ///
     /// # Errors
-    /// 429 where an address tries too many.
+    /// 429 if the address has tried too many.
     pub(super) fn try_token(&self, client: Option<ClientAddress>) -> Result<(), Rejection> {
         match (&self.tokens, client) {
             (Some(limiter), Some(ClientAddress(address))) => self.count(limiter, &network(address)),
@@ -87,54 +72,27 @@ impl RateLimits {
     }
 
     fn count<K: Hash + Eq + Clone>(&self, limiter: &DefaultKeyedRateLimiter<K>, key: &K) -> Result<(), Rejection> {
-        if self.context.fetch_add(1, Ordering::Relaxed).is_multiple_of(FORGET_EVERY) {
+        if self.requests.fetch_add(1, Ordering::Relaxed).is_multiple_of(CLEANUP_INTERVAL) {
             limiter.retain_recent();
         }
         limiter.check_key(key).map_err(|early| {
             let wait = early.wait_time_from(limiter.clock().now()).as_secs_f64().ceil().max(1.0);
-            let message = "too many requests: wait as long as Retry-After says, and ask for more at once";
-            Rejection::new(StatusCode::TOO_MANY_REQUESTS, Code::LimitExceeded, message).after(wait as u64)
+            let message = "too many requests: retry after the time in Retry-After, and combine requests";
+            Rejection::new(StatusCode::TOO_MANY_REQUESTS, Code::LimitExceeded, message).with_retry_after(wait as u64)
         })
-    }
-
-    /// Takes a place among those who follow.
-    ///
-    /// # Errors
-    /// 429 where this one has too many already.
-    pub(super) fn follow(&self, viewer: Viewer, client: Option<ClientAddress>) -> Result<SubscriptionSlot, Rejection> {
-        let (key, followers) = (rate_key(viewer, client), self.followers.clone());
-        if let Some(key) = key {
-            let mut counts = followers.lock().unwrap_or_else(PoisonError::into_inner);
-            let count = counts.entry(key).or_default();
-            if *count >= self.followers_max {
-                let message = "too many followed at once: end another, or follow more over one socket";
-                return Err(Rejection::new(StatusCode::TOO_MANY_REQUESTS, Code::LimitExceeded, message));
-            }
-            *count += 1;
-        }
-        Ok(SubscriptionSlot { key, followers })
     }
 
     /// Counts a request.
     ///
     /// # Errors
-    /// 429 where it is one too many, with the seconds after which the next one is not.
+    /// 429 with `Retry-After` if the rate is exceeded.
     pub(super) fn check(&self, viewer: Viewer, client: Option<ClientAddress>) -> Result<(), Rejection> {
         let Some(limiter) = &self.limiter else { return Ok(()) };
-        rate_key(viewer, client).map_or(Ok(()), |key| self.count(limiter, &key))
+        RateKey::new(viewer, client).map_or(Ok(()), |key| self.count(limiter, &key))
     }
 }
 
-/// Who asks, unless it is the user of a server without accounts.
-fn rate_key(viewer: Viewer, client: Option<ClientAddress>) -> Option<RateKey> {
-    match (viewer.user, viewer.scope, client) {
-        (Some(user), ..) => Some(RateKey::Account(user)),
-        (None, None, Some(ClientAddress(address))) => Some(RateKey::Address(network(address))),
-        _ => None,
-    }
-}
-
-/// What one client has of addresses: of IPv6 a whole network.
+/// Returns the part of an address that identifies a client: the /64 network of IPv6, the whole address of IPv4.
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => address.into(),
@@ -148,7 +106,7 @@ mod tests {
     use crate::access::TokenScope;
 
     #[test]
-    fn each_who_asks_has_a_bucket_and_the_local_user_needs_none() {
+    fn each_client_has_its_own_limit_and_the_local_user_has_none() {
         let rate = RateLimits::new(&Config { rate_per_second: 1, rate_burst: 2, ..Config::default() });
         let client = |text: &str| Some(ClientAddress(text.parse().expect("an address")));
         let account = |n| Viewer::of(Uuid::from_u128(n), TokenScope::Read);
@@ -171,14 +129,6 @@ mod tests {
             assert!(rate.try_token(client("192.0.2.9")).is_ok());
         }
         assert!(rate.try_token(client("192.0.2.9")).is_err(), "no address tries many tokens");
-        let one = RateLimits::new(&Config { followers_each: 1, ..Config::default() });
-        let first = one.follow(account(1), None).ok();
-        assert!(first.is_some() && one.follow(account(1), None).is_err());
-        assert!(one.follow(Viewer::ANONYMOUS, client("192.0.2.1")).is_ok());
-        drop(first);
-        assert!(one.follow(account(1), None).is_ok());
-        let all: Vec<_> = (0..9).map(|_| one.follow(Viewer::LOCAL, client("127.0.0.1"))).collect();
-        assert!(all.iter().all(Result::is_ok));
         let unlimited = RateLimits::new(&Config { rate_per_second: 0, ..Config::default() });
         assert!((0..10_000).all(|_| unlimited.check(account(1), None).is_ok()));
     }

@@ -1,4 +1,4 @@
-//! Requests that HTTP refuses, answered in GraphQL's form.
+//! Rejections: error responses of the HTTP layer, in the format of GraphQL errors.
 use std::borrow::Cow;
 
 use axum::{
@@ -9,12 +9,12 @@ use axum::{
 use super::negotiation::MediaType;
 use crate::error::{Code, Error};
 
-/// Seconds after which a client may try again when the server has too much to do.
+/// Seconds in `Retry-After` of a 503 response.
 const RETRY_AFTER_SECONDS: &str = "1";
 
-/// A request that is refused before or beside GraphQL.
+/// A request that was rejected before execution.
 ///
-/// Boxed, because most requests are not refused and none should carry its size.
+/// Boxed, because rejections are rare and should not enlarge every `Result`.
 #[derive(Debug)]
 pub(super) struct Rejection(Box<Inner>);
 
@@ -23,9 +23,9 @@ struct Inner {
     status: StatusCode,
     error: Error,
     allow: Option<&'static str>,
-    /// Seconds after which to try again.
+    /// Seconds for `Retry-After`.
     retry_after: Option<u64>,
-    /// The id under which the log has the cause.
+    /// The request id under which the cause is logged.
     id: Option<String>,
 }
 
@@ -38,35 +38,36 @@ impl Rejection {
         Self(Box::new(Inner { status, error, allow: None, retry_after: None, id: None }))
     }
 
-    /// A request that is not as GraphQL over HTTP has it.
+    /// 400: the request violates GraphQL over HTTP.
     pub(super) fn bad_request(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, Code::BadRequest, message)
     }
 
-    /// A request that is JSON and not as GraphQL over HTTP has it: 422 in the draft, 400 before.
+    /// The body is JSON but not a GraphQL request: 422 in the draft of GraphQL over HTTP, otherwise 400.
     pub(super) fn malformed(message: impl Into<Cow<'static, str>>, draft: bool) -> Self {
         let status = if draft { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::BAD_REQUEST };
         Self::new(status, Code::BadRequest, message)
     }
 
+    /// 503: a limit of the server is reached.
     pub(super) fn overloaded() -> Self {
-        let message = "the server has too much to do: try again in a second";
+        let message = "the server is overloaded; retry after 1 s";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, Code::Overloaded, message)
     }
 
-    /// The methods that are taken instead.
-    pub(super) fn allowing(mut self, methods: &'static str) -> Self {
+    /// Adds `Allow`.
+    pub(super) fn with_allow(mut self, methods: &'static str) -> Self {
         self.0.allow = Some(methods);
         self
     }
 
-    /// Seconds after which to try again.
-    pub(super) fn after(mut self, seconds: u64) -> Self {
+    /// Adds `Retry-After`.
+    pub(super) fn with_retry_after(mut self, seconds: u64) -> Self {
         self.0.retry_after = Some(seconds);
         self
     }
 
-    /// The id under which the log has the cause.
+    /// Adds the request id under which the cause is logged.
     pub(super) fn with_id(mut self, id: &str) -> Self {
         self.0.id = Some(id.to_owned());
         self
@@ -85,7 +86,7 @@ impl Rejection {
         &self.0.error.message
     }
 
-    /// The refusal as a list of errors of an operation, in JSON.
+    /// Returns the rejection as a JSON list of GraphQL errors.
     pub(super) fn errors(&self) -> Vec<u8> {
         let mut extensions = serde_json::json!({ "code": self.0.error.code.as_str() });
         if let Some(id) = &self.0.id {
@@ -110,13 +111,13 @@ impl Rejection {
         if let Some(seconds) = retry_after {
             response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
         }
-        advise_retry(&mut response);
+        add_retry_after(&mut response);
         response
     }
 }
 
-/// Tells clients of a server that is busy, or without its database, when to come back.
-pub(super) fn advise_retry(response: &mut Response) {
+/// Adds `Retry-After` to a 503 response.
+pub(super) fn add_retry_after(response: &mut Response) {
     if response.status() == StatusCode::SERVICE_UNAVAILABLE {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
     }

@@ -1,4 +1,4 @@
-//! Bodies of requests: limited in size, in time, and all together.
+//! Request bodies, with limits on size, time and total memory.
 use std::{
     pin::Pin,
     task::{Context, Poll, ready},
@@ -22,24 +22,27 @@ use tokio::{
 use super::rejection::Rejection;
 use crate::error::Code;
 
-/// Bytes of a body that are not taken from the room that all bodies share, so that no body, however many, keeps a
-/// request of ordinary size out.
+/// Bytes of each body that do not count towards the shared budget, so that large bodies never block requests of ordinary
+/// size.
 const UNCOUNTED_BYTES: usize = 16_384;
 
-/// Bytes that a client may still send after it was answered.
+/// Maximum number of bytes to discard after the response.
 const DRAIN_BYTES_MAX: usize = 32 << 20;
 
-/// How long a client may still send after it was answered.
+/// Maximum time to discard bytes after the response.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// A body that has arrived. It takes up room until it is dropped.
+/// A complete request body, which counts towards the shared budget until dropped.
 pub(super) struct ReceivedBody<'a> {
     pub(super) bytes: Bytes,
-    _room: Option<SemaphorePermit<'a>>,
+    _permit: Option<SemaphorePermit<'a>>,
 }
 
-/// Receives a body of at most `max` bytes within `limit`, taking one permit of `room` for each byte above
-/// [`FREE_BYTES`].
+/// Receives a body of at most `max` bytes within `limit`, and takes one permit of `budget` per byte above
+/// [`UNCOUNTED_BYTES`].
+///
+/// # Errors
+/// 413 if the body is larger, 408 if it takes longer, 503 if the budget is exhausted, 400 if the client ends early.
 pub(super) async fn receive(
     body: Body,
     max: usize,
@@ -51,7 +54,9 @@ pub(super) async fn receive(
     }
     match timeout(limit, gather(body, max, budget)).await {
         Ok(received) => received,
-        Err(_) => Err(Rejection::new(StatusCode::REQUEST_TIMEOUT, Code::Timeout, "the body took too long to arrive")),
+        Err(_) => {
+            Err(Rejection::new(StatusCode::REQUEST_TIMEOUT, Code::Timeout, "the request body was not received in time"))
+        }
     }
 }
 
@@ -59,7 +64,7 @@ async fn gather(mut body: Body, max: usize, budget: &Semaphore) -> Result<Receiv
     let mut bytes = BytesMut::new();
     let mut taken: Option<SemaphorePermit<'_>> = None;
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|_| Rejection::bad_request("the body broke off"))?;
+        let frame = frame.map_err(|_| Rejection::bad_request("the request body ended early"))?;
         let Ok(data) = frame.into_data() else { continue };
         if bytes.len() + data.len() > max {
             return Err(too_large(max));
@@ -76,18 +81,18 @@ async fn gather(mut body: Body, max: usize, budget: &Semaphore) -> Result<Receiv
             }
         }
     }
-    Ok(ReceivedBody { bytes: bytes.freeze(), _room: taken })
+    Ok(ReceivedBody { bytes: bytes.freeze(), _permit: taken })
 }
 
 fn too_large(max: usize) -> Rejection {
-    let message = format!("the body has more than {max} bytes");
+    let message = format!("the request body exceeds {max} bytes");
     Rejection::new(StatusCode::PAYLOAD_TOO_LARGE, Code::LimitExceeded, message)
 }
 
-/// Lets the body of `request` be read on for a while after the answer, in case that the answer does not need it.
+/// Wraps the body of `request` so that unread bytes are discarded for a while after the response.
 ///
-/// A client that still writes when its connection is closed loses the answer (RFC 9112, section 9.6). One that expects
-/// `100 Continue` does not write before it has the answer.
+/// A client that is still writing when the connection closes may lose the response (RFC 9112, section 9.6). A client that
+/// sent `Expect: 100-continue` does not write before it has the response.
 pub(super) fn drain_on_drop(request: Request) -> Request {
     match request.body().is_end_stream() || request.headers().contains_key(header::EXPECT) {
         true => request,
@@ -95,7 +100,7 @@ pub(super) fn drain_on_drop(request: Request) -> Request {
     }
 }
 
-/// A body that is read on when it is dropped before its end.
+/// A body that discards its remaining bytes in a task when dropped before its end.
 struct DrainOnDrop(Option<Body>);
 
 impl HttpBody for DrainOnDrop {
@@ -150,13 +155,13 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    /// A body in pieces, of which the reader knows no length.
+    /// A body in chunks, without a known length.
     fn pieces(count: usize, size: usize) -> Body {
         Body::from_stream(stream::iter((0..count).map(move |_| Ok::<_, std::io::Error>(vec![b'x'; size]))))
     }
 
     #[tokio::test]
-    async fn a_body_of_the_greatest_size_is_received() {
+    async fn a_body_of_the_maximum_size_is_received() {
         let budget = Semaphore::new(0);
 
         let received = receive(pieces(10, 10), 100, SECOND, &budget).await.expect("a body");
@@ -165,7 +170,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_body_that_is_too_large_is_refused_whether_or_not_it_says_so() {
+    async fn a_body_that_is_too_large_is_rejected_with_and_without_a_known_length() {
         for body in [pieces(11, 10), Body::from(vec![0; 101])] {
             let rejection = receive(body, 100, SECOND, &Semaphore::new(0)).await.err().expect("a rejection");
 
@@ -175,7 +180,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_body_that_breaks_off_is_refused() {
+    async fn a_body_that_ends_early_is_rejected() {
         let broken = stream::iter([Ok(vec![b'{']), Err(std::io::Error::other("gone"))]);
 
         let rejection = receive(Body::from_stream(broken), 100, SECOND, &Semaphore::new(0)).await.err();
@@ -184,7 +189,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_body_that_never_ends_is_given_up() {
+    async fn a_body_that_never_ends_times_out() {
         let endless = pieces(1, 1).into_data_stream().chain(stream::pending());
 
         let rejection = receive(Body::from_stream(endless), 100, SECOND, &Semaphore::new(0)).await.err();
@@ -193,7 +198,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn large_bodies_share_a_room_and_small_ones_need_none() {
+    async fn large_bodies_share_a_budget_and_small_bodies_need_none() {
         let budget = Semaphore::new(10_000);
         let large = || pieces(2, UNCOUNTED_BYTES / 2 + 3_000);
 

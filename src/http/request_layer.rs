@@ -1,5 +1,4 @@
-//! What holds for every request: whom it may come from and go to, its id, its headers, and that a panic ends nothing but
-//! itself.
+//! The layer around every request: host and origin checks, request id, response headers, and isolation of panics.
 use std::panic::AssertUnwindSafe;
 
 use axum::{
@@ -17,7 +16,7 @@ use crate::error::{Code, Error};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Characters of a request id that is taken over from the client.
+/// Maximum length of a request id from the client, in characters.
 const REQUEST_ID_LENGTH_MAX: usize = 64;
 
 /// Headers of every response.
@@ -28,10 +27,11 @@ const HEADERS: [(HeaderName, &str); 4] = [
     (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
 ];
 
-/// The id of a request, in its log line and its response.
+/// The id of a request, which appears in the log and in `X-Request-Id` of the response.
 #[derive(Clone, Debug)]
 pub(super) struct RequestId(pub(super) String);
 
+/// Applies the layer to one request.
 pub(super) async fn request_layer(State(state): State<AppState>, request: Request, next: Next) -> Response {
     let id = request_id(request.headers());
     let version = request.version();
@@ -55,13 +55,13 @@ pub(super) async fn request_layer(State(state): State<AppState>, request: Reques
     }
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     if state.is_stopping() && version <= Version::HTTP_11 {
-        // The client opens its next connection elsewhere, instead of writing to one that is about to be closed.
+        // The client opens a new connection for its next request instead of using one that is about to close.
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     response
 }
 
-/// Runs the handler; a panic of it is answered and logged.
+/// Runs the handler. A panic is logged and becomes a 500 response.
 async fn run(next: Next, request: Request, id: &str) -> Response {
     match AssertUnwindSafe(next.run(request)).catch_unwind().await {
         Ok(response) => response,
@@ -73,17 +73,19 @@ async fn run(next: Next, request: Request, id: &str) -> Response {
     }
 }
 
+/// The response for unknown paths.
 pub(super) async fn not_found() -> Response {
-    let message = "there is nothing here: GraphQL is at /graphql, GraphiQL at /graphiql";
+    let message = "not found: GraphQL is at /graphql, GraphiQL at /graphiql";
     Rejection::new(StatusCode::NOT_FOUND, Code::NotFound, message).into_response(MediaType::Json)
 }
 
+/// Returns the client's `X-Request-Id` if it is valid, otherwise a new id.
 fn request_id(headers: &HeaderMap) -> String {
-    let is_sane = |id: &&str| {
+    let is_valid = |id: &&str| {
         (1..=REQUEST_ID_LENGTH_MAX).contains(&id.len())
             && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
     };
-    header_text(headers, REQUEST_ID).filter(is_sane).map_or_else(|| Uuid::now_v7().simple().to_string(), str::to_owned)
+    header_text(headers, REQUEST_ID).filter(is_valid).map_or_else(|| Uuid::now_v7().simple().to_string(), str::to_owned)
 }
 
 #[cfg(test)]
@@ -91,16 +93,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_id_is_taken_over_where_it_is_sane_and_made_where_it_is_not() {
+    fn a_valid_request_id_is_adopted_and_an_invalid_one_replaced() {
         let longest = "x".repeat(REQUEST_ID_LENGTH_MAX);
         let too_long = "x".repeat(REQUEST_ID_LENGTH_MAX + 1);
-        for (given, is_taken) in
+        for (given, is_adopted) in
             [("a-1_B.c", true), (longest.as_str(), true), ("", false), (too_long.as_str(), false), ("a b", false)]
         {
             let mut headers = HeaderMap::new();
             headers.insert(REQUEST_ID, HeaderValue::from_str(given).expect("a value"));
 
-            assert_eq!(request_id(&headers) == given, is_taken, "{given}");
+            assert_eq!(request_id(&headers) == given, is_adopted, "{given}");
         }
         assert_ne!(request_id(&HeaderMap::new()), request_id(&HeaderMap::new()));
     }

@@ -1,14 +1,14 @@
-//! Bodies of answers: those that clients have not read yet have a limit all together.
+//! Response bodies, with a limit on the total memory of bodies that clients have not read yet.
 use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Bytes of an answer that are not taken from the room that all answers share, so that clients who do not read large
-/// ones keep nobody from small ones.
+/// Bytes of each body that do not count towards the budget, so that clients that do not read large responses never block
+/// small ones.
 const UNCOUNTED_BYTES: usize = 16_384;
 
-/// The room that all answers share, one permit for each byte.
+/// A memory budget for response bodies, with one permit per byte.
 pub(super) struct MemoryBudget {
     permits: Arc<Semaphore>,
     total: usize,
@@ -19,22 +19,22 @@ impl MemoryBudget {
         Self { permits: Arc::new(Semaphore::new(total)), total }
     }
 
-    /// The same bytes, which take up room until the connection has passed them on; none where there is no room. An
-    /// answer that is larger than the room has it for itself.
-    pub(super) fn hold(&self, bytes: Bytes) -> Option<Bytes> {
+    /// Returns the same bytes, which count towards the budget until the connection has written them, or `None` if the
+    /// budget is exhausted. A body larger than the whole budget takes all of it.
+    pub(super) fn reserve(&self, bytes: Bytes) -> Option<Bytes> {
         let needed = bytes.len().saturating_sub(UNCOUNTED_BYTES).min(self.total);
         if needed == 0 {
             return Some(bytes);
         }
         let needed = u32::try_from(needed).unwrap_or(u32::MAX);
-        let budget = self.permits.clone().try_acquire_many_owned(needed).ok()?;
-        Some(Bytes::from_owner(BudgetedBytes { bytes, _room: budget }))
+        let permit = self.permits.clone().try_acquire_many_owned(needed).ok()?;
+        Some(Bytes::from_owner(BudgetedBytes { bytes, _permit: permit }))
     }
 }
 
 struct BudgetedBytes {
     bytes: Bytes,
-    _room: OwnedSemaphorePermit,
+    _permit: OwnedSemaphorePermit,
 }
 
 impl AsRef<[u8]> for BudgetedBytes {
@@ -47,32 +47,32 @@ impl AsRef<[u8]> for BudgetedBytes {
 mod tests {
     use super::*;
 
-    fn answer(length: usize) -> Bytes {
+    fn body(length: usize) -> Bytes {
         Bytes::from(vec![b'x'; length])
     }
 
     #[test]
-    fn large_answers_share_a_room_and_small_ones_need_none() {
+    fn large_bodies_share_a_budget_and_small_bodies_need_none() {
         let budget = MemoryBudget::new(10_000);
 
-        let first = budget.hold(answer(UNCOUNTED_BYTES + 6_000)).expect("room");
+        let first = budget.reserve(body(UNCOUNTED_BYTES + 6_000)).expect("room");
         assert_eq!(first.len(), UNCOUNTED_BYTES + 6_000);
-        assert!(budget.hold(answer(UNCOUNTED_BYTES + 6_000)).is_none());
-        assert!(budget.hold(answer(UNCOUNTED_BYTES)).is_some());
+        assert!(budget.reserve(body(UNCOUNTED_BYTES + 6_000)).is_none());
+        assert!(budget.reserve(body(UNCOUNTED_BYTES)).is_some());
         let part = first.slice(0..1);
         drop(first);
-        assert!(budget.hold(answer(UNCOUNTED_BYTES + 6_000)).is_none(), "a part of it is still to be written");
+        assert!(budget.reserve(body(UNCOUNTED_BYTES + 6_000)).is_none(), "a slice of it is still unwritten");
         drop(part);
-        assert!(budget.hold(answer(UNCOUNTED_BYTES + 6_000)).is_some());
+        assert!(budget.reserve(body(UNCOUNTED_BYTES + 6_000)).is_some());
     }
 
     #[test]
-    fn an_answer_larger_than_the_room_takes_all_of_it() {
+    fn a_body_larger_than_the_budget_takes_all_of_it() {
         let budget = MemoryBudget::new(10_000);
 
-        let large = budget.hold(answer(UNCOUNTED_BYTES + 100_000)).expect("room");
-        assert!(budget.hold(answer(UNCOUNTED_BYTES + 1)).is_none());
+        let large = budget.reserve(body(UNCOUNTED_BYTES + 100_000)).expect("room");
+        assert!(budget.reserve(body(UNCOUNTED_BYTES + 1)).is_none());
         drop(large);
-        assert!(budget.hold(answer(UNCOUNTED_BYTES + 1)).is_some());
+        assert!(budget.reserve(body(UNCOUNTED_BYTES + 1)).is_some());
     }
 }

@@ -1,4 +1,4 @@
-//! Connections: accepted up to a limit, timed, and drained before the end.
+//! The accept loop: a connection limit, timeouts and graceful shutdown.
 use std::{sync::Arc, time::Duration};
 
 use axum::Router;
@@ -19,16 +19,16 @@ use super::{
     rate_limit::ClientAddress,
 };
 
-/// How long to wait after the system had no room for a new connection.
+/// Pause after a failed `accept`, for example because no file descriptor is free.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Streams that one HTTP/2 connection may have open.
+/// Concurrent streams of one HTTP/2 connection.
 const STREAMS_MAX: u32 = 128;
 
-/// Serves `site` until `shutdown` is done. Then says that it is not ready, accepts for `http.shutdown_delay` longer, and
-/// lets what runs end, all within `http.shutdown_grace`.
+/// Serves requests until `shutdown` completes, then shuts down gracefully within `http.shutdown_grace`: readiness turns
+/// off, new connections are accepted for `http.shutdown_delay`, and running requests are completed.
 ///
-/// Dropping the future ends all connections at once.
+/// Dropping the future aborts all connections.
 pub async fn run(listener: TcpListener, state: AppState, shutdown: impl Future<Output = ()>) {
     let config = state.config().clone();
     let mut server = Server::new(&state);
@@ -40,12 +40,12 @@ pub async fn run(listener: TcpListener, state: AppState, shutdown: impl Future<O
     server.drain(config.shutdown_grace - delay).await;
 }
 
-/// The connections of a site.
+/// A server with its open connections.
 struct Server {
     router: Router,
     builder: Builder<TokioExecutor>,
     timeouts: ConnectionTimeouts,
-    places: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
     connections: JoinSet<()>,
     stopping: watch::Sender<bool>,
 }
@@ -53,13 +53,16 @@ struct Server {
 impl Server {
     fn new(state: &AppState) -> Self {
         let config = state.config();
-        let timeouts =
-            ConnectionTimeouts { first: config.header_timeout, idle: config.idle_timeout, write: config.write_timeout };
+        let timeouts = ConnectionTimeouts {
+            first_request: config.header_timeout,
+            idle: config.idle_timeout,
+            write: config.write_timeout,
+        };
         Self {
             router: state.router(),
             builder: builder(config),
             timeouts,
-            places: Arc::new(Semaphore::new(config.connections)),
+            permits: Arc::new(Semaphore::new(config.connections)),
             connections: JoinSet::new(),
             stopping: watch::Sender::new(false),
         }
@@ -70,18 +73,18 @@ impl Server {
         loop {
             tokio::select! {
                 () = &mut end => return,
-                (stream, place) = accept(listener, &self.places) => self.serve(stream, place),
-                // Only so that the set keeps no connection that has ended.
+                (stream, permit) = accept(listener, &self.permits) => self.serve(stream, permit),
+                // Removes connections that have ended from the set.
                 Some(_) = self.connections.join_next() => {}
             }
         }
     }
 
-    fn serve(&mut self, stream: TcpStream, place: OwnedSemaphorePermit) {
-        // Answers are written whole, so there is nothing to gain by waiting for more. That it fails is harmless.
+    fn serve(&mut self, stream: TcpStream, permit: OwnedSemaphorePermit) {
+        // Responses are written whole, so Nagle's algorithm only delays them. A failure is harmless.
         let _ = stream.set_nodelay(true);
         let client = stream.peer_addr().ok().map(|address| ClientAddress(address.ip()));
-        let conversation = serve_connection(
+        let connection = serve_connection(
             (stream, client),
             self.builder.clone(),
             self.router.clone(),
@@ -89,29 +92,33 @@ impl Server {
             self.stopping.subscribe(),
         );
         self.connections.spawn(async move {
-            conversation.await;
-            drop(place);
+            connection.await;
+            drop(permit);
         });
     }
 
-    /// Lets what runs end within `grace`, and cuts off the rest.
+    /// Lets running requests complete within `grace`, then aborts the remaining connections.
     async fn drain(mut self, grace: Duration) {
         self.stopping.send_replace(true);
         let all_ended = async { while self.connections.join_next().await.is_some() {} };
         match tokio::time::timeout(grace, all_ended).await {
-            Ok(()) => info!("all connections ended"),
-            Err(_) => warn!(connections = self.connections.len(), "connections were cut off"),
+            Ok(()) => info!("all connections closed"),
+            Err(_) => warn!(
+                connections = self.connections.len(),
+                "connections aborted at the end of the shutdown grace period"
+            ),
         }
         self.connections.shutdown().await;
     }
 }
 
-/// The next connection, once there is a place for it. axum's own loop sets no timer, so that hyper's timeouts never fire.
-async fn accept(listener: &TcpListener, places: &Arc<Semaphore>) -> (TcpStream, OwnedSemaphorePermit) {
-    let place = places.clone().acquire_owned().await.expect("the semaphore is never closed");
+/// Accepts the next connection when a permit is free. `axum::serve` is not used: it sets no timer, so hyper's timeouts
+/// would never fire.
+async fn accept(listener: &TcpListener, permits: &Arc<Semaphore>) -> (TcpStream, OwnedSemaphorePermit) {
+    let permit = permits.clone().acquire_owned().await.expect("the semaphore is never closed");
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => return (stream, place),
+            Ok((stream, _)) => return (stream, permit),
             Err(error) => {
                 warn!(%error, "cannot accept a connection");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -125,7 +132,7 @@ fn builder(config: &Config) -> Builder<TokioExecutor> {
     builder
         .http1()
         .timer(TokioTimer::new())
-        // For hyper it begins with the end of the request before.
+        // hyper starts this timer at the end of the previous request.
         .header_read_timeout(config.idle_timeout.max(config.header_timeout))
         .max_buf_size(config.header_bytes)
         .max_headers(config.header_count);

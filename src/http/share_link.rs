@@ -1,4 +1,4 @@
-//! Links: a browser gets to GraphiQL with what was shared, others get that as JSON.
+//! Share links: browsers are redirected to GraphiQL, other clients receive the shared object as JSON.
 use std::time::Instant;
 
 use axum::{
@@ -16,32 +16,28 @@ use super::{
     request_layer::RequestId,
     status::StatusContext,
 };
-use crate::{
-    access::Viewer,
-    error::Code,
-    graphql::{Request as Question, Response as Answer},
-};
+use crate::{access::Viewer, error::Code, graphql};
 
-/// Characters of a link's token at most.
+/// Maximum length of a share token, in characters.
 const TOKEN_LENGTH_MAX: usize = 100;
 
-/// The answer where a link leads nowhere.
-const NOTHING: &[u8] = br#"{"data":{"shared":null}}"#;
+/// The response body if the token is unknown, expired or revoked.
+const NOT_FOUND: &[u8] = br#"{"data":{"shared":null}}"#;
 
-/// Answers `/s/TOKEN`.
+/// Handles `/s/{token}`.
 pub(super) async fn open(State(state): State<AppState>, Path(token): Path<String>, request: Request) -> Response {
     let start = Instant::now();
     let id = request.extensions().get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default();
     let is_token = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-    let may_be_one = (1..=TOKEN_LENGTH_MAX).contains(&token.len()) && token.bytes().all(is_token);
-    if may_be_one && state.config().graphiql && prefers_html(header_text(request.headers(), header::ACCEPT)) {
-        // Browsers send what is behind # to nobody.
+    let is_well_formed = (1..=TOKEN_LENGTH_MAX).contains(&token.len()) && token.bytes().all(is_token);
+    if is_well_formed && state.config().graphiql && prefers_html(header_text(request.headers(), header::ACCEPT)) {
+        // Browsers do not send the fragment to the server, so the token appears in no further log.
         return (StatusCode::SEE_OTHER, [(header::LOCATION, format!("/graphiql#shared={token}"))]).into_response();
     }
     let guard = AbandonedRequestGuard { id: &id, start };
-    let outcome = match state.inner.rate.check(Viewer::ANONYMOUS, request.extensions().get().copied()) {
-        Ok(()) if may_be_one => ask(&state, token).await,
-        Ok(()) => Err(unknown()),
+    let outcome = match state.inner.rate_limits.check(Viewer::ANONYMOUS, request.extensions().get().copied()) {
+        Ok(()) if is_well_formed => resolve(&state, token).await,
+        Ok(()) => Err(not_found()),
         Err(rejection) => Err(rejection),
     };
     guard.disarm();
@@ -52,16 +48,16 @@ pub(super) async fn open(State(state): State<AppState>, Path(token): Path<String
     response
 }
 
-/// Whoever has the link is nobody else: it says the same to all.
-async fn ask(state: &AppState, token: String) -> Result<Answer, Rejection> {
+/// Resolves a share token anonymously: the response does not depend on the caller.
+async fn resolve(state: &AppState, token: String) -> Result<graphql::Response, Rejection> {
     let variables = async_graphql::Variables::from_json(serde_json::json!({ "token": token }));
     let query = state.inner.share_document.to_owned();
-    let question = Question { query, variables, viewer: Viewer::ANONYMOUS, ..Question::default() };
-    let answer = execute_within_limits(state, state.inner.execute.execute(question)).await?;
-    if answer.body == NOTHING { Err(unknown()) } else { Ok(answer) }
+    let request = graphql::Request { query, variables, viewer: Viewer::ANONYMOUS, ..graphql::Request::default() };
+    let response = execute_within_limits(state, state.inner.execute.execute(request)).await?;
+    if response.body == NOT_FOUND { Err(not_found()) } else { Ok(response) }
 }
 
-fn unknown() -> Rejection {
-    let message = "this link leads nowhere: it is not known, has expired or was revoked";
+fn not_found() -> Rejection {
+    let message = "share link not found: it is unknown, expired or revoked";
     Rejection::new(StatusCode::NOT_FOUND, Code::NotFound, message)
 }

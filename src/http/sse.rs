@@ -1,7 +1,8 @@
-//! Subscriptions over Server-Sent Events: graphql-sse, distinct connections mode.
+//! Subscriptions over Server-Sent Events: the graphql-sse protocol in distinct connections mode.
 //!
-//! Each operation is one response, of `next` events and a `complete` one. What GraphQL refuses is a `next` with errors,
-//! as the protocol has it, because a browser would not show the body of another status.
+//! Each operation has its own HTTP response, which consists of `next` events and a final `complete` event. An operation
+//! that GraphQL rejects is a `next` event with errors, as the protocol requires: `EventSource` does not expose the body of
+//! a response with another status.
 use std::{convert::Infallible, time::Duration};
 
 use axum::response::{
@@ -10,17 +11,17 @@ use axum::response::{
 };
 use futures_util::{StreamExt, stream};
 
-use super::{AppState, authentication, graphql::follow, rate_limit::ClientAddress, rejection::Rejection};
+use super::{AppState, authentication, graphql::start, rate_limit::ClientAddress, rejection::Rejection};
 use crate::graphql::Request;
 
-/// How often a client and what is between are told that the connection is in use.
-const COMMENT_EVERY: Duration = Duration::from_secs(15);
+/// Interval of the comments that keep idle connections open.
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(15);
 
-/// Answers an operation with events.
+/// Executes an operation and returns its responses as events.
 ///
 /// # Errors
-/// There are too many who follow, or the operation is refused before GraphQL looks at it.
-pub(super) async fn answer(
+/// 429 or 503 if no subscription slot is free; the errors of [`start`].
+pub(super) async fn respond(
     state: &AppState,
     request: Request,
     token: Option<String>,
@@ -28,24 +29,17 @@ pub(super) async fn answer(
     id: &str,
 ) -> Result<Response, Rejection> {
     let viewer = request.viewer;
-    let slot = state.inner.rate.follow(viewer, client)?;
-    let place = state.inner.followers.clone().try_acquire_owned().map_err(|_| Rejection::overloaded())?;
-    let responses = match follow(state, request, id).await {
-        Ok(responses) => responses,
-        Err(Ok(response)) => stream::once(async { response }).boxed(),
-        Err(Err(rejection)) => return Err(rejection),
-    };
-    let next = responses.map(|response| {
+    let slot = state.inner.subscription_slots.acquire(viewer, client)?;
+    let next = start(state, request, id).await?.into_responses().map(|response| {
         let body = String::from_utf8_lossy(&response.body).into_owned();
         Ok::<_, Infallible>(Event::default().event("next").data(body))
     });
     let complete = stream::once(async move {
-        drop((place, slot));
-        // With no data at all a browser would not tell of it.
+        drop(slot);
+        // `EventSource` does not dispatch events without data.
         Ok(Event::default().event("complete").data("{}"))
     });
-    // A server that stops does not say that the operation is complete: the client follows it elsewhere. Nor is it for one
-    // whose token has ended.
+    // At shutdown, or when the token is denied, the stream ends without `complete`, so that the client subscribes again.
     let (stopping, denied) = (state.stopping(), authentication::until_denied(state.clone(), token, viewer));
     let ended = async {
         tokio::select! {
@@ -53,7 +47,7 @@ pub(super) async fn answer(
             () = denied => {}
         }
     };
-    let told = next.chain(complete).take_until(Box::pin(ended));
-    let events = Sse::new(told).keep_alive(KeepAlive::new().interval(COMMENT_EVERY));
-    Ok(events.into_response())
+    let events = next.chain(complete).take_until(Box::pin(ended));
+    let response = Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE_INTERVAL));
+    Ok(response.into_response())
 }

@@ -1,9 +1,9 @@
-//! Which status an answer has.
+//! HTTP statuses of GraphQL responses.
 //!
-//! By default those that the audits of the graphql-http package ask for: what was executed is 200, what was not is 400,
-//! and clients that accept JSON alone read errors of the document from a 200. `http.draft_status_codes` chooses those of
-//! the GraphQL over HTTP draft of April 2026 instead, which tells faults of the document (422) from faults of its form
-//! (400), and data with errors (294) from data without.
+//! The default follows the audits of the graphql-http package: 200 if the operation was executed, otherwise 400, and 200
+//! for document errors if the client accepts only `application/json`. `http.draft_status_codes` selects the statuses of
+//! the GraphQL over HTTP draft of April 2026, which distinguishes invalid documents (422) from malformed requests (400)
+//! and data with errors (294) from data without errors (200).
 use axum::http::{Method, StatusCode};
 
 use super::negotiation::MediaType;
@@ -12,7 +12,7 @@ use crate::{
     graphql::{Operation, Response},
 };
 
-/// How an answer was asked for.
+/// Properties of a request that determine the status besides the response.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct StatusContext<'a> {
     pub(super) method: &'a Method,
@@ -20,31 +20,31 @@ pub(super) struct StatusContext<'a> {
     pub(super) draft: bool,
 }
 
-/// The status of an answer. [`StatusCode::METHOD_NOT_ALLOWED`] stands for a mutation that came by GET.
-pub(super) fn status(answer: &Response, context: StatusContext) -> StatusCode {
-    match answer.executed {
-        true if context.draft && !answer.codes.is_empty() => partial_success(),
-        true if context.media_type == MediaType::GraphqlResponse && is_unavailable(answer) => {
+/// Returns the status of a response; [`StatusCode::METHOD_NOT_ALLOWED`] for a mutation sent with GET.
+pub(super) fn status(response: &Response, context: StatusContext) -> StatusCode {
+    match response.executed {
+        true if context.draft && !response.codes.is_empty() => partial_success(),
+        true if context.media_type == MediaType::GraphqlResponse && is_unavailable(response) => {
             StatusCode::SERVICE_UNAVAILABLE
         }
         true => StatusCode::OK,
-        false => refused(answer, context),
+        false => rejected(response, context),
     }
 }
 
-/// Whether a query came to nothing because the database is away or has too much to do, so that asking again is right.
+/// Whether a query returned no data because the database is unavailable or overloaded, so that a retry is appropriate.
 ///
-/// The draft wants 2xx for data that is not null, whatever is null within, and recommends it for null. There it is worth
-/// more that balancers, retries and alarms see a server without its database.
-fn is_unavailable(answer: &Response) -> bool {
-    !answer.has_data
-        && answer.operation == Some(Operation::Query)
-        && !answer.codes.is_empty()
-        && answer.codes.iter().all(|code| matches!(code, Code::Unavailable | Code::Overloaded))
+/// The draft requires 2xx for data that is not null and recommends it for null. A 503 is used instead because load
+/// balancers, retries and alerts depend on the status.
+fn is_unavailable(response: &Response) -> bool {
+    !response.has_data
+        && response.operation == Some(Operation::Query)
+        && !response.codes.is_empty()
+        && response.codes.iter().all(|code| matches!(code, Code::Unavailable | Code::Overloaded))
 }
 
-fn refused(answer: &Response, context: StatusContext) -> StatusCode {
-    let code = answer.codes.first().copied().unwrap_or(Code::Internal);
+fn rejected(response: &Response, context: StatusContext) -> StatusCode {
+    let code = response.codes.first().copied().unwrap_or(Code::Internal);
     let reads_errors_from_ok = context.media_type == MediaType::Json && !context.draft;
     match code {
         Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,
@@ -52,7 +52,7 @@ fn refused(answer: &Response, context: StatusContext) -> StatusCode {
         Code::Overloaded | Code::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         Code::Unauthenticated => StatusCode::UNAUTHORIZED,
         Code::Forbidden => StatusCode::FORBIDDEN,
-        Code::BadRequest if context.method == Method::GET && answer.operation == Some(Operation::Mutation) => {
+        Code::BadRequest if context.method == Method::GET && response.operation == Some(Operation::Mutation) => {
             StatusCode::METHOD_NOT_ALLOWED
         }
         Code::GraphqlParseFailed | Code::GraphqlValidationFailed | Code::BadUserInput if reads_errors_from_ok => {
@@ -64,7 +64,7 @@ fn refused(answer: &Response, context: StatusContext) -> StatusCode {
     }
 }
 
-/// The draft's 294, which has no name in the registry of statuses yet.
+/// Status 294 of the draft, which is not registered yet.
 fn partial_success() -> StatusCode {
     StatusCode::from_u16(294).unwrap_or(StatusCode::OK)
 }
@@ -74,7 +74,7 @@ mod tests {
     use super::*;
     use crate::graphql::RequestReport;
 
-    fn answer(executed: bool, codes: &[Code], operation: Option<Operation>) -> Response {
+    fn response(executed: bool, codes: &[Code], operation: Option<Operation>) -> Response {
         Response {
             body: bytes::Bytes::new(),
             executed,
@@ -89,7 +89,7 @@ mod tests {
     }
 
     fn without_data(codes: &[Code], operation: Option<Operation>) -> Response {
-        Response { has_data: false, ..answer(true, codes, operation) }
+        Response { has_data: false, ..response(true, codes, operation) }
     }
 
     #[test]
@@ -98,32 +98,32 @@ mod tests {
         let mutation = Some(Operation::Mutation);
         // The statuses for graphql-response+json, for JSON, and of the draft.
         let cases = [
-            (answer(true, &[], query), [200, 200, 200]),
-            (answer(true, &[Code::Unavailable], query), [200, 200, 294]),
+            (response(true, &[], query), [200, 200, 200]),
+            (response(true, &[Code::Unavailable], query), [200, 200, 294]),
             (without_data(&[Code::Unavailable], query), [503, 200, 294]),
             (without_data(&[Code::Unavailable, Code::Overloaded], query), [503, 200, 294]),
             (without_data(&[Code::Unavailable, Code::Timeout], query), [200, 200, 294]),
             (without_data(&[Code::Unavailable], mutation), [200, 200, 294]),
             (without_data(&[Code::Internal], query), [200, 200, 294]),
-            (answer(true, &[Code::NotFound], mutation), [200, 200, 294]),
-            (answer(false, &[Code::GraphqlParseFailed], None), [400, 200, 400]),
-            (answer(false, &[Code::GraphqlValidationFailed], query), [400, 200, 422]),
-            (answer(false, &[Code::BadUserInput], query), [400, 200, 422]),
-            (answer(false, &[Code::BadRequest], None), [400, 400, 422]),
-            (answer(false, &[Code::BadRequest], mutation), [400, 400, 422]),
-            (answer(false, &[Code::LimitExceeded], query), [400, 400, 422]),
-            (answer(false, &[Code::SqlBudgetExceeded], query), [400, 400, 422]),
-            (answer(false, &[Code::Unauthenticated], None), [401, 401, 401]),
-            (answer(false, &[Code::Forbidden], mutation), [403, 403, 403]),
-            (answer(false, &[Code::Internal], query), [500, 500, 500]),
-            (answer(false, &[], query), [500, 500, 500]),
-            (answer(false, &[Code::Unavailable], query), [503, 503, 503]),
-            (answer(false, &[Code::Overloaded], query), [503, 503, 503]),
-            (answer(false, &[Code::Timeout], query), [504, 504, 504]),
+            (response(true, &[Code::NotFound], mutation), [200, 200, 294]),
+            (response(false, &[Code::GraphqlParseFailed], None), [400, 200, 400]),
+            (response(false, &[Code::GraphqlValidationFailed], query), [400, 200, 422]),
+            (response(false, &[Code::BadUserInput], query), [400, 200, 422]),
+            (response(false, &[Code::BadRequest], None), [400, 400, 422]),
+            (response(false, &[Code::BadRequest], mutation), [400, 400, 422]),
+            (response(false, &[Code::LimitExceeded], query), [400, 400, 422]),
+            (response(false, &[Code::SqlBudgetExceeded], query), [400, 400, 422]),
+            (response(false, &[Code::Unauthenticated], None), [401, 401, 401]),
+            (response(false, &[Code::Forbidden], mutation), [403, 403, 403]),
+            (response(false, &[Code::Internal], query), [500, 500, 500]),
+            (response(false, &[], query), [500, 500, 500]),
+            (response(false, &[Code::Unavailable], query), [503, 503, 503]),
+            (response(false, &[Code::Overloaded], query), [503, 503, 503]),
+            (response(false, &[Code::Timeout], query), [504, 504, 504]),
         ];
-        for (answer, expected) in cases {
+        for (response, expected) in cases {
             let status = |media_type, draft| {
-                status(&answer, StatusContext { method: &Method::POST, media_type, draft }).as_u16()
+                status(&response, StatusContext { method: &Method::POST, media_type, draft }).as_u16()
             };
 
             let statuses = [
@@ -132,19 +132,19 @@ mod tests {
                 status(MediaType::GraphqlResponse, true),
             ];
 
-            assert_eq!(statuses, expected, "{answer:?}");
-            assert_eq!(status(MediaType::Json, true), expected[2], "the draft does not tell media types apart");
+            assert_eq!(statuses, expected, "{response:?}");
+            assert_eq!(status(MediaType::Json, true), expected[2], "the draft does not distinguish media types");
         }
     }
 
     #[test]
-    fn a_mutation_by_get_is_a_method_not_allowed() {
+    fn a_mutation_by_get_is_not_allowed() {
         for draft in [false, true] {
             let context = StatusContext { method: &Method::GET, media_type: MediaType::Json, draft };
 
-            let refused = status(&answer(false, &[Code::BadRequest], Some(Operation::Mutation)), context);
+            let status = status(&response(false, &[Code::BadRequest], Some(Operation::Mutation)), context);
 
-            assert_eq!(refused, StatusCode::METHOD_NOT_ALLOWED);
+            assert_eq!(status, StatusCode::METHOD_NOT_ALLOWED);
         }
     }
 }

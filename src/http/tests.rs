@@ -837,7 +837,7 @@ async fn every_request_leaves_one_line() {
         ]
     );
     let messages: Vec<_> = lines.iter().map(|line| line["message"].as_str().expect("text")).collect();
-    assert_eq!(messages, ["request", "request", "request", "request", "request left by its client"]);
+    assert_eq!(messages, ["request", "request", "request", "request", "client disconnected"]);
     let first = &lines[0];
     assert_eq!(first["operation"], "n".repeat(100));
     assert_eq!((&first["statements"], &first["rounds"], &first["rows"]), (&json!(3), &json!(2), &json!(7)));

@@ -23,13 +23,8 @@ use tokio_stream::StreamMap;
 use tracing::debug;
 
 use super::{
-    AppState, authentication,
-    graphql::follow,
-    negotiation::MediaType,
-    parameters,
-    rate_limit::{ClientAddress, SubscriptionSlot},
-    rejection::Rejection,
-    request_layer::RequestId,
+    AppState, authentication, graphql::start, negotiation::MediaType, parameters, rate_limit::ClientAddress,
+    rejection::Rejection, request_layer::RequestId, subscription_slot::SubscriptionSlot,
 };
 use crate::{access::Viewer, error::Code, graphql};
 
@@ -67,12 +62,9 @@ pub(super) async fn open(
     let client = client.map(|client| client.0);
     // Until the first message, whoever has no token is nobody known.
     let viewer = authentication::viewer(&state, token.as_deref(), client).await.unwrap_or(Viewer::ANONYMOUS);
-    let slot = match state.inner.rate.follow(viewer, client) {
+    let slot = match state.inner.subscription_slots.acquire(viewer, client) {
         Ok(slot) => slot,
         Err(rejection) => return rejection.into_response(MediaType::Json),
-    };
-    let Ok(place) = state.inner.followers.clone().try_acquire_owned() else {
-        return Rejection::overloaded().into_response(MediaType::Json);
     };
     let max = state.config().body_bytes;
     upgrade
@@ -80,7 +72,6 @@ pub(super) async fn open(
         .max_frame_size(max)
         .on_upgrade(async move |socket| {
             serve_connection(&state, &id.0, (client, slot), token, socket).await;
-            drop(place);
         })
         .into_response()
 }
@@ -241,7 +232,7 @@ impl Socket<'_> {
         match authentication::viewer(self.state, self.token.as_deref(), self.client).await {
             Ok(viewer) => {
                 let full = |_| CloseReason::with(1013, "too many followed at once: end another");
-                self.slot = self.state.inner.rate.follow(viewer, self.client).map_err(full)?;
+                self.state.inner.subscription_slots.reassign(&mut self.slot, viewer, self.client).map_err(full)?;
                 self.viewer = Some(viewer);
             }
             Err(rejection) if rejection.code() == Code::Unauthenticated => {
@@ -260,7 +251,7 @@ impl Socket<'_> {
             .map_err(|_| CloseReason::with(4400, "the payload of `subscribe` is no GraphQL request"))?;
         let max = self.state.config().socket_operations;
         let room = match self.operations.len() < max {
-            true => self.state.inner.rate.check(viewer, self.client),
+            true => self.state.inner.rate_limits.check(viewer, self.client),
             false => {
                 let message = format!("a socket has at most {max} operations at once");
                 Err(Rejection::new(StatusCode::TOO_MANY_REQUESTS, Code::LimitExceeded, message))
@@ -326,10 +317,9 @@ async fn check(state: &AppState, token: Option<&str>, viewer: Option<Viewer>) ->
 /// The steps of one operation.
 fn operation(state: AppState, request: graphql::Request, id: String) -> impl Stream<Item = OperationEvent> + Send {
     stream::once(async move {
-        match follow(&state, request, &id).await {
-            Ok(responses) => responses.map(OperationEvent::Next).boxed(),
-            Err(Ok(response)) => stream::once(async { OperationEvent::Next(response) }).boxed(),
-            Err(Err(rejection)) => stream::once(async move { OperationEvent::Rejected(rejection.errors()) }).boxed(),
+        match start(&state, request, &id).await {
+            Ok(started) => started.into_responses().map(OperationEvent::Next).boxed(),
+            Err(rejection) => stream::once(async move { OperationEvent::Rejected(rejection.errors()) }).boxed(),
         }
     })
     .flatten()
