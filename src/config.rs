@@ -104,6 +104,15 @@ const OPTIONAL: [&str; 5] = [
     "loading.max_sql_per_request",
 ];
 
+/// Former keys and the keys that replace them. A former key is rejected with a message that names the new one.
+const RENAMED: [(&str, &str); 5] = [
+    ("http.answer_bytes_total", "http.response_bytes_total"),
+    ("http.executing", "http.concurrent_requests"),
+    ("http.followers", "http.subscription_connections"),
+    ("http.followers_each", "http.subscription_connections_per_client"),
+    ("http.socket_operations", "http.operations_per_socket"),
+];
+
 /// A flag of the command line that sets a key.
 #[derive(Clone, Debug)]
 pub struct Flag {
@@ -264,6 +273,9 @@ impl Settings {
         match found {
             Some(key) => Ok(Some(key.clone())),
             None => {
+                if let Some((_, new)) = RENAMED.iter().find(|(former, _)| variable_of(former) == name) {
+                    bail!("environment variable {name} was renamed to {}", variable_of(new));
+                }
                 let known = self.keys.iter().map(|key| variable_of(key));
                 bail!("environment variable {name} is unknown{}", nearest(name, known))
             }
@@ -284,6 +296,9 @@ impl Settings {
             };
             for (name, value) in values {
                 let key = format!("{section}.{name}");
+                if let Some((_, new)) = RENAMED.iter().find(|(former, _)| *former == key) {
+                    bail!("{}: `{key}` was renamed to `{new}`", path.display());
+                }
                 if !self.keys.contains(&key) {
                     bail!("{}: `{key}` is unknown{}", path.display(), nearest(&key, self.keys.iter().cloned()));
                 }
@@ -350,14 +365,16 @@ impl Config {
         if u64::from(self.database.pool_size) + u64::from(self.database.max_overflow) > POOL_MAX {
             bail!("database.pool_size and database.max_overflow must be at most {POOL_MAX} together");
         }
-        for (key, value) in [("http.connections", self.http.connections), ("http.executing", self.http.executing)] {
+        for (key, value) in
+            [("http.connections", self.http.connections), ("http.concurrent_requests", self.http.concurrent_requests)]
+        {
             if !(1..=PLACES_MAX).contains(&value) {
                 bail!("{key} must be from 1 to {PLACES_MAX}");
             }
         }
         for (key, value) in [
             ("http.body_bytes_total", self.http.body_bytes_total),
-            ("http.answer_bytes_total", self.http.answer_bytes_total),
+            ("http.response_bytes_total", self.http.response_bytes_total),
         ] {
             if value > BYTES_MAX {
                 bail!("{key} must be at most {BYTES_MAX}");
@@ -479,6 +496,25 @@ mod tests {
             let error = format!("{:#}", result.expect_err("an unknown key"));
 
             assert!(error.contains(expected), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_renamed_setting_is_rejected_with_its_new_name() {
+        for (former, new) in RENAMED {
+            let (section, name) = former.split_once('.').expect("a section");
+            let in_file = load(&[], &[], Some(&format!("[{section}]\n{name} = 1")));
+            let in_environment = load(&[], &[(&variable_of(former), "1")], None);
+
+            let error = in_file.expect_err("a renamed key").to_string();
+            assert!(error.ends_with(&format!("`{former}` was renamed to `{new}`")), "{error}");
+            let error = in_environment.expect_err("a renamed variable").to_string();
+            assert!(
+                error.ends_with(&format!("{} was renamed to {}", variable_of(former), variable_of(new))),
+                "{error}"
+            );
+            let settings = Settings::new();
+            assert!(settings.keys.iter().any(|key| key == new) && !settings.keys.iter().any(|key| key == former));
         }
     }
 

@@ -1,4 +1,4 @@
-//! Settings of the HTTP side.
+//! Settings of the HTTP server.
 use std::{
     net::{Ipv4Addr, SocketAddr},
     time::Duration,
@@ -10,77 +10,81 @@ use serde::{Deserialize, Serialize};
 use super::cors::Origin;
 use crate::duration;
 
-/// Where the server listens and what it accepts.
+/// Address, limits and timeouts of the HTTP server.
 #[derive(Clone, Debug, PartialEq, Eq, DocumentedFields, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Address and port. Default 127.0.0.1:8080.
+    /// Address and port to listen on. Default 127.0.0.1:8080.
     pub bind: SocketAddr,
-    /// Listens on an address that is not loopback although there is no account, so that everyone who reaches it may read
-    /// and write everything. Default false.
+    /// Allows listening on a non-loopback address without any account, which gives everyone who can connect full read
+    /// and write access. Default false.
     pub insecure_open: bool,
-    /// Host names that requests may be addressed to beside the server's own; one without a port stands for all ports. A
-    /// server that listens on a loopback address refuses all others, any other server does so once a name is given
-    /// here. Default none.
+    /// Host names that requests may use, in addition to the server's own. A name without a port matches every port. A
+    /// server on a loopback address rejects all other names; on another address it accepts all names unless this list
+    /// has entries. Default empty.
     pub allowed_hosts: Vec<String>,
-    /// Origins of sites whose pages may use this server from a browser, such as `https://app.example`. Default none.
+    /// Origins whose pages may use this server from a browser, such as `https://app.example`. Default empty.
     pub cors_origins: Vec<Origin>,
-    /// Bytes of a request's body. Default 1048576.
+    /// Maximum size of a request body in bytes. Default 1048576.
     pub body_bytes: usize,
-    /// Bytes of all bodies that are being read or answered, of each its part above 16384; more are answered OVERLOADED.
-    /// Default 67108864.
+    /// Memory for request bodies of all running requests, in bytes. The first 16384 bytes of each body do not count.
+    /// Further requests are rejected with OVERLOADED. Default 67108864.
     pub body_bytes_total: usize,
-    /// Bytes of all answers that clients have not read yet, of each its part above 16384; more are answered OVERLOADED,
-    /// but for an answer that is larger than this by itself. Default 268435456.
-    pub answer_bytes_total: usize,
-    /// Bytes of a request's line and headers. Default 16384.
+    /// Memory for responses that clients have not read yet, in bytes. The first 16384 bytes of each response do not
+    /// count. Further queries are rejected with OVERLOADED; a single response may exceed the limit. Default 268435456.
+    pub response_bytes_total: usize,
+    /// Maximum size of the request line and headers in bytes, at least 8192. Default 16384.
     pub header_bytes: usize,
-    /// Headers of a request. Default 100.
+    /// Maximum number of request headers. Default 100.
     pub header_count: usize,
-    /// How long a new connection may take to send the headers of its first request. Default 5 s.
+    /// Time limit for receiving the headers of the first request on a connection. Default 5 s.
     #[serde(with = "duration")]
     pub header_timeout: Duration,
-    /// How long a client may take to send the body. Default 10 s.
+    /// Time limit for receiving a request body. Default 10 s.
     #[serde(with = "duration")]
     pub body_timeout: Duration,
-    /// How long a request may take before it is answered TIMEOUT. Default 10 s.
+    /// Time limit for executing a request, which then fails with TIMEOUT. Default 10 s.
     #[serde(with = "duration")]
     pub request_timeout: Duration,
-    /// How long a client may leave a response unread. Default 30 s.
+    /// Time after which a connection is closed if the client does not read. Default 30 s.
     #[serde(with = "duration")]
     pub write_timeout: Duration,
-    /// How long a connection may wait for its next request. Default 75 s, above the minute of common load balancers.
+    /// Time after which a connection without a running request is closed. Choose more than the idle timeout of the load
+    /// balancer, which is commonly 60 s. Default 75 s.
     #[serde(with = "duration")]
     pub idle_timeout: Duration,
-    /// Connections that are open at once; more wait to be accepted. Default 10000.
+    /// Maximum number of open connections, from 1 to 1000000. Further connections wait to be accepted. Default 10000.
     pub connections: usize,
-    /// Requests that are executed at once; more are answered OVERLOADED. Default 512.
-    pub executing: usize,
-    /// Clients that follow at once, over a WebSocket or by Server-Sent Events; more are answered OVERLOADED. Default 1000.
-    pub followers: usize,
-    /// Of them, those of one account, or of one address without a token; more are answered LIMIT_EXCEEDED. The user of a
-    /// server without accounts may have all. Default 100.
-    pub followers_each: u32,
-    /// Operations of one WebSocket at once; more are refused with LIMIT_EXCEEDED. Default 100.
-    pub socket_operations: usize,
-    /// Requests of one account a second, or of one address without a token; more are answered LIMIT_EXCEEDED with
-    /// Retry-After. 0 is no limit, and the user of a server without accounts has none. Default 100.
+    /// Maximum number of concurrently executing requests, from 1 to 1000000. Further requests are rejected with
+    /// OVERLOADED. Default 512.
+    pub concurrent_requests: usize,
+    /// Maximum number of subscription connections: WebSockets, event streams and multipart responses. Further ones are
+    /// rejected with OVERLOADED. Default 1000.
+    pub subscription_connections: usize,
+    /// Maximum number of subscription connections per account, or per client address without a token. Further ones are
+    /// rejected with LIMIT_EXCEEDED. Not applied without accounts. Default 100.
+    pub subscription_connections_per_client: u32,
+    /// Maximum number of concurrent operations on one WebSocket. Further ones are rejected with LIMIT_EXCEEDED. Default
+    /// 100.
+    pub operations_per_socket: usize,
+    /// Sustained requests per second per account, or per client address without a token. Further requests are rejected
+    /// with LIMIT_EXCEEDED and Retry-After. 0 disables the limit. Not applied without accounts. Default 100.
     pub rate_per_second: u32,
-    /// Requests that one who did not ask for a while may send at once. Default 1000.
+    /// Requests that a client may send in a burst above the sustained rate. Default 1000.
     pub rate_burst: u32,
-    /// How long the server goes on accepting after the signal to stop, while `/health/ready` says that it is not ready.
-    /// Part of `shutdown_grace`. Default 1 s; behind a load balancer the interval at which it asks.
+    /// Time after the stop signal during which the server accepts connections while `/health/ready` returns 503. Counts
+    /// towards `shutdown_grace`. Behind a load balancer, set it to the interval of its health checks. Default 1 s.
     #[serde(with = "duration")]
     pub shutdown_delay: Duration,
-    /// How long requests may go on after the signal to stop. Default 15 s.
+    /// Time limit for completing running requests after the stop signal. Default 15 s.
     #[serde(with = "duration")]
     pub shutdown_grace: Duration,
     /// Sends the header Server-Timing. Default true.
     pub server_timing: bool,
-    /// Sends `extensions.gatherum` on every response, not only where `X-Gatherum-Stats: 1` asks for it. Default false.
+    /// Sends `extensions.gatherum` with every response, not only if the request has `X-Gatherum-Stats: 1`. Default false.
     pub report_always: bool,
-    /// Answers with the statuses of the GraphQL over HTTP draft of April 2026: 422 for what is well-formed and cannot be
-    /// executed, 294 for data with errors, both also where JSON is accepted. Default false: 400 and 200.
+    /// Uses the statuses of the GraphQL over HTTP draft of April 2026: 422 for a well-formed request that cannot be
+    /// executed, 294 for data with errors, regardless of the media type. Default false: 400 and 200.
     pub draft_status_codes: bool,
     /// Serves GraphiQL to browsers. Default true.
     pub graphiql: bool,
@@ -95,7 +99,7 @@ impl Default for Config {
             cors_origins: Vec::new(),
             body_bytes: 1_048_576,
             body_bytes_total: 67_108_864,
-            answer_bytes_total: 268_435_456,
+            response_bytes_total: 268_435_456,
             header_bytes: 16_384,
             header_count: 100,
             header_timeout: Duration::from_secs(5),
@@ -104,10 +108,10 @@ impl Default for Config {
             write_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(75),
             connections: 10_000,
-            executing: 512,
-            followers: 1_000,
-            followers_each: 100,
-            socket_operations: 100,
+            concurrent_requests: 512,
+            subscription_connections: 1_000,
+            subscription_connections_per_client: 100,
+            operations_per_socket: 100,
             rate_per_second: 100,
             rate_burst: 1_000,
             shutdown_delay: Duration::from_secs(1),

@@ -84,9 +84,9 @@ impl AppState {
         let inner = Inner {
             rate_limits: rate_limit::RateLimits::new(&config),
             ping: health::PingCache::default(),
-            concurrent_requests: Semaphore::new(config.executing),
+            concurrent_requests: Semaphore::new(config.concurrent_requests),
             request_budget: Semaphore::new(config.body_bytes_total),
-            response_budget: response_body::MemoryBudget::new(config.answer_bytes_total),
+            response_budget: response_body::MemoryBudget::new(config.response_bytes_total),
             subscription_slots: subscription_slot::SubscriptionSlots::new(&config),
             stopping: watch::Sender::new(false),
             config,

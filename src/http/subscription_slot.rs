@@ -29,9 +29,9 @@ type ClientCounts = Mutex<HashMap<RateKey, u32>>;
 impl SubscriptionSlots {
     pub(super) fn new(config: &Config) -> Self {
         Self {
-            total: Arc::new(Semaphore::new(config.followers)),
+            total: Arc::new(Semaphore::new(config.subscription_connections)),
             per_client: Arc::default(),
-            per_client_max: config.followers_each,
+            per_client_max: config.subscription_connections_per_client,
         }
     }
 
@@ -110,7 +110,11 @@ mod tests {
     use crate::access::TokenScope;
 
     fn slots(total: usize, per_client: u32) -> SubscriptionSlots {
-        SubscriptionSlots::new(&Config { followers: total, followers_each: per_client, ..Config::default() })
+        SubscriptionSlots::new(&Config {
+            subscription_connections: total,
+            subscription_connections_per_client: per_client,
+            ..Config::default()
+        })
     }
 
     fn account(n: u128) -> Viewer {

@@ -594,7 +594,7 @@ async fn more_connections_than_places_wait() {
 
 #[tokio::test]
 async fn more_requests_than_places_are_refused_at_once() {
-    let server = Server::start(|config| config.executing = 1).await;
+    let server = Server::start(|config| config.concurrent_requests = 1).await;
     let waiting = tokio::spawn(server.post("{ wait }").send());
     server.fake.begun.notified().await;
 

@@ -148,19 +148,19 @@ fn the_demo_goes_into_an_empty_database_alone() {
 #[test]
 fn every_setting_is_shown_with_its_source() {
     let sandbox = Sandbox::new();
-    fs::write(sandbox.path("gatherum.toml"), "[http]\nconnections = 9\nexecuting = 8\n[limits]\ndepth = 7\n")
+    fs::write(sandbox.path("gatherum.toml"), "[http]\nconnections = 9\nconcurrent_requests = 8\n[limits]\ndepth = 7\n")
         .expect("a file");
     fs::write(sandbox.path("other.toml"), "[limits]\ndepth = 6\n").expect("a file");
     let show = |arguments: &str| {
         let mut command = sandbox.gatherum(&format!("{arguments} config show --log-level debug"));
-        command.env("GATHERUM_HTTP_EXECUTING", "5").env("LOG_LEVEL", "warn");
+        command.env("GATHERUM_HTTP_CONCURRENT_REQUESTS", "5").env("LOG_LEVEL", "warn");
         run(command.env("DATABASE_URL", "postgres://me:secret@host/catalogue"))
     };
 
     let shown = show("--bind [::1]:4000 --count-strategy live --max-sql-per-request 3 --log-format json").out;
     for line in [
         "connections = 9 # gatherum.toml",
-        "executing = 5 # environment (GATHERUM_HTTP_EXECUTING)",
+        "concurrent_requests = 5 # environment (GATHERUM_HTTP_CONCURRENT_REQUESTS)",
         "depth = 7 # gatherum.toml",
         "tokens = 2000 # default",
         "bind = \"[::1]:4000\" # flag (--bind)",
@@ -205,7 +205,11 @@ fn an_error_says_what_why_and_what_to_do() {
         ("", &[("COUNT_STRATEGY", "guess")], &["COUNT_STRATEGY", "guess", "`live` or `maintained`"]),
         ("", &[("DATABASE_POOL_TIMEOUT", "soon")], &["DATABASE_POOL_TIMEOUT", "soon", "30s"]),
         ("", &[("GATHERUM_HTTP_CONNECTIONS", "0")], &["http.connections", "from 1 to"]),
-        ("", &[("GATHERUM_HTTP_EXECUTING", "9223372036854775807")], &["http.executing", "from 1 to"]),
+        (
+            "",
+            &[("GATHERUM_HTTP_CONCURRENT_REQUESTS", "9223372036854775807")],
+            &["http.concurrent_requests", "from 1 to"],
+        ),
         ("", &[("DATABASE_POOL_SIZE", "4294967295")], &["pool_size", "at most 10000"]),
         ("", &[("LOG_LEVEL", "=,=")], &["log.level", "=,=", "warn, info or debug"]),
         ("", &[("GATHERUM_LIMITS_DEPHT", "1")], &["GATHERUM_LIMITS_DEPHT", "unknown", "GATHERUM_LIMITS_DEPTH"]),

@@ -116,7 +116,7 @@ async fn hundreds_of_slow_clients_are_let_go_and_others_are_answered() {
     for name in ["BODY", "WRITE", "IDLE"] {
         command.env(format!("GATHERUM_HTTP_{name}_TIMEOUT"), PATIENCE);
     }
-    command.env("GATHERUM_HTTP_ANSWER_BYTES_TOTAL", ANSWERS_BYTES.to_string());
+    command.env("GATHERUM_HTTP_RESPONSE_BYTES_TOTAL", ANSWERS_BYTES.to_string());
     // Hundreds of them on a machine that runs other tests take their time, which is not what is looked at.
     for name in ["HTTP_REQUEST_TIMEOUT", "DATABASE_STATEMENT_TIMEOUT"] {
         command.env(format!("GATHERUM_{name}"), "2m");

@@ -126,8 +126,8 @@ async fn a_socket_that_breaks_the_protocol_is_closed_with_its_code() {
 #[tokio::test]
 async fn sockets_have_limits() {
     let server = Server::start(|config| {
-        config.followers = 1;
-        config.socket_operations = 1;
+        config.subscription_connections = 1;
+        config.operations_per_socket = 1;
         config.body_bytes = 10_000;
     })
     .await;

@@ -249,7 +249,7 @@ impl Socket<'_> {
         }
         let request = parameters::from_json(viewer, payload.get().as_bytes(), false)
             .map_err(|_| CloseReason::with(4400, "the payload of `subscribe` is no GraphQL request"))?;
-        let max = self.state.config().socket_operations;
+        let max = self.state.config().operations_per_socket;
         let room = match self.operations.len() < max {
             true => self.state.inner.rate_limits.check(viewer, self.client),
             false => {
