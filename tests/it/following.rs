@@ -1,16 +1,21 @@
-//! Subscriptions: told of what was kept, in its order, by this node and by others.
+//! Subscriptions: changes are delivered after commit, in order, on every node and over every transport.
 use std::{sync::Arc, time::Duration};
 
-use futures_util::StreamExt;
+use futures_util::{SinkExt, StreamExt};
 use gatherum::{
+    access::{Accounts, TokenScope},
     app::Engine,
     db::Db,
     graphql::{Execute, Request, Responses},
 };
 use serde_json::{Value, json};
+use tokio_tungstenite::{
+    MaybeTlsStream, WebSocketStream, connect_async,
+    tungstenite::{Message, client::IntoClientRequest, http::HeaderValue},
+};
 
 use crate::{
-    app::{ask_with, engine},
+    app::{TestApp, ask_with, engine},
     backend::{Backend, TestDb},
 };
 
@@ -26,14 +31,14 @@ fn request(query: &str) -> Request {
     Request { query: query.to_owned(), wants_report: true, ..Request::default() }
 }
 
-async fn follow(engine: &Arc<Engine>, query: &str) -> Responses {
+async fn subscribe(engine: &Arc<Engine>, query: &str) -> Responses {
     match engine.clone().subscribe(request(query)).await {
         Ok(responses) => responses,
         Err(response) => panic!("{}", String::from_utf8_lossy(&response.body)),
     }
 }
 
-/// The next response, which comes within a time that is far beyond what it takes.
+/// Returns the next response, within a time limit far above what it takes.
 async fn next(responses: &mut Responses) -> Value {
     let response = tokio::time::timeout(Duration::from_secs(20), responses.next()).await.expect("a response in time");
     serde_json::from_slice(&response.expect("a response").body).expect("JSON")
@@ -46,7 +51,7 @@ async fn write(engine: &Engine, field: &str) -> Value {
 }
 
 #[tokio::test]
-async fn changes_are_told_on_every_node_in_their_order() {
+async fn changes_are_delivered_on_every_node_in_order() {
     for backend in Backend::all().await {
         let (_test, here, there) = nodes(backend).await;
         let made = write(&here, r#"createCollection(input: { name: "Shelf" }) { collection { id } }"#).await;
@@ -54,8 +59,8 @@ async fn changes_are_told_on_every_node_in_their_order() {
         let query = format!(
             r#"subscription {{ collectionChanged(id: "{shelf}") {{ kind collectionId collection {{ name artifactCount }} artifactIds }} }}"#
         );
-        let mut followers = vec![follow(&here, &query).await, follow(&there, &query).await];
-        let mut all = follow(
+        let mut subscribers = vec![subscribe(&here, &query).await, subscribe(&there, &query).await];
+        let mut all = subscribe(
             &there,
             "subscription { catalogChanged { kind nodeId node { __typename ... on Artifact { name } } } }",
         )
@@ -69,10 +74,10 @@ async fn changes_are_told_on_every_node_in_their_order() {
             &format!(r#"updateCollection(input: {{ id: "{shelf}", name: "Board" }}) {{ collection {{ name }} }}"#),
         )
         .await;
-        // What is refused, or changes nothing, is not told of.
+        // A rejected write, or one without effect, has no event.
         write(&here, &format!(r#"addArtifactsToCollection(input: {{ collectionId: "{shelf}", artifactIds: [{lint}] }}) {{ changedIds }}"#)).await;
 
-        for responses in &mut followers {
+        for responses in &mut subscribers {
             let added = next(responses).await;
             let event = &added["data"]["collectionChanged"];
             assert_eq!(
@@ -85,7 +90,7 @@ async fn changes_are_told_on_every_node_in_their_order() {
             assert_eq!(updated["data"]["collectionChanged"]["kind"], json!("UPDATED"));
         }
         write(&here, &format!(r#"deleteCollection(input: {{ id: "{shelf}" }}) {{ deletedId }}"#)).await;
-        for responses in &mut followers {
+        for responses in &mut subscribers {
             let deleted = next(responses).await;
             let expected = json!({ "kind": "DELETED", "collectionId": shelf, "collection": null, "artifactIds": [] });
             assert_eq!(deleted["data"]["collectionChanged"], expected);
@@ -116,25 +121,25 @@ async fn a_change_of_many_artifacts_is_one_event() {
         let made = write(&here, r#"createCollection(input: { name: "Shelf" }) { collection { id } }"#).await;
         let shelf = made["createCollection"]["collection"]["id"].clone();
         let mut responses =
-            follow(&there, &format!("subscription {{ collectionChanged(id: {shelf}) {{ artifactIds }} }}")).await;
+            subscribe(&there, &format!("subscription {{ collectionChanged(id: {shelf}) {{ artifactIds }} }}")).await;
 
         let document = "mutation($input: AddArtifactsToCollectionInput!) { addArtifactsToCollection(input: $input) { changedIds } }";
         let input = json!({ "collectionId": shelf, "artifactIds": ids });
         ask_with(&here, document, json!({ "input": input })).await;
 
-        let told = next(&mut responses).await;
-        let told = told["data"]["collectionChanged"]["artifactIds"].as_array().expect("ids").len();
-        assert_eq!(told, 1_000, "{backend:?}");
+        let event = next(&mut responses).await;
+        let count = event["data"]["collectionChanged"]["artifactIds"].as_array().expect("ids").len();
+        assert_eq!(count, 1_000, "{backend:?}");
     }
 }
 
 #[tokio::test]
-async fn one_who_is_too_slow_is_told_to_read_again() {
+async fn a_subscriber_that_falls_behind_receives_events_lost() {
     for backend in Backend::all().await {
         let (_test, here, _there) = nodes(backend).await;
-        let mut slow = follow(&here, "subscription { catalogChanged { kind } }").await;
-        let mut quick = follow(&here, "subscription { catalogChanged { kind } }").await;
-        // More changes than wait for a follower, in a few transactions.
+        let mut slow = subscribe(&here, "subscription { catalogChanged { kind } }").await;
+        let mut quick = subscribe(&here, "subscription { catalogChanged { kind } }").await;
+        // More changes than the queue of a subscriber holds, in a few transactions.
         for batch in 0..2 {
             let item = |n| json!({ "type": "skill", "name": format!("{batch} {n}") });
             let input = json!({ "artifacts": (0..1_000).map(item).collect::<Vec<_>>() });
@@ -145,28 +150,28 @@ async fn one_who_is_too_slow_is_told_to_read_again() {
             }
         }
 
-        let told = next(&mut slow).await;
+        let last = next(&mut slow).await;
 
-        assert_eq!(told["errors"][0]["extensions"]["code"], json!("EVENTS_LOST"), "{backend:?} {told}");
+        assert_eq!(last["errors"][0]["extensions"]["code"], json!("EVENTS_LOST"), "{backend:?} {last}");
         assert!(slow.next().await.is_none());
     }
 }
 
 #[tokio::test]
-async fn a_listener_that_was_cut_off_says_so_and_listens_again() {
+async fn a_disconnected_feed_is_reported_and_reconnects() {
     if !Backend::all().await.contains(&Backend::Postgres) {
         return;
     }
     let (test, here, _there) = nodes(Backend::Postgres).await;
-    let mut before = follow(&here, "subscription { catalogChanged { kind } }").await;
+    let mut before = subscribe(&here, "subscription { catalogChanged { kind } }").await;
     let mut sql = test.db.sql();
     sql.push("select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and query like 'LISTEN%'");
     let cut = test.db.fetch::<bool>("terminate", sql).await.expect("a superuser");
     assert!(!cut.is_empty());
 
     assert_eq!(next(&mut before).await["errors"][0]["extensions"]["code"], json!("EVENTS_LOST"));
-    let mut after = follow(&here, "subscription { catalogChanged { kind } }").await;
-    // It listens again by itself; until then changes may be missed, which is told.
+    let mut after = subscribe(&here, "subscription { catalogChanged { kind } }").await;
+    // The feed reconnects by itself; until then changes may be missed, which subscribers are notified of.
     loop {
         write(
             &here,
@@ -175,14 +180,14 @@ async fn a_listener_that_was_cut_off_says_so_and_listens_again() {
         .await;
         match tokio::time::timeout(Duration::from_millis(200), after.next()).await {
             Ok(Some(response)) if response.codes.is_empty() => break,
-            Ok(_) => after = follow(&here, "subscription { catalogChanged { kind } }").await,
+            Ok(_) => after = subscribe(&here, "subscription { catalogChanged { kind } }").await,
             Err(_) => {}
         }
     }
 }
 
 #[tokio::test]
-async fn what_cannot_be_followed_is_refused() {
+async fn invalid_subscriptions_are_rejected() {
     for backend in Backend::all().await {
         let (_test, here, _there) = nodes(backend).await;
         for (query, code) in [
@@ -195,13 +200,188 @@ async fn what_cannot_be_followed_is_refused() {
             ("subscription { catalogChanged { nothing } }", "GRAPHQL_VALIDATION_FAILED"),
             ("subscription {", "GRAPHQL_PARSE_FAILED"),
         ] {
-            let refused = here.clone().subscribe(request(query)).await.err().expect("a refusal");
-            assert!(!refused.executed);
-            assert_eq!(refused.codes.first().map(|code| code.as_str()), Some(code), "{query}");
+            let rejected = here.clone().subscribe(request(query)).await.err().expect("a rejection");
+            assert!(!rejected.executed);
+            assert_eq!(rejected.codes.first().map(|code| code.as_str()), Some(code), "{query}");
         }
-        let answered = here.clone().subscribe(request("{ __typename }")).await.err().expect("an answer");
-        assert!(answered.executed);
-        let refused = here.execute(request("subscription { catalogChanged { kind } }")).await;
-        assert!(!refused.executed);
+        let response = here.clone().subscribe(request("{ __typename }")).await.err().expect("a response");
+        assert!(response.executed);
+        let rejected = here.execute(request("subscription { catalogChanged { kind } }")).await;
+        assert!(!rejected.executed);
     }
+}
+
+/// Time limit for what happens much sooner.
+const TIME_LIMIT: Duration = Duration::from_secs(20);
+
+const CHANGES: &str = "subscription { catalogChanged { kind } }";
+
+type Socket = WebSocketStream<MaybeTlsStream<tokio::net::TcpStream>>;
+
+/// A WebSocket of a client that supports only the legacy protocol, after `connection_init`.
+async fn legacy_socket(app: &TestApp, init: Value) -> Socket {
+    let mut request = format!("ws://{}/graphql/ws", app.address).into_client_request().expect("a request");
+    request.headers_mut().insert("sec-websocket-protocol", HeaderValue::from_static("graphql-ws"));
+    let (mut socket, response) = connect_async(request).await.expect("a socket");
+    assert_eq!(response.headers()["sec-websocket-protocol"], "graphql-ws");
+    send(&mut socket, json!({ "type": "connection_init", "payload": init })).await;
+    socket
+}
+
+async fn send(socket: &mut Socket, message: Value) {
+    socket.send(Message::text(message.to_string())).await.expect("a server that reads");
+}
+
+/// The next message, or the code with which the server closes the socket.
+async fn receive(socket: &mut Socket) -> Result<Value, u16> {
+    let received = async {
+        loop {
+            match socket.next().await {
+                Some(Ok(Message::Text(text))) => return Ok(serde_json::from_str(&text).expect("JSON")),
+                Some(Ok(Message::Close(Some(frame)))) => return Err(frame.code.into()),
+                Some(Ok(_)) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    };
+    tokio::time::timeout(TIME_LIMIT, received).await.expect("a message in time")
+}
+
+fn multipart(app: &TestApp, query: &str) -> reqwest::RequestBuilder {
+    let accept = "multipart/mixed;boundary=graphql;subscriptionSpec=1.0,application/json";
+    app.post(&json!({ "query": query })).header("accept", accept)
+}
+
+/// Reads a multipart body until it contains `expected`, or to its end. Returns what it read.
+async fn read_until(response: &mut reqwest::Response, expected: &str) -> String {
+    let mut text = String::new();
+    let read = async {
+        while !text.contains(expected)
+            && let Some(chunk) = response.chunk().await.expect("a chunk")
+        {
+            text.push_str(std::str::from_utf8(&chunk).expect("text"));
+        }
+    };
+    tokio::time::timeout(TIME_LIMIT, read).await.expect("the text in time");
+    text
+}
+
+async fn create_collection(app: &TestApp) {
+    let input = json!({ "name": uuid::Uuid::now_v7().to_string() });
+    let document = "mutation($input: CreateCollectionInput!) { createCollection(input: $input) { collection { id } } }";
+    let response = app.post(&json!({ "query": document, "variables": { "input": input } })).send().await;
+    let body: Value = response.expect("a response").json().await.expect("JSON");
+    assert_eq!(body["errors"], Value::Null, "{body}");
+}
+
+/// Starts a subscription with the legacy protocol and returns its first change.
+async fn start_legacy(app: &TestApp, socket: &mut Socket) -> Value {
+    assert_eq!(receive(socket).await, Ok(json!({ "type": "connection_ack" })));
+    send(socket, json!({ "type": "start", "id": "a", "payload": { "query": CHANGES } })).await;
+    // The protocol does not acknowledge `start`: changes before the server handles it are not delivered.
+    let write = async {
+        loop {
+            create_collection(app).await;
+        }
+    };
+    tokio::select! {
+        message = receive(socket) => message.expect("a change"),
+        () = write => unreachable!("it never ends"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn legacy_sockets_and_parts_deliver_changes_until_shutdown() {
+    for backend in Backend::all().await {
+        let app = TestApp::start(backend, |_| {}).await;
+        let mut parts = multipart(&app, CHANGES).send().await.expect("a response");
+        assert_eq!(parts.status(), 200, "{backend:?}");
+        let mut socket = legacy_socket(&app, json!({})).await;
+
+        let change = json!({ "data": { "catalogChanged": { "kind": "CREATED" } } });
+        let first = start_legacy(&app, &mut socket).await;
+        let part = read_until(&mut parts, "CREATED").await;
+
+        assert_eq!(first, json!({ "type": "data", "id": "a", "payload": change }), "{backend:?}");
+        assert!(part.contains(&json!({ "payload": change }).to_string()), "{backend:?} {part}");
+        let rest = async {
+            let rest = read_until(&mut parts, "--graphql--").await;
+            let code = loop {
+                if let Err(code) = receive(&mut socket).await {
+                    break code;
+                }
+            };
+            (rest, code)
+        };
+        let ((), (rest, code)) = tokio::join!(app.stop(), rest);
+        assert!(rest.contains("UNAVAILABLE") && rest.ends_with("--graphql--\r\n"), "{backend:?} {rest}");
+        assert_eq!(code, 1001, "{backend:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn legacy_sockets_and_parts_need_valid_tokens_and_free_slots() {
+    for backend in Backend::all().await {
+        let app = TestApp::start(backend, |config| config.http.subscription_connections_per_client = 2).await;
+        let accounts = Accounts::new(app.db());
+        accounts.add("Ann").await.expect("an account");
+        let (row, token) = accounts.create_token("Ann", TokenScope::Read, None).await.expect("a token");
+        let bearer = format!("Bearer {}", token.reveal());
+
+        let mut rejected = legacy_socket(&app, json!({ "authorization": "Bearer x" })).await;
+        assert_eq!(receive(&mut rejected).await.expect("an error")["type"], "connection_error", "{backend:?}");
+        assert_eq!(receive(&mut rejected).await, Err(4403));
+        let wrong = multipart(&app, CHANGES).header("authorization", "Bearer x").send().await.expect("a response");
+        assert_eq!(wrong.status(), 401, "{backend:?}");
+
+        let open = async || legacy_socket(&app, json!({ "authorization": bearer })).await;
+        let mut first = open().await;
+        assert_eq!(receive(&mut first).await, Ok(json!({ "type": "connection_ack" })));
+        let mut second = open().await;
+        assert_eq!(receive(&mut second).await, Ok(json!({ "type": "connection_ack" })));
+        let mut third = open().await;
+        assert_eq!(receive(&mut third).await.expect("an error")["type"], "connection_error");
+        assert_eq!(receive(&mut third).await, Err(1013));
+        let request = || multipart(&app, CHANGES).header("authorization", bearer.as_str());
+        assert_eq!(request().send().await.expect("a response").status(), 429, "{backend:?}");
+
+        drop(first);
+        // The slot is free once the server has noticed that the client left.
+        let mut parts = loop {
+            let response = request().send().await.expect("a response");
+            if response.status() == 200 {
+                break response;
+            }
+        };
+        accounts.revoke(row.id).await.expect("a token");
+        let rest = read_until(&mut parts, "--graphql--").await;
+        assert!(rest.contains("UNAUTHENTICATED"), "{backend:?} {rest}");
+        assert_eq!(receive(&mut second).await, Err(4401), "{backend:?}");
+        app.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn legacy_sockets_and_parts_report_lost_events() {
+    if !Backend::all().await.contains(&Backend::Postgres) {
+        return;
+    }
+    let app = TestApp::start(Backend::Postgres, |_| {}).await;
+    let mut parts = multipart(&app, CHANGES).send().await.expect("a response");
+    let mut socket = legacy_socket(&app, json!({})).await;
+    start_legacy(&app, &mut socket).await;
+
+    let mut sql = app.db().sql();
+    sql.push("select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and query like 'LISTEN%'");
+    assert!(!app.db().fetch::<bool>("terminate", sql).await.expect("a superuser").is_empty());
+
+    let mut last = receive(&mut socket).await.expect("a message");
+    while last["payload"]["errors"].is_null() {
+        last = receive(&mut socket).await.expect("a message");
+    }
+    assert_eq!(last["payload"]["errors"][0]["extensions"]["code"], "EVENTS_LOST");
+    assert_eq!(receive(&mut socket).await, Ok(json!({ "type": "complete", "id": "a" })));
+    let rest = read_until(&mut parts, "--graphql--").await;
+    assert!(rest.contains("EVENTS_LOST"), "{rest}");
+    app.stop().await;
 }
