@@ -42,14 +42,4 @@ pub mod telemetry;
 /// Errors and their stable codes for clients.
 pub mod error;
 
-pub use gatherum_engine::abstract_output;
-
-/// Declares the fields of a type: the engine's macro, with connections and writes.
-#[macro_export]
-macro_rules! fields {
-    ($($declaration:tt)*) => {{
-        #[allow(unused_imports, reason = "most types have neither")]
-        use $crate::graphql::{ConnectionFields as _, WriteFields as _};
-        gatherum_engine::fields! { $($declaration)* }
-    }};
-}
+pub use gatherum_engine::{abstract_output, field, fields};

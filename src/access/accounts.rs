@@ -17,8 +17,10 @@ use super::{
     token,
 };
 use crate::{
-    db::{Arg, Db, Dialect, Row, Time},
+    append,
+    db::{Db, Dialect, Row, Time, text, with},
     error::{Code, Error, Result},
+    statement,
 };
 
 /// Lifetime of cached authentications, after which a token that was revoked on another node is rejected.
@@ -140,8 +142,7 @@ impl Accounts {
         if self.checked_at().is_some_and(|checked_at| checked_at.elapsed() < CACHE_TTL) {
             return Ok(false);
         }
-        let mut sql = self.db.sql();
-        sql.push("select count(*) from (select 1 from users limit 1) u");
+        let sql = statement!(self.db, "select count(*) from (select 1 from users limit 1) u");
         let exist = self.db.fetch::<i64>("users.any", sql).await?.first() == Some(&1);
         self.exist.store(exist, Ordering::Relaxed);
         *self.checked_at() = Some(Instant::now());
@@ -186,24 +187,32 @@ impl Accounts {
 
     /// The account of a subject of the identity provider, which is created on first use.
     async fn account_of(&self, claims: &Claims) -> Result<Uuid> {
-        let text = |text: &str| Arg::Text(Some(text.to_owned()));
         // The first query finds existing accounts. Names are unique, so a taken name falls back to longer ones.
         let distinct = format!("{} ({})", claims.name, &token::digest(&claims.subject)[..8]);
         let unique = format!("account {}", Uuid::now_v7().simple());
         for name in [None, Some(claims.name.as_str()), Some(distinct.as_str()), Some(unique.as_str())] {
             if let Some(name) = name {
                 let mut tx = self.db.begin().await?;
-                let (mut sql, now) = (tx.sql(), Time::now());
-                sql.push("insert into users (id, name, issuer, subject, created_at, updated_at) values (");
-                sql.bind(Arg::Id(Uuid::now_v7())).push(", ").bind(text(name)).push(", ").bind(text(&claims.issuer));
-                sql.push(", ").bind(text(&claims.subject)).push(", ").bind(Arg::Time(now)).push(", ");
-                sql.bind(Arg::Time(now)).push(") on conflict do nothing");
+                let sql = statement!(
+                    tx,
+                    "insert into users (id, name, issuer, subject, created_at, updated_at)
+                     values ({id}, {name}, {issuer}, {subject}, {now}, {now})
+                     on conflict do nothing",
+                    id: Uuid::now_v7(),
+                    name,
+                    issuer: &claims.issuer,
+                    subject: &claims.subject,
+                    now: Time::now(),
+                );
                 tx.execute("users.insert", sql).await?;
                 tx.commit().await?;
             }
-            let mut sql = self.db.sql();
-            sql.push("select u.id from users u where u.subject = ").bind(text(&claims.subject));
-            sql.push(" and u.issuer = ").bind(text(&claims.issuer));
+            let sql = statement!(
+                self.db,
+                "select u.id from users u where u.subject = {subject} and u.issuer = {issuer}",
+                subject: &claims.subject,
+                issuer: &claims.issuer,
+            );
             if let Some(id) = self.db.fetch::<Uuid>("users.find", sql).await?.into_iter().next() {
                 return Ok(id);
             }
@@ -212,9 +221,13 @@ impl Accounts {
     }
 
     async fn authenticate(&self, hash: &str) -> Result<Authentication> {
-        let mut sql = self.db.sql();
-        sql.push("select t.id, t.user_id, t.scope, t.expires_at, t.last_used_at from tokens t where t.hash = ");
-        sql.bind(Arg::Text(Some(hash.to_owned()))).push(" and t.revoked_at is null");
+        let sql = statement!(
+            self.db,
+            "select t.id, t.user_id, t.scope, t.expires_at, t.last_used_at
+             from tokens t
+             where t.hash = {hash} and t.revoked_at is null",
+            hash,
+        );
         let read = |row: &mut Row<'_>| {
             let id: Uuid = row.next()?;
             let user: Uuid = row.next()?;
@@ -241,11 +254,7 @@ impl Accounts {
         tokio::spawn(async move {
             let write = async {
                 let mut tx = db.begin().await?;
-                let mut sql = tx.sql();
-                sql.push("update tokens set last_used_at = ")
-                    .bind(Arg::Time(now))
-                    .push(" where id = ")
-                    .bind(Arg::Id(id));
+                let sql = statement!(tx, "update tokens set last_used_at = {now} where id = {id}", now, id);
                 tx.execute("tokens.use", sql).await?;
                 tx.commit().await
             };
@@ -268,27 +277,33 @@ impl Accounts {
         }
         let user = User { id: Uuid::now_v7(), name: name.to_owned(), created_at: Time::now() };
         let mut tx = self.db.begin().await?;
-        let mut sql = tx.sql();
-        sql.push("insert into users (id, name, created_at, updated_at) values (").bind(Arg::Id(user.id)).push(", ");
-        sql.bind(Arg::Text(Some(user.name.clone()))).push(", ").bind(Arg::Time(user.created_at)).push(", ");
-        sql.bind(Arg::Time(user.created_at)).push(") on conflict (name) do nothing");
+        let sql = statement!(
+            tx,
+            "insert into users (id, name, created_at, updated_at)
+             values ({id}, {name}, {now}, {now})
+             on conflict (name) do nothing",
+            id: user.id,
+            name,
+            now: user.created_at,
+        );
         if tx.execute("users.insert", sql).await? == 0 {
             return Err(Error::new(Code::Conflict, format!("account `{name}` exists already")));
         }
-        let mut sql = tx.sql();
         // Accounts of an identity provider do not become owners, and do not count as the first account.
-        sql.push("select count(*) from (select 1 from users where subject is null limit 2) u");
+        let sql = statement!(tx, "select count(*) from (select 1 from users where subject is null limit 2) u");
         if tx.fetch::<i64>("users.count", sql).await?.first() == Some(&1) {
-            for table in ["update artifacts set owner_id = ", "update collections set owner_id = "] {
-                let mut sql = tx.sql();
-                sql.push(table).bind(Arg::Id(user.id)).push(" where owner_id is null");
+            for table in ["artifacts", "collections"] {
+                let sql = statement!(
+                    tx,
+                    "update {table} set owner_id = {owner} where owner_id is null {exempt: the rows have no owner}",
+                    table: text(table),
+                    owner: user.id,
+                );
                 tx.execute("users.set_owner", sql).await?;
             }
             if tx.dialect() == Dialect::Postgres {
                 // Until autovacuum does so, the planner would assume that no row has an owner.
-                let mut sql = tx.sql();
-                sql.push("analyze artifacts, collections");
-                tx.execute("users.analyze", sql).await?;
+                tx.execute("users.analyze", statement!(tx, "analyze artifacts, collections")).await?;
             }
         }
         tx.commit().await?;
@@ -300,8 +315,7 @@ impl Accounts {
     /// # Errors
     /// The error of the database.
     pub async fn users(&self) -> Result<Vec<User>> {
-        let mut sql = self.db.sql();
-        sql.push("select u.id, u.name, u.created_at from users u order by u.name");
+        let sql = statement!(self.db, "select u.id, u.name, u.created_at from users u order by u.name");
         let read = |row: &mut Row<'_>| Ok(User { id: row.next()?, name: row.next()?, created_at: row.next()? });
         self.db.fetch_with("users.all", sql, read).await
     }
@@ -311,12 +325,15 @@ impl Accounts {
     /// # Errors
     /// `NOT_FOUND` for an unknown name, `BAD_USER_INPUT` without a name if there are several accounts.
     pub async fn owner(&self, name: Option<&str>) -> Result<Option<Uuid>> {
-        let mut sql = self.db.sql();
-        sql.push("select u.id from users u");
-        if let Some(name) = name {
-            sql.push(" where u.name = ").bind(Arg::Text(Some(name.to_owned())));
-        }
-        sql.push(" limit 2");
+        let sql = statement!(
+            self.db,
+            "select u.id from users u where true {has_name} limit 2",
+            has_name: with(&|sql| {
+                if let Some(name) = name {
+                    append!(sql, " and u.name = {name}", name);
+                }
+            }),
+        );
         match (name, self.db.fetch::<Uuid>("users.owner", sql).await?.as_slice()) {
             (Some(name), []) => Err(Error::new(
                 Code::NotFound,
@@ -345,15 +362,19 @@ impl Accounts {
         }
         let id = Uuid::now_v7();
         let mut tx = self.db.begin().await?;
-        let mut sql = tx.sql();
-        sql.push("insert into tokens (id, user_id, hash, scope, created_at, expires_at) select ").bind(Arg::Id(id));
-        sql.push(", u.id, ").bind(Arg::Text(Some(token.hash()))).push(", ");
-        sql.bind(Arg::Text(Some(scope.as_str().to_owned()))).push(", ").bind(Arg::Time(now)).push(", ");
-        match expires_at {
-            Some(end) => sql.bind(Arg::Time(end)),
-            None => sql.push("null"),
-        };
-        sql.push(" from users u where u.name = ").bind(Arg::Text(Some(user.to_owned())));
+        let sql = statement!(
+            tx,
+            "insert into tokens (id, user_id, hash, scope, created_at, expires_at)
+             select {id}, u.id, {hash}, {scope}, {now}, {expires_at}
+             from users u
+             where u.name = {user}",
+            id,
+            hash: token.hash(),
+            scope: scope.as_str(),
+            now,
+            expires_at,
+            user,
+        );
         if tx.execute("tokens.insert", sql).await? == 0 {
             return Err(Error::new(
                 Code::NotFound,
@@ -371,11 +392,13 @@ impl Accounts {
     /// # Errors
     /// The error of the database.
     pub async fn tokens(&self) -> Result<Vec<TokenRow>> {
-        let mut sql = self.db.sql();
-        sql.push(
-            "select t.id, u.name, t.scope, t.created_at, t.expires_at, t.last_used_at, t.revoked_at from tokens t ",
+        let sql = statement!(
+            self.db,
+            "select t.id, u.name, t.scope, t.created_at, t.expires_at, t.last_used_at, t.revoked_at
+             from tokens t
+             join users u on u.id = t.user_id
+             order by t.id",
         );
-        sql.push("join users u on u.id = t.user_id order by t.id");
         let read = |row: &mut Row<'_>| {
             let (id, user): (Uuid, String) = (row.next()?, row.next()?);
             let scope: TokenScope =
@@ -395,9 +418,12 @@ impl Accounts {
     /// The error of the database.
     pub async fn revoke(&self, id: Uuid) -> Result<bool> {
         let mut tx = self.db.begin().await?;
-        let mut sql = tx.sql();
-        sql.push("update tokens set revoked_at = ").bind(Arg::Time(Time::now())).push(" where id = ").bind(Arg::Id(id));
-        sql.push(" and revoked_at is null");
+        let sql = statement!(
+            tx,
+            "update tokens set revoked_at = {now} where id = {id} and revoked_at is null",
+            now: Time::now(),
+            id,
+        );
         let is_revoked = tx.execute("tokens.revoke", sql).await? > 0;
         tx.commit().await?;
         self.cache.clear();

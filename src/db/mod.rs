@@ -7,6 +7,7 @@ mod config;
 mod constraint;
 mod fault;
 mod feed;
+mod fragment;
 pub mod migrate;
 mod pool;
 mod postgres;
@@ -14,6 +15,9 @@ mod record;
 mod request;
 mod sql;
 mod sqlite;
+mod table;
+#[doc(hidden)]
+pub mod template;
 mod text;
 mod time;
 mod transaction;
@@ -38,14 +42,22 @@ pub use columns::{ColumnRef, Projection, SelectColumns, SelectList, Selected, re
 pub use config::{Config, Synchronous, redacted};
 pub use fault::is_serialization_conflict;
 pub use feed::{Feed, FeedEvent};
+pub use fragment::{
+    FOR_UPDATE, Fragment, Policy, SqlKeys, columns, either, id_pair_table, id_table, in_ids, in_texts, limit, text,
+    with,
+};
 pub use record::{ColumnType, Record, Row};
 pub use sql::{AccessScope, Arg, Cell, CellType, Dialect, Sql};
+pub use table::{ColumnValue, RowTable, Table, TableRow, Values, all_values, changes, join_columns};
 pub use text::Text;
 pub use time::Time;
 pub use transaction::Transaction;
 
 use self::{pool::PostgresPool, request::RequestConnections};
-use crate::error::{Code, Error, Result};
+use crate::{
+    error::{Code, Error, Result},
+    statement,
+};
 
 /// A database. Cheap to clone; closed by [`Db::close`].
 #[derive(Clone)]
@@ -294,9 +306,7 @@ impl Db {
     /// # Errors
     /// As [`Db::fetch`].
     pub async fn ping(&self) -> Result<()> {
-        let mut sql = self.sql();
-        sql.push("select cast(1 as bigint)");
-        match self.fetch::<i64>("ping", sql).await?.as_slice() {
+        match self.fetch::<i64>("ping", statement!(self, "select cast(1 as bigint)")).await?.as_slice() {
             [1] => Ok(()),
             _ => Err(Error::new(Code::Unavailable, "the database does not answer")),
         }
@@ -360,7 +370,7 @@ async fn fetch_sqlite<T>(
     {
         let mut stream = query.fetch(reader.connection());
         while let Some(row) = stream.try_next().await? {
-            rows.push(read(&mut Row::sqlite(&row))?);
+            rows.push(Row::sqlite(&row).read(&mut read)?);
         }
     }
     reader.release();
@@ -378,7 +388,7 @@ async fn fetch_postgres<T>(
     {
         let mut stream = query.fetch(connection.connection());
         while let Some(row) = stream.try_next().await? {
-            rows.push(read(&mut Row::postgres(&row))?);
+            rows.push(Row::postgres(&row).read(&mut read)?);
         }
     }
     connection.release();

@@ -1,9 +1,9 @@
-//! SQL text and its parameters, put together for one of the two databases.
+//! SQL texts with their parameters, for one of the two databases.
 use uuid::Uuid;
 
 use super::{Projection, SelectColumns, SelectList, Time};
 
-/// Which database a text is for.
+/// The database that a text is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dialect {
     /// SQLite, embedded.
@@ -12,19 +12,19 @@ pub enum Dialect {
     Postgres,
 }
 
-/// Whose eyes a statement reads with. The conditions for what they see are written by the catalogue.
+/// The access of a statement. The catalogue's policy turns it into conditions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AccessScope {
-    /// Everything: the server's own work, the user of a server without accounts, and who administers it.
+    /// Everything: for the server itself, the user of a server without accounts, and administrators.
     #[default]
     Unrestricted,
-    /// What this account may see.
+    /// The objects that this account may see.
     User(Uuid),
-    /// What everyone may see.
+    /// Public objects.
     Anonymous,
 }
 
-/// A value bound to a statement.
+/// The value of a parameter.
 #[derive(Clone, Debug)]
 pub enum Arg {
     /// Many ids, as one parameter.
@@ -43,25 +43,28 @@ pub enum Arg {
     Time(Time),
     /// One point in time, or null.
     OptionalTime(Option<Time>),
-    /// Many values of one type, any of which may be null, as one parameter. PostgreSQL alone has such.
+    /// Many values of one type, which may be null, as one parameter. Only for PostgreSQL.
     Column(CellType, Vec<Cell>),
 }
 
-/// A statement in the making. Text comes from the program alone, every value is a parameter, and a list is **one**
-/// parameter, so the text of a statement does not depend on how many values there are.
+/// A statement: its text and parameters. Text comes only from the program, every value is a parameter, and a list is **one**
+/// parameter, so the text of a statement does not depend on the number of values.
+///
+/// [`crate::statement!`] and [`crate::append!`] write readable texts with named placeholders. The methods here append
+/// single pieces.
 #[derive(Clone, Debug)]
 pub struct Sql {
     dialect: Dialect,
     scope: AccessScope,
-    asked: Projection,
+    projection: Projection,
     text: String,
     args: Vec<Arg>,
 }
 
 impl Sql {
-    /// An empty statement for `dialect`, which reads with the eyes of `scope`.
+    /// An empty statement with this access.
     pub fn new(dialect: Dialect, scope: AccessScope) -> Self {
-        Self { dialect, scope, asked: Projection::ALL, text: String::with_capacity(512), args: Vec::new() }
+        Self { dialect, scope, projection: Projection::ALL, text: String::with_capacity(512), args: Vec::new() }
     }
 
     /// Appends text.
@@ -70,7 +73,7 @@ impl Sql {
         self
     }
 
-    /// Appends the text for the database at hand: a named exception from the rule that both read the same.
+    /// Appends the text for the database of the statement.
     pub fn either(&mut self, sqlite: &'static str, postgres: &'static str) -> &mut Self {
         self.push(match self.dialect {
             Dialect::Sqlite => sqlite,
@@ -86,18 +89,37 @@ impl Sql {
         self
     }
 
-    /// Appends a parameter that is a whole number.
+    /// Appends an integer as a parameter.
     pub fn int(&mut self, value: i64) -> &mut Self {
         self.bind(Arg::Int(value))
     }
 
-    /// Appends the greatest number of rows. It is an expression of a parameter and not one by itself, because SQLite plans a
-    /// statement anew whenever the parameter of its limit is bound, to look at the value.
+    /// Appends a number of the program as text.
+    pub(super) fn number(&mut self, number: u64) -> &mut Self {
+        use std::fmt::Write;
+        write!(self.text, "{number}").expect("writing to a string does not fail");
+        self
+    }
+
+    /// The number that the next parameter will have.
+    pub(super) fn next_parameter(&self) -> usize {
+        self.args.len() + 1
+    }
+
+    /// Appends a parameter that is bound already.
+    pub(super) fn parameter(&mut self, number: usize) -> &mut Self {
+        use std::fmt::Write;
+        write!(self.text, "${number}").expect("writing to a string does not fail");
+        self
+    }
+
+    /// Appends `limit` with this number of rows. It is an expression of a parameter and not the parameter itself, because
+    /// SQLite plans a statement again whenever the parameter of its limit is bound, to look at the value.
     pub fn limit(&mut self, rows: i64) -> &mut Self {
         self.push(" limit +").int(rows)
     }
 
-    /// Appends a table of ids with the one column `id`; the caller names it.
+    /// Appends a table of ids with the column `id`; the caller names it.
     pub fn id_table(&mut self, ids: &[Uuid]) -> &mut Self {
         self.either("(select unhex(value) as id from json_each(", "(select unnest(");
         self.bind(Arg::Ids(ids.to_vec()));
@@ -107,7 +129,7 @@ impl Sql {
     /// Appends a table of pairs of ids with the columns `a` and `b`; the caller names it.
     pub fn id_pair_table(&mut self, pairs: &[(Uuid, Uuid)]) -> &mut Self {
         if self.dialect == Dialect::Sqlite {
-            // One list of pairs: two lists are two tables, which the planner takes apart.
+            // One list of pairs: two lists are two tables, and the planner joins them in any order.
             let rows: Vec<_> = pairs.iter().map(|(a, b)| vec![Cell::Id(*a), Cell::Id(*b)]).collect();
             self.push("(select unhex(value->>0) as a, unhex(value->>1) as b from json_each(");
             return self.bind(Arg::Text(Some(rows_json(&rows)))).push("))");
@@ -119,7 +141,11 @@ impl Sql {
 
     /// Appends a condition on the expression before it: one of `ids`.
     pub fn in_ids(&mut self, ids: &[Uuid]) -> &mut Self {
-        self.either(" in (select unhex(value) from json_each(", " = any(");
+        self.push(" ").id_list(ids)
+    }
+
+    pub(super) fn id_list(&mut self, ids: &[Uuid]) -> &mut Self {
+        self.either("in (select unhex(value) from json_each(", "= any(");
         self.bind(Arg::Ids(ids.to_vec()));
         self.either("))", ")")
     }
@@ -127,15 +153,19 @@ impl Sql {
     /// Appends a condition on the expression before it: one of `texts`. One text is compared, so that an index which
     /// goes on with another column stays sorted by it.
     pub fn in_texts(&mut self, texts: &[String]) -> &mut Self {
+        self.push(" ").text_list(texts)
+    }
+
+    pub(super) fn text_list(&mut self, texts: &[String]) -> &mut Self {
         if let [text] = texts {
-            return self.push(" = ").bind(Arg::Text(Some(text.clone())));
+            return self.push("= ").bind(Arg::Text(Some(text.clone())));
         }
-        self.either(" in (select value from json_each(", " = any(");
+        self.either("in (select value from json_each(", "= any(");
         self.bind(Arg::Texts(texts.to_vec()));
         self.either("))", ")")
     }
 
-    /// Appends a table of rows with these columns; the caller names it `r`. SQLite has it as one JSON parameter, PostgreSQL
+    /// Appends a table of rows with these columns; the caller names it. SQLite has it as one JSON parameter, PostgreSQL
     /// as an array for each column.
     pub fn row_table(&mut self, columns: &'static [(&'static str, CellType)], rows: &[Vec<Cell>]) -> &mut Self {
         match self.dialect {
@@ -145,25 +175,29 @@ impl Sql {
     }
 
     fn row_table_json(&mut self, columns: &'static [(&'static str, CellType)], rows: &[Vec<Cell>]) -> &mut Self {
-        self.push("(select ");
-        for (place, (name, cell_type)) in columns.iter().enumerate() {
-            self.push(if place > 0 { ", " } else { "" });
-            let (before, after) = if *cell_type == CellType::Id { ("unhex(value->>", ")") } else { ("value->>", "") };
-            self.push(before).push(PLACES[place]).push(after).push(" as ").push(name);
+        use std::fmt::Write;
+        let mut separator = "(select ";
+        for (index, (name, cell_type)) in columns.iter().enumerate() {
+            let written = match cell_type {
+                CellType::Id => write!(self.text, "{separator}unhex(value->>{index}) as {name}"),
+                _ => write!(self.text, "{separator}value->>{index} as {name}"),
+            };
+            written.expect("writing to a string does not fail");
+            separator = ", ";
         }
         self.push(" from jsonb_each(").bind(Arg::Text(Some(rows_json(rows)))).push("))")
     }
 
     fn row_table_arrays(&mut self, columns: &'static [(&'static str, CellType)], rows: &[Vec<Cell>]) -> &mut Self {
         self.push("(select * from unnest(");
-        for (place, (_, cell_type)) in columns.iter().enumerate() {
-            self.push(if place > 0 { ", " } else { "" });
-            let cells = rows.iter().map(|row| row.get(place).cloned().unwrap_or(Cell::Null)).collect();
+        for (index, (_, cell_type)) in columns.iter().enumerate() {
+            self.push(if index > 0 { ", " } else { "" });
+            let cells = rows.iter().map(|row| row.get(index).cloned().unwrap_or(Cell::Null)).collect();
             self.bind(Arg::Column(*cell_type, cells));
         }
         self.push(") as columns (");
-        for (place, (name, _)) in columns.iter().enumerate() {
-            self.push(if place > 0 { ", " } else { "" }).push(name);
+        for (index, (name, _)) in columns.iter().enumerate() {
+            self.push(if index > 0 { ", " } else { "" }).push(name);
         }
         self.push("))")
     }
@@ -173,25 +207,25 @@ impl Sql {
         self.dialect
     }
 
-    /// Whose eyes it reads with.
+    /// The access of the statement.
     pub fn access_scope(&self) -> AccessScope {
         self.scope
     }
 
-    /// Says which columns it reads; all of them unless it is said.
-    pub fn ask(&mut self, asked: Projection) {
-        self.asked = asked;
+    /// Sets the columns that it selects. Default: all of them.
+    pub fn ask(&mut self, projection: Projection) {
+        self.projection = projection;
     }
 
-    /// Whether it was asked for all of these.
+    /// Whether it selects all of these.
     pub fn asks(&self, columns: Projection) -> bool {
-        self.asked.contains(columns)
+        self.projection.contains(columns)
     }
 
-    /// Appends the columns of a record, those of them that are asked for.
+    /// Appends the columns of a record that it selects.
     pub fn columns<R: SelectColumns>(&mut self) -> &mut Self {
-        for (place, column) in SelectList::of::<R>(self.asked).into_iter().enumerate() {
-            self.push(if place > 0 { ", " } else { "" }).push(column);
+        for (index, column) in SelectList::of::<R>(self.projection).into_iter().enumerate() {
+            self.push(if index > 0 { ", " } else { "" }).push(column);
         }
         self
     }
@@ -207,7 +241,7 @@ impl Sql {
     }
 }
 
-/// What a column of a row table holds.
+/// The type of a column in a table of rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CellType {
     /// An id.
@@ -220,10 +254,10 @@ pub enum CellType {
     Time,
 }
 
-/// A value in a row table.
+/// A value in a table of rows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Cell {
-    /// Nothing.
+    /// Null.
     Null,
     /// An id.
     Id(Uuid),
@@ -235,7 +269,7 @@ pub enum Cell {
     Time(Time),
 }
 
-/// As SQLite reads it from a row of JSON.
+/// The JSON that SQLite reads.
 impl serde::Serialize for Cell {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
@@ -248,7 +282,7 @@ impl serde::Serialize for Cell {
 }
 
 impl From<Cell> for Arg {
-    /// Null is a null text: PostgreSQL wants to know what it is that is missing.
+    /// Null has the type text, because PostgreSQL needs a type.
     fn from(cell: Cell) -> Self {
         match cell {
             Cell::Null => Self::Text(None),
@@ -259,10 +293,6 @@ impl From<Cell> for Arg {
         }
     }
 }
-
-/// Places of a JSON array, as SQL. A row table has no more columns.
-const PLACES: [&str; 20] =
-    ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14", "15", "16", "17", "18", "19"];
 
 /// Rows as an array of arrays, as SQLite reads them.
 fn rows_json(rows: &[Vec<Cell>]) -> String {

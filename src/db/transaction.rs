@@ -15,7 +15,7 @@ use super::{
     pool::{Lease, Permit},
     sqlite::Writer,
 };
-use crate::error::Result;
+use crate::{error::Result, statement};
 
 /// A read-write transaction. It is rolled back if it is dropped without [`Transaction::commit`].
 pub struct Transaction {
@@ -121,19 +121,19 @@ impl Transaction {
     /// # Errors
     /// As [`super::Db::fetch`]. The transaction must then be dropped.
     pub async fn announce(&mut self, message: &str) -> Result<()> {
-        let mut sql = self.sql();
         match &mut self.inner {
             Inner::Sqlite(transaction) => {
                 transaction.has_announcement = true;
-                sql.push("insert into announcements (message) values (");
-                sql.bind(Arg::Text(Some(message.to_owned()))).push(")");
+                let sql = statement!(self, "insert into announcements (message) values ({message})", message);
                 self.execute("announce", sql).await?;
             }
             Inner::Postgres(..) => {
-                sql.push("select count(pg_notify(")
-                    .bind(Arg::Text(Some(CHANNEL.to_owned())))
-                    .push(", p)) from unnest(");
-                sql.bind(Arg::Texts(parts(message))).push(") p");
+                let sql = statement!(
+                    self,
+                    "select count(pg_notify({channel}, p)) from unnest({parts}) p",
+                    channel: CHANNEL,
+                    parts: Arg::Texts(parts(message)),
+                );
                 self.fetch::<i64>("announce", sql).await?;
             }
         }
@@ -171,14 +171,14 @@ impl Transaction {
                 let query = sqlx::query_with(AssertSqlSafe(text), super::sqlite_arguments(args)?);
                 let mut stream = query.fetch(transaction.connection());
                 while let Some(row) = stream.try_next().await? {
-                    rows.push(read(&mut Row::sqlite(&row))?);
+                    rows.push(Row::sqlite(&row).read(&mut read)?);
                 }
             }
             Inner::Postgres(transaction, _) => {
                 let query = sqlx::query_with(AssertSqlSafe(text), super::postgres_arguments(args)?);
                 let mut stream = query.fetch(&mut **transaction);
                 while let Some(row) = stream.try_next().await? {
-                    rows.push(read(&mut Row::postgres(&row))?);
+                    rows.push(Row::postgres(&row).read(&mut read)?);
                 }
             }
         }

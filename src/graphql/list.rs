@@ -1,8 +1,8 @@
-//! Lists that can be paged: their SQL is put together here from what each list says of itself.
+//! Lists that can be paged: the statements of their pages and counts.
 //!
-//! A page is bounded **in SQL, for each parent**: by a lateral join on PostgreSQL, by a correlated subquery with a limit
-//! on SQLite, never by a window over all members and never in memory. A page goes on at the sort keys of a cursor, so
-//! that its cost does not depend on how far in it is.
+//! A page is limited **in SQL, for each parent**: by a lateral join on PostgreSQL, by a correlated subquery with a limit
+//! on SQLite, never by a window over all members and never in memory. A page continues after the sort keys of a cursor, so
+//! its cost does not depend on how many rows precede it.
 use std::{fmt::Debug, sync::Arc};
 
 use uuid::Uuid;
@@ -14,16 +14,20 @@ use gatherum_engine::{
 };
 
 use crate::{
-    db::{Arg, Dialect, Projection, Record, Row, SelectColumns, Sql, Text, Time},
+    append,
+    db::{
+        Arg, Dialect, Fragment, Policy, Projection, Record, Row, SelectColumns, Sql, Text, Time, columns, id_table,
+        limit, text, with,
+    },
     loader::{Key, Relation},
     sql_loader,
 };
 
 /// A list that can be paged: the value itself carries the filter and the order.
 pub trait List: Clone + Debug + Eq + Send + Sync + 'static {
-    /// Whose list it is: the id of the parent, or [`RootKey`].
+    /// The parent of the list: its id, or [`RootKey`].
     type Parent: ListParent;
-    /// What a row holds: the node, and what the edge knows.
+    /// The columns of a row: those of the node and of the edge.
     type Row: SelectColumns + Clone + Sync;
 
     /// The list as `Type.field`.
@@ -32,68 +36,68 @@ pub trait List: Clone + Debug + Eq + Send + Sync + 'static {
     const TOTAL_NAME: &'static str;
     /// Tables and joins.
     const FROM: &'static str;
-    /// The column that holds the parent's id; `true` where there is no parent.
+    /// The column with the id of the parent; `true` if there is no parent.
     const PARENT: &'static str;
     /// The column that identifies a row on SQLite.
     const ROW: &'static str;
+    /// The rows that the viewer may see: a policy on an alias of `FROM`, or the reason why none is needed.
+    const POLICY: Policy;
 
     /// The order, with its direction.
     fn order(&self) -> Order;
 
-    /// Writes a column of the order: its text, unless it has parameters.
+    /// Appends a column of the order: its text, unless it has parameters.
     fn write_order_column(&self, column: &'static str, sql: &mut Sql) {
         sql.push(column);
     }
 
-    /// Writes the condition for what of the list whoever asks may see, after ` and `; none where it is seen with its
-    /// parent.
-    fn policy(sql: &mut Sql);
+    /// Appends the conditions of the filter, each after ` and `.
+    fn filter(&self, _sql: &mut Sql) {}
 
-    /// Writes further conditions, each after ` and `.
-    fn filter(&self, sql: &mut Sql);
-
-    /// Writes all conditions, each after ` and `.
-    fn conditions(&self, sql: &mut Sql) {
-        Self::policy(sql);
-        self.filter(sql);
-    }
-
-    /// Writes the statement that counts the members of each parent.
+    /// Appends the statement that counts the rows of each parent.
     fn total(&self, keys: &[Self::Parent], sql: &mut Sql) {
         count_members(self, keys, sql);
     }
 }
 
-/// What lists belong to.
+/// The policy of a list. That it is about an alias of the tables of the list is checked at compile time.
+pub fn policy<L: List>() -> Policy {
+    const { assert!(L::POLICY.fits(L::FROM), "the policy of a list is about an alias of its tables") };
+    L::POLICY
+}
+
+/// The parents of lists.
 pub trait ListParent: Key {
     /// Whether there is no parent.
     const IS_ROOT: bool;
 
-    /// Writes a table of the keys with the one column `id`; nothing where there is no parent.
-    fn table(keys: &[Self], sql: &mut Sql);
+    /// A table of the keys with the column `id`; empty if there is no parent.
+    fn table(keys: &[Self]) -> Fragment<'_>;
 
-    /// The key as a parameter, where there is one alone.
-    fn single(keys: &[Self]) -> Option<Arg>;
+    /// The key as a parameter, if there is only one.
+    fn single(keys: &[Self]) -> Option<Fragment<'_>>;
 }
 
 impl ListParent for Uuid {
     const IS_ROOT: bool = false;
 
-    fn table(keys: &[Self], sql: &mut Sql) {
-        sql.id_table(keys);
+    fn table(keys: &[Self]) -> Fragment<'_> {
+        id_table(keys)
     }
 
-    fn single(keys: &[Self]) -> Option<Arg> {
-        if let [id] = keys { Some(Arg::Id(*id)) } else { None }
+    fn single(keys: &[Self]) -> Option<Fragment<'_>> {
+        if let [id] = keys { Some((*id).into()) } else { None }
     }
 }
 
 impl ListParent for RootKey {
     const IS_ROOT: bool = true;
 
-    fn table(_keys: &[Self], _sql: &mut Sql) {}
+    fn table(_keys: &[Self]) -> Fragment<'_> {
+        text("")
+    }
 
-    fn single(_keys: &[Self]) -> Option<Arg> {
+    fn single(_keys: &[Self]) -> Option<Fragment<'_>> {
         None
     }
 }
@@ -110,6 +114,16 @@ pub struct Order {
 }
 
 impl Order {
+    /// From the smallest to the largest.
+    pub const fn ascending(name: &'static str, columns: &'static [(&'static str, SortType)]) -> Self {
+        Self { name, columns, descending: false }
+    }
+
+    /// From the largest to the smallest.
+    pub const fn descending(name: &'static str, columns: &'static [(&'static str, SortType)]) -> Self {
+        Self { name, columns, descending: true }
+    }
+
     /// What the columns hold.
     pub fn types(&self) -> Vec<SortType> {
         self.columns.iter().map(|(_, kind)| *kind).collect()
@@ -162,52 +176,81 @@ impl<L: List> Relation for Page<L> {
 
 impl<L: List> Page<L> {
     fn of_root(&self, sql: &mut Sql) {
-        sql.push("select ");
-        self.columns(sql);
-        sql.push(" from ").push(L::FROM).push(" where true");
-        self.rest(sql);
+        append!(
+            sql,
+            "select {columns} from {from} where true {visible} {conditions} order by {order} {limit}",
+            columns: with(&|sql| self.columns(sql)),
+            from: text(L::FROM),
+            visible: policy::<L>(),
+            conditions: with(&|sql| self.conditions(sql)),
+            order: with(&|sql| self.order(sql)),
+            limit: self.limit(),
+        );
     }
 
-    /// Of one parent alone it is a plain statement, which both databases are quicker with.
-    fn of_one(&self, key: Arg, sql: &mut Sql) {
-        sql.push("select ").push(L::PARENT).push(", ");
-        self.columns(sql);
-        sql.push(" from ").push(L::FROM).push(" where ").push(L::PARENT).push(" = ").bind(key);
-        self.rest(sql);
+    /// Rows of only one parent need neither a join nor a subquery: both databases run the plain statement faster.
+    fn of_one(&self, key: Fragment<'_>, sql: &mut Sql) {
+        append!(
+            sql,
+            "select {parent}, {columns} from {from} where {parent} = {key} {visible} {conditions} order by {order} {limit}",
+            columns: with(&|sql| self.columns(sql)),
+            from: text(L::FROM),
+            parent: text(L::PARENT),
+            key,
+            visible: policy::<L>(),
+            conditions: with(&|sql| self.conditions(sql)),
+            order: with(&|sql| self.order(sql)),
+            limit: self.limit(),
+        );
     }
 
-    /// For each key, the first rows of its members: `limit` inside the join.
+    /// The first rows of each key: the limit is inside the join.
     fn of_parents_postgres(&self, keys: &[L::Parent], sql: &mut Sql) {
-        sql.push("select keys.id, page.* from ");
-        L::Parent::table(keys, sql);
-        sql.push(" as keys cross join lateral (select ");
-        self.columns(sql);
-        sql.push(" from ").push(L::FROM).push(" where ").push(L::PARENT).push(" = keys.id");
-        self.rest(sql);
-        sql.push(") page");
+        append!(
+            sql,
+            "select keys.id, page.*
+             from {keys} as keys
+             cross join lateral (
+               select {columns} from {from} where {parent} = keys.id {visible} {conditions} order by {order} {limit}
+             ) page",
+            keys: L::Parent::table(keys),
+            columns: with(&|sql| self.columns(sql)),
+            from: text(L::FROM),
+            parent: text(L::PARENT),
+            visible: policy::<L>(),
+            conditions: with(&|sql| self.conditions(sql)),
+            order: with(&|sql| self.order(sql)),
+            limit: self.limit(),
+        );
     }
 
-    /// SQLite has no lateral join: the rows of a page are found by a correlated subquery with a limit, and read by their
+    /// SQLite has no lateral join: a correlated subquery with a limit finds the rows of a page, which are read by their
     /// row numbers.
     fn of_parents_sqlite(&self, keys: &[L::Parent], sql: &mut Sql) {
-        sql.push("select keys.id, ");
-        self.columns(sql);
-        sql.push(" from ");
-        L::Parent::table(keys, sql);
-        sql.push(" as keys cross join ").push(L::FROM);
-        sql.push(" where ").push(L::ROW).push(" in (select ").push(L::ROW);
-        sql.push(" from ").push(L::FROM).push(" where ").push(L::PARENT).push(" = keys.id");
-        self.rest(sql);
-        sql.push(") order by keys.id");
-        for (column, _) in self.list.order().columns {
-            sql.push(", ");
-            self.list.write_order_column(column, sql);
-            sql.push(self.direction());
-        }
+        append!(
+            sql,
+            "select keys.id, {columns}
+             from {keys} as keys
+             cross join {from}
+             where {row} in (
+               select {row} from {from} where {parent} = keys.id {visible} {conditions} order by {order} {limit}
+             )
+             order by keys.id, {order}",
+            columns: with(&|sql| self.columns(sql)),
+            keys: L::Parent::table(keys),
+            from: text(L::FROM),
+            row: text(L::ROW),
+            parent: text(L::PARENT),
+            visible: policy::<L>(),
+            conditions: with(&|sql| self.conditions(sql)),
+            order: with(&|sql| self.order(sql)),
+            limit: self.limit(),
+        );
     }
 
+    /// The columns of a row, then those of the order if they are selected.
     fn columns(&self, sql: &mut Sql) {
-        sql.columns::<L::Row>();
+        append!(sql, "{columns}", columns: columns::<L::Row>());
         if sql.asks(Projection::SORT_KEYS) {
             for (column, _) in self.list.order().columns {
                 sql.push(", ");
@@ -216,33 +259,45 @@ impl<L: List> Page<L> {
         }
     }
 
-    /// Filter, cursors, order and limit.
-    fn rest(&self, sql: &mut Sql) {
-        self.list.conditions(sql);
-        let ascending = !self.reads_down();
-        self.bound(self.slice.from.as_deref(), if ascending { " > " } else { " < " }, sql);
-        self.bound(self.slice.to.as_deref(), if ascending { " < " } else { " > " }, sql);
-        sql.push(" order by ");
-        for (place, (column, _)) in self.list.order().columns.iter().enumerate() {
-            sql.push(if place > 0 { ", " } else { "" });
-            self.list.write_order_column(column, sql);
-            sql.push(self.direction());
-        }
-        sql.limit(i64::from(self.slice.size) + 1);
+    /// Filter and cursors.
+    fn conditions(&self, sql: &mut Sql) {
+        self.list.filter(sql);
+        let is_ascending = !self.reads_down();
+        self.bound(self.slice.from.as_deref(), if is_ascending { ">" } else { "<" }, sql);
+        self.bound(self.slice.to.as_deref(), if is_ascending { "<" } else { ">" }, sql);
     }
 
+    /// The condition that the sort keys of a row are on one side of those of a cursor.
     fn bound(&self, values: Option<&[SortValue]>, comparison: &'static str, sql: &mut Sql) {
         let Some(values) = values else { return };
-        sql.push(" and (");
-        for (place, (column, _)) in self.list.order().columns.iter().enumerate() {
-            sql.push(if place > 0 { ", " } else { "" });
+        append!(
+            sql,
+            " and ({columns}) {comparison} ({values})",
+            columns: with(&|sql| self.order_columns("", sql)),
+            comparison: text(comparison),
+            values: with(&|sql| {
+                for (index, value) in values.iter().enumerate() {
+                    sql.push(if index > 0 { ", " } else { "" }).bind(sort_arg(value));
+                }
+            }),
+        );
+    }
+
+    fn order(&self, sql: &mut Sql) {
+        self.order_columns(self.direction(), sql);
+    }
+
+    fn order_columns(&self, direction: &'static str, sql: &mut Sql) {
+        for (index, (column, _)) in self.list.order().columns.iter().enumerate() {
+            sql.push(if index > 0 { ", " } else { "" });
             self.list.write_order_column(column, sql);
+            sql.push(direction);
         }
-        sql.push(")").push(comparison).push("(");
-        for (place, value) in values.iter().enumerate() {
-            sql.push(if place > 0 { ", " } else { "" }).bind(sort_arg(value));
-        }
-        sql.push(")");
+    }
+
+    /// One row more than the page has, which says whether rows follow.
+    fn limit(&self) -> Fragment<'static> {
+        limit(i64::from(self.slice.size) + 1)
     }
 
     fn reads_down(&self) -> bool {
@@ -275,24 +330,30 @@ impl<L: List> Relation for Total<L> {
     }
 }
 
-/// Counts the members of each parent by reading them.
+/// Counts the rows of each parent by reading them.
 pub fn count_members<L: List>(list: &L, keys: &[L::Parent], sql: &mut Sql) {
-    begin_groups::<L>(keys, "count(*)", sql);
-    list.conditions(sql);
-    if !L::Parent::IS_ROOT {
-        sql.push(" group by keys.id");
-    }
-}
-
-/// Begins a statement that groups the members of each parent: everything before the conditions of the filter.
-pub fn begin_groups<L: List>(keys: &[L::Parent], columns: &'static str, sql: &mut Sql) {
     if L::Parent::IS_ROOT {
-        sql.push("select ").push(columns).push(" from ").push(L::FROM).push(" where true");
-        return;
+        append!(
+            sql,
+            "select count(*) from {from} where true {visible} {filter}",
+            from: text(L::FROM),
+            visible: policy::<L>(),
+            filter: with(&|sql| list.filter(sql)),
+        );
+    } else {
+        append!(
+            sql,
+            "select keys.id, count(*)
+             from {keys} as keys cross join {from}
+             where {parent} = keys.id {visible} {filter}
+             group by keys.id",
+            keys: L::Parent::table(keys),
+            from: text(L::FROM),
+            parent: text(L::PARENT),
+            visible: policy::<L>(),
+            filter: with(&|sql| list.filter(sql)),
+        );
     }
-    sql.push("select keys.id, ").push(columns).push(" from ");
-    L::Parent::table(keys, sql);
-    sql.push(" as keys cross join ").push(L::FROM).push(" where ").push(L::PARENT).push(" = keys.id");
 }
 
 /// Reads a sort value, the next column of a row.

@@ -84,6 +84,11 @@ pub(super) async fn is_denied(state: &AppState, token: Option<&str>, before: Vie
     }
 }
 
+/// The rejection of a subscription whose token is denied while it runs.
+pub(super) fn token_denied() -> Rejection {
+    Rejection::new(StatusCode::UNAUTHORIZED, Code::Unauthenticated, "the token is no longer valid")
+}
+
 /// Completes when the token is denied.
 pub(super) async fn until_denied(state: AppState, token: Option<String>, before: Viewer) {
     loop {

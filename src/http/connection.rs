@@ -271,7 +271,7 @@ mod tests {
     async fn a_connection_is_idle_from_the_end_of_its_last_request() {
         let requests = RequestTracker::default();
         let start = Instant::now();
-        let ask = async {
+        let client = async {
             let first = requests.begin();
             sleep(Duration::from_secs(100)).await;
             let second = requests.begin();
@@ -283,7 +283,7 @@ mod tests {
 
         let idleness = tokio::select! {
             idleness = idleness(&requests, TIMEOUTS) => idleness,
-            () = ask => unreachable!("it never ends"),
+            () = client => unreachable!("it never ends"),
         };
 
         assert_eq!(idleness, Idleness::BetweenRequests);
@@ -295,12 +295,12 @@ mod tests {
         let timeouts = ConnectionTimeouts { idle: Duration::from_secs(1), ..TIMEOUTS };
         let requests = RequestTracker::default();
         let start = Instant::now();
-        let ask = async {
+        let client = async {
             sleep(Duration::from_millis(2_500)).await;
             drop(requests.begin());
         };
 
-        let (idleness, ()) = tokio::join!(idleness(&requests, timeouts), ask);
+        let (idleness, ()) = tokio::join!(idleness(&requests, timeouts), client);
 
         assert_eq!(idleness, Idleness::BetweenRequests);
         assert_eq!(start.elapsed(), Duration::from_millis(3_500));

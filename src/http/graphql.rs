@@ -11,8 +11,8 @@ use futures_util::{StreamExt, future::ready, stream};
 use tracing::info;
 
 use super::{
-    AppState, authentication, graphiql, header_text,
-    negotiation::{MediaType, is_json, negotiate, prefers_event_stream, prefers_html},
+    AppState, authentication, graphiql, header_text, multipart,
+    negotiation::{MediaType, accepts_multipart_subscription, is_json, negotiate, prefers_event_stream, prefers_html},
     parameters,
     rejection::{Rejection, add_retry_after},
     request_body,
@@ -47,7 +47,8 @@ pub(super) async fn handle(State(state): State<AppState>, request: Request) -> R
     let id = parts.extensions.get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default();
     let guard = AbandonedRequestGuard { id: &id, start };
     let accept = header_text(&parts.headers, header::ACCEPT);
-    if parts.method == Method::POST && prefers_event_stream(accept) {
+    let is_post = parts.method == Method::POST;
+    if is_post && prefers_event_stream(accept) {
         let response = handle_sse(&state, &parts, body, &id).await;
         guard.disarm();
         return response.unwrap_or_else(|rejection| {
@@ -55,9 +56,17 @@ pub(super) async fn handle(State(state): State<AppState>, request: Request) -> R
             rejection.into_response(MediaType::Json)
         });
     }
-    let outcome = execute_request(&state, &parts, body).await;
+    let outcome = match is_post && accepts_multipart_subscription(accept) {
+        true => execute_multipart(&state, &parts, body, &id).await,
+        false => execute_request(&state, &parts, body).await.map(Outcome::Single),
+    };
     guard.disarm();
-    let media_type = negotiate(header_text(&parts.headers, header::ACCEPT)).unwrap_or(MediaType::Json);
+    let outcome = match outcome {
+        Ok(Outcome::Stream(response)) => return response,
+        Ok(Outcome::Single(response)) => Ok(response),
+        Err(rejection) => Err(rejection),
+    };
+    let media_type = negotiate(accept).unwrap_or(MediaType::Json);
     let context = StatusContext { method: &parts.method, media_type, draft: state.config().draft_status_codes };
     respond(&state, outcome, context, start.elapsed(), &id)
 }
@@ -78,57 +87,86 @@ fn wants_graphiql(state: &AppState, parts: &Parts) -> bool {
         && !parameters::has_query(&parts.uri)
 }
 
+/// The outcome of a request that accepts a multipart response.
+enum Outcome {
+    /// A subscription, whose responses are streamed.
+    Stream(Response),
+    /// Any other operation.
+    Single(graphql::Response),
+}
+
 /// Executes an operation and streams its responses as Server-Sent Events.
 async fn handle_sse(state: &AppState, parts: &Parts, body: Body, id: &str) -> Result<Response, Rejection> {
+    let request = receive_operation(state, parts, body).await?;
+    let slot = state.inner.subscription_slots.acquire(request.viewer, parts.extensions.get().copied())?;
+    let (viewer, token) = (request.viewer, authentication::bearer(&parts.headers)?.map(str::to_owned));
+    let responses = start(state, request, id).await?.into_responses(id);
+    Ok(sse::respond(state, responses, viewer, token, slot))
+}
+
+/// Executes an operation and streams its responses as parts if it is a subscription.
+async fn execute_multipart(state: &AppState, parts: &Parts, body: Body, id: &str) -> Result<Outcome, Rejection> {
+    let mut request = receive_operation(state, parts, body).await?;
+    request.idempotency_key = idempotency_key(parts)?;
+    let slot = state.inner.subscription_slots.acquire(request.viewer, parts.extensions.get().copied())?;
+    let (viewer, token) = (request.viewer, authentication::bearer(&parts.headers)?.map(str::to_owned));
+    Ok(match start(state, request, id).await? {
+        Started::Single(response) => Outcome::Single(response),
+        Started::Subscription(responses) => Outcome::Stream(multipart::respond(state, responses, viewer, token, slot)),
+    })
+}
+
+/// Authenticates and reads a request for a streaming transport.
+async fn receive_operation(state: &AppState, parts: &Parts, body: Body) -> Result<graphql::Request, Rejection> {
     check_content_type(parts)?;
-    let token = authentication::bearer(&parts.headers)?;
     let client = parts.extensions.get().copied();
-    let viewer = authentication::viewer(state, token, client).await?;
+    let viewer = authentication::viewer(state, authentication::bearer(&parts.headers)?, client).await?;
     state.inner.rate_limits.check(viewer, client)?;
     let config = state.config();
-    let request = {
-        let received =
-            request_body::receive(body, config.body_bytes, config.body_timeout, &state.inner.request_budget).await?;
-        let request = parameters::from_json(viewer, &received.bytes, config.draft_status_codes)?;
-        graphql::Request { wants_report: wants_report(state, parts), ..request }
-    };
-    sse::respond(state, request, token.map(str::to_owned), client, id).await
+    let received =
+        request_body::receive(body, config.body_bytes, config.body_timeout, &state.inner.request_budget).await?;
+    let request = parameters::from_json(viewer, &received.bytes, config.draft_status_codes)?;
+    Ok(graphql::Request { wants_report: wants_report(state, parts), ..request })
 }
 
 /// The result of starting an operation on a streaming transport.
 pub(super) enum Started {
     /// The responses of a subscription.
     Subscription(Responses),
-    /// The only response: of a query, a mutation or an operation that GraphQL rejected.
+    /// The only response: of a query, a mutation or an operation that GraphQL rejected. It is not logged yet.
     Single(graphql::Response),
 }
 
 impl Started {
     /// Returns the responses as a stream, whatever their number.
-    pub(super) fn into_responses(self) -> Responses {
+    pub(super) fn into_responses(self, id: &str) -> Responses {
         match self {
             Self::Subscription(responses) => responses,
-            Self::Single(response) => stream::once(ready(response)).boxed(),
+            Self::Single(response) => {
+                log_response(&response, id);
+                stream::once(ready(response)).boxed()
+            }
         }
     }
 }
 
-/// Starts an operation within `http.request_timeout` and logs each response.
+/// Starts an operation within `http.request_timeout`. Each response of a subscription is logged.
 ///
 /// # Errors
 /// 503 if too many requests are running, 504 after the timeout.
 pub(super) async fn start(state: &AppState, request: graphql::Request, id: &str) -> Result<Started, Rejection> {
     let id = id.to_owned();
-    let log = move |response: &graphql::Response| {
-        RequestLog::new(response, StatusCode::OK).write(response.report.total, &id);
-    };
     match execute_within_limits(state, state.inner.execute.clone().subscribe(request)).await? {
-        Ok(responses) => Ok(Started::Subscription(responses.inspect(log).boxed())),
-        Err(response) => {
-            log(&response);
-            Ok(Started::Single(response))
+        Ok(responses) => {
+            Ok(Started::Subscription(responses.inspect(move |response| log_response(response, &id)).boxed()))
         }
+        Err(response) => Ok(Started::Single(response)),
     }
+}
+
+/// Writes the log line of a response on a streaming transport.
+pub(super) fn log_response(response: &graphql::Response, id: &str) {
+    RequestLog::new(response, StatusCode::OK).write(response.report.total, id);
 }
 
 /// Returns the `Idempotency-Key` of a request.

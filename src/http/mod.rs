@@ -3,9 +3,11 @@ mod authentication;
 mod config;
 mod connection;
 mod cors;
+mod executor;
 mod graphiql;
 mod graphql;
 mod health;
+mod multipart;
 mod negotiation;
 mod origin;
 mod parameters;
@@ -42,6 +44,7 @@ use crate::graphql::Execute;
 pub use authentication::Authenticate;
 pub use config::Config;
 pub use cors::Origin;
+pub use executor::EngineExecutor;
 pub use health::{DatabaseHealth, PoolUsage};
 pub use server::run;
 
@@ -122,8 +125,11 @@ impl AppState {
 
     /// Returns the router with all routes and layers.
     pub fn router(&self) -> Router {
-        let compression =
-            CompressionLayer::new().compress_when(SizeAbove::new(COMPRESSED_SIZE_MIN).and(NotForContentType::SSE));
+        // Compression would delay the events of streamed responses.
+        let is_compressible = SizeAbove::new(COMPRESSED_SIZE_MIN)
+            .and(NotForContentType::SSE)
+            .and(NotForContentType::const_new("multipart/mixed"));
+        let compression = CompressionLayer::new().compress_when(is_compressible);
         let mut router = Router::new()
             .route("/graphql", any(graphql::handle))
             .route("/graphql/ws", get(websocket::open))

@@ -57,6 +57,20 @@ pub(super) fn prefers_event_stream(accept: Option<&str>) -> bool {
         && events >= quality(&ranges, "application", "graphql-response+json")
 }
 
+/// Whether `accept` contains the multipart subscription protocol: `multipart/mixed` with `subscriptionSpec=1.0`.
+pub(super) fn accepts_multipart_subscription(accept: Option<&str>) -> bool {
+    let is_1_0 = |part: &str| {
+        part.split_once('=').is_some_and(|(name, value)| {
+            name.trim().eq_ignore_ascii_case("subscriptionSpec") && value.trim().trim_matches('"') == "1.0"
+        })
+    };
+    let is_multipart = |range: MediaRange| range.kind == "multipart" && range.subtype == "mixed" && range.quality > 0;
+    accept
+        .unwrap_or_default()
+        .split(',')
+        .any(|text| text.split(';').skip(1).any(is_1_0) && MediaRange::parse(text).is_some_and(is_multipart))
+}
+
 /// Returns the quality of a media type, which the most specific matching range determines.
 fn quality(ranges: &[MediaRange], kind: &str, subtype: &str) -> u32 {
     let best = ranges.iter().filter(|range| range.matches(kind, subtype)).max_by_key(|range| range.specificity());
@@ -184,6 +198,23 @@ mod tests {
         ] {
             assert_eq!(prefers_html(accept), expected, "{accept:?}");
         }
+    }
+
+    #[test]
+    fn the_multipart_subscription_protocol_is_named_by_its_parameter() {
+        for (accept, expected) in [
+            ("multipart/mixed;boundary=graphql;subscriptionSpec=1.0,application/json", true),
+            ("multipart/mixed; subscriptionSpec=\"1.0\", application/json", true),
+            ("application/json, Multipart/Mixed;subscriptionspec=1.0;q=0.5", true),
+            ("multipart/mixed;subscriptionSpec=1.0;q=0", false),
+            ("multipart/mixed;deferSpec=20220824,application/json", false),
+            ("multipart/mixed;subscriptionSpec=2.0", false),
+            ("multipart/mixed", false),
+            ("application/json;subscriptionSpec=1.0", false),
+        ] {
+            assert_eq!(accepts_multipart_subscription(Some(accept)), expected, "{accept}");
+        }
+        assert!(!accepts_multipart_subscription(None));
     }
 
     #[test]

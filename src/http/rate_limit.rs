@@ -110,17 +110,17 @@ mod tests {
         let rate = RateLimits::new(&Config { rate_per_second: 1, rate_burst: 2, ..Config::default() });
         let client = |text: &str| Some(ClientAddress(text.parse().expect("an address")));
         let account = |n| Viewer::of(Uuid::from_u128(n), TokenScope::Read);
-        let asks = [
+        let clients = [
             (account(1), None),
             (account(2), client("192.0.2.1")),
             (Viewer::ANONYMOUS, client("192.0.2.1")),
             (Viewer::ANONYMOUS, client("2001:db8::1")),
         ];
-        for (viewer, client) in asks {
+        for (viewer, client) in clients {
             assert!(rate.check(viewer, client).is_ok());
             assert!(rate.check(viewer, client).is_ok());
-            let refused = rate.check(viewer, client).expect_err("one too many");
-            assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
+            let rejected = rate.check(viewer, client).expect_err("one too many");
+            assert_eq!(rejected.status(), StatusCode::TOO_MANY_REQUESTS);
         }
         assert!(rate.check(Viewer::ANONYMOUS, client("2001:db8::ffff:2")).is_err(), "the same network");
         assert!(rate.check(Viewer::ANONYMOUS, client("::ffff:192.0.2.1")).is_err(), "the same address");
@@ -128,7 +128,7 @@ mod tests {
         for _ in 0..2 {
             assert!(rate.try_token(client("192.0.2.9")).is_ok());
         }
-        assert!(rate.try_token(client("192.0.2.9")).is_err(), "no address tries many tokens");
+        assert!(rate.try_token(client("192.0.2.9")).is_err(), "an address may not try many tokens");
         let unlimited = RateLimits::new(&Config { rate_per_second: 0, ..Config::default() });
         assert!((0..10_000).all(|_| unlimited.check(account(1), None).is_ok()));
     }

@@ -7,7 +7,11 @@ use axum::{
 };
 
 use super::negotiation::MediaType;
-use crate::error::{Code, Error};
+use crate::{
+    access::Viewer,
+    error::{Code, Error},
+    graphql,
+};
 
 /// Seconds in `Retry-After` of a 503 response.
 const RETRY_AFTER_SECONDS: &str = "1";
@@ -94,6 +98,22 @@ impl Rejection {
         }
         let errors = serde_json::json!([{ "message": self.0.error.message, "extensions": extensions }]);
         errors.to_string().into_bytes()
+    }
+
+    /// Converts the rejection to the response of an operation that was not executed.
+    pub(super) fn into_graphql_response(self, viewer: Viewer) -> graphql::Response {
+        let errors = String::from_utf8_lossy(&self.errors()).into_owned();
+        graphql::Response {
+            body: format!("{{\"errors\":{errors}}}").into(),
+            executed: false,
+            has_data: false,
+            codes: vec![self.code()],
+            operation_name: None,
+            operation: None,
+            fields: Vec::new(),
+            viewer,
+            report: graphql::RequestReport::default(),
+        }
     }
 
     pub(super) fn into_response(self, media_type: MediaType) -> Response {

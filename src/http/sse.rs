@@ -11,26 +11,21 @@ use axum::response::{
 };
 use futures_util::{StreamExt, stream};
 
-use super::{AppState, authentication, graphql::start, rate_limit::ClientAddress, rejection::Rejection};
-use crate::graphql::Request;
+use super::{AppState, authentication, subscription_slot::SubscriptionSlot};
+use crate::{access::Viewer, graphql::Responses};
 
 /// Interval of the comments that keep idle connections open.
 const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(15);
 
-/// Executes an operation and returns its responses as events.
-///
-/// # Errors
-/// 429 or 503 if no subscription slot is free; the errors of [`start`].
-pub(super) async fn respond(
+/// Returns a response that streams the responses of an operation.
+pub(super) fn respond(
     state: &AppState,
-    request: Request,
+    responses: Responses,
+    viewer: Viewer,
     token: Option<String>,
-    client: Option<ClientAddress>,
-    id: &str,
-) -> Result<Response, Rejection> {
-    let viewer = request.viewer;
-    let slot = state.inner.subscription_slots.acquire(viewer, client)?;
-    let next = start(state, request, id).await?.into_responses().map(|response| {
+    slot: SubscriptionSlot,
+) -> Response {
+    let next = responses.map(|response| {
         let body = String::from_utf8_lossy(&response.body).into_owned();
         Ok::<_, Infallible>(Event::default().event("next").data(body))
     });
@@ -48,6 +43,5 @@ pub(super) async fn respond(
         }
     };
     let events = next.chain(complete).take_until(Box::pin(ended));
-    let response = Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE_INTERVAL));
-    Ok(response.into_response())
+    Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE_INTERVAL)).into_response()
 }

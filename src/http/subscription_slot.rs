@@ -144,9 +144,9 @@ mod tests {
     #[test]
     fn a_reassigned_slot_counts_for_the_new_viewer() {
         let slots = slots(100, 1);
-        let mut slot = slots.acquire(Viewer::ANONYMOUS, address("192.0.2.1")).ok().expect("a slot");
+        let mut slot = slots.acquire(Viewer::ANONYMOUS, address("192.0.2.1")).expect("a slot");
 
-        slots.reassign(&mut slot, account(1), address("192.0.2.1")).ok().expect("a slot");
+        slots.reassign(&mut slot, account(1), address("192.0.2.1")).expect("a slot");
 
         assert!(slots.acquire(account(1), None).is_err());
         assert!(slots.reassign(&mut slot, account(1), None).is_ok(), "it is the same client");

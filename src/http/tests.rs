@@ -1,4 +1,4 @@
-//! HTTP over sockets, with a fake behind it that executes what each test needs.
+//! The HTTP server over real sockets, with a fake engine.
 mod subscription;
 
 use std::{
@@ -27,24 +27,23 @@ use crate::{
     graphql::{Execute, Operation, Request, RequestReport, Response, Responses},
 };
 
-/// Executes by what the document says: `{ ok }`, `{ large }`, `{ wait }`, `{ never }`, `{ panic }`, `{ partial }`,
-/// `{ nothing }`; what
-/// begins with `mutation` is one; all else cannot be parsed.
+/// A fake engine. The document determines the behaviour: `{ ok }`, `{ large }`, `{ wait }`, `{ never }`, `{ panic }`,
+/// `{ partial }`, `{ nothing }` or a mutation; any other document is a syntax error.
 #[derive(Default)]
 struct Fake {
-    /// Told when `{ wait }` or `{ never }` has begun.
-    begun: Notify,
-    /// Ends `{ wait }`.
+    /// Notified when `{ wait }` or `{ never }` starts.
+    started: Notify,
+    /// Completes `{ wait }`.
     release: Notify,
-    /// Told when `{ never }` was dropped.
+    /// Notified when `{ never }` is dropped.
     dropped: Notify,
     is_without_database: AtomicBool,
     in_use: AtomicU32,
 }
 
-struct TellsDropped<'a>(&'a Notify);
+struct NotifyOnDrop<'a>(&'a Notify);
 
-impl Drop for TellsDropped<'_> {
+impl Drop for NotifyOnDrop<'_> {
     fn drop(&mut self) {
         self.0.notify_one();
     }
@@ -52,7 +51,7 @@ impl Drop for TellsDropped<'_> {
 
 const LARGE_BYTES: usize = 32 << 20;
 
-fn executed(data: &str) -> Response {
+pub(super) fn executed(data: &str) -> Response {
     let report = RequestReport { statements: 3, rounds: 2, rows: 7, ..RequestReport::default() };
     let body = Bytes::from(format!("{{\"data\":{data}}}"));
     let (codes, operation) = (Vec::new(), Some(Operation::Query));
@@ -69,8 +68,8 @@ fn executed(data: &str) -> Response {
     }
 }
 
-fn refused(code: Code, operation: Option<Operation>) -> Response {
-    let body = json!({ "errors": [{ "message": "refused", "extensions": { "code": code.as_str() } }] });
+fn rejected(code: Code, operation: Option<Operation>) -> Response {
+    let body = json!({ "errors": [{ "message": "rejected", "extensions": { "code": code.as_str() } }] });
     Response {
         body: body.to_string().into(),
         executed: false,
@@ -81,7 +80,7 @@ fn refused(code: Code, operation: Option<Operation>) -> Response {
     }
 }
 
-/// Everything is the local user's, and one token is valid beside.
+/// Resolves every request to the local user; the only valid token is `valid`.
 struct FakeAuthenticate;
 
 #[async_trait::async_trait]
@@ -108,28 +107,28 @@ impl Execute for Fake {
             "{ medium }" => executed(&format!("\"{}\"", "x".repeat(2_000))),
             "{ partial }" => Response { codes: vec![Code::Unavailable], ..executed("{\"a\":null}") },
             "{ nothing }" => Response { codes: vec![Code::Unavailable], ..executed("null") },
-            "{ unavailable }" => refused(Code::Unavailable, Some(Operation::Query)),
+            "{ unavailable }" => rejected(Code::Unavailable, Some(Operation::Query)),
             "{ panic }" => panic!("on purpose"),
             "{ wait }" => {
-                self.begun.notify_one();
+                self.started.notify_one();
                 self.release.notified().await;
                 executed("{}")
             }
             "{ never }" => {
-                let _tells = TellsDropped(&self.dropped);
-                self.begun.notify_one();
+                let _guard = NotifyOnDrop(&self.dropped);
+                self.started.notify_one();
                 std::future::pending().await
             }
             mutation if mutation.starts_with("mutation") => match request.queries_only {
-                true => refused(Code::BadRequest, Some(Operation::Mutation)),
+                true => rejected(Code::BadRequest, Some(Operation::Mutation)),
                 false => executed("{}"),
             },
-            _ => refused(Code::GraphqlParseFailed, None),
+            _ => rejected(Code::GraphqlParseFailed, None),
         };
         Response { operation_name: name, ..response }
     }
 
-    /// `subscription { three }` has three responses, `subscription { never }` none and no end.
+    /// `subscription { three }` has three responses; `subscription { never }` has none and does not end.
     async fn subscribe(self: Arc<Self>, request: Request) -> Result<Responses, Response> {
         match request.query.as_str() {
             "subscription { three }" => {
@@ -138,15 +137,15 @@ impl Execute for Fake {
                 Ok(stream::iter((1..=3).map(response)).boxed())
             }
             "subscription { never }" => {
-                self.begun.notify_one();
+                self.started.notify_one();
                 Ok(stream::once(async move {
-                    let _tells = TellsDropped(&self.dropped);
+                    let _guard = NotifyOnDrop(&self.dropped);
                     std::future::pending().await
                 })
                 .boxed())
             }
             "subscription { lost }" => {
-                Ok(stream::iter([executed("{}"), refused(Code::EventsLost, Some(Operation::Subscription))]).boxed())
+                Ok(stream::iter([executed("{}"), rejected(Code::EventsLost, Some(Operation::Subscription))]).boxed())
             }
             _ => Err(self.execute(request).await),
         }
@@ -170,7 +169,7 @@ impl DatabaseHealth for FakeDatabaseHealth {
     }
 }
 
-/// A server on a port of its own.
+/// A server on its own port.
 struct Server {
     address: SocketAddr,
     fake: Arc<Fake>,
@@ -216,7 +215,7 @@ impl Server {
         TcpStream::connect(self.address).await.expect("a connection")
     }
 
-    /// Sends bytes on a connection of their own and returns all that comes back before it is closed.
+    /// Sends bytes on a new connection and returns everything received until it is closed.
     async fn send(&self, bytes: impl AsRef<[u8]>) -> String {
         let mut stream = self.connect().await;
         stream.write_all(bytes.as_ref()).await.expect("room");
@@ -234,14 +233,14 @@ impl Server {
     }
 }
 
-/// What a peer sends until it closes the connection, in whichever way.
+/// Reads until the peer closes or resets the connection.
 async fn read_to_end(stream: &mut TcpStream) -> String {
     let mut bytes = Vec::new();
     let _ = stream.read_to_end(&mut bytes).await;
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// A POST of a query as bytes.
+/// Returns an HTTP/1.1 request that posts a query.
 fn post(query: &str) -> String {
     let body = json!({ "query": query }).to_string();
     format!(
@@ -250,21 +249,21 @@ fn post(query: &str) -> String {
     )
 }
 
-/// What a browser asks before it lets a page of `origin` send a request.
+/// Sends a preflight request of a page of `origin`.
 async fn preflight(server: &Server, origin: &str) -> reqwest::Response {
     let request = server.client.request(reqwest::Method::OPTIONS, server.url("/graphql")).header("origin", origin);
     let request = request.header("access-control-request-method", "POST");
-    request.header("access-control-request-headers", "content-type,authorization").send().await.expect("an answer")
+    request.header("access-control-request-headers", "content-type,authorization").send().await.expect("a response")
 }
 
 #[tokio::test]
-async fn pages_of_other_sites_are_let_in_by_name_alone() {
+async fn only_configured_origins_may_use_the_server_from_a_browser() {
     const APP: &str = "https://app.example";
     let closed = Server::start(|_| {}).await;
     let open = Server::start(|config| config.cors_origins = vec![APP.to_owned().try_into().expect("an origin")]).await;
     for (server, origin, status) in [(&closed, APP, 403), (&open, "https://evil.example", 403), (&open, APP, 200)] {
         let before = preflight(server, origin).await;
-        let after = server.post("{ ok }").header("origin", origin).send().await.expect("an answer");
+        let after = server.post("{ ok }").header("origin", origin).send().await.expect("a response");
 
         for response in [before, after] {
             assert_eq!(response.status(), status, "{origin}");
@@ -277,15 +276,15 @@ async fn pages_of_other_sites_are_let_in_by_name_alone() {
     assert!(
         allowed.headers()["access-control-allow-headers"].to_str().is_ok_and(|text| text.contains("authorization"))
     );
-    // Without a browser nothing is different.
-    let plain = closed.post("{ ok }").send().await.expect("an answer");
+    // Other clients send no `Origin`.
+    let plain = closed.post("{ ok }").send().await.expect("a response");
     assert_eq!((plain.status().as_u16(), plain.headers()["vary"].as_bytes()), (200, &b"Accept"[..]));
     closed.stop().await;
     open.stop().await;
 }
 
 async fn json_of(request: reqwest::RequestBuilder) -> (u16, Value) {
-    let response = request.send().await.expect("an answer");
+    let response = request.send().await.expect("a response");
     let status = response.status().as_u16();
     (status, response.json().await.expect("JSON"))
 }
@@ -297,10 +296,10 @@ fn header<'a>(response: &'a reqwest::Response, name: &str) -> &'a str {
 const SHORT: Duration = Duration::from_millis(30);
 
 #[tokio::test]
-async fn an_answer_carries_what_every_answer_tells() {
+async fn every_response_has_the_common_headers() {
     let server = Server::start(|_| {}).await;
 
-    let response = server.post("{ ok }").header("x-request-id", "a-1").send().await.expect("an answer");
+    let response = server.post("{ ok }").header("x-request-id", "a-1").send().await.expect("a response");
 
     assert_eq!(response.status(), 200);
     assert_eq!(header(&response, "content-type"), "application/json; charset=utf-8");
@@ -316,14 +315,14 @@ async fn an_answer_carries_what_every_answer_tells() {
 }
 
 #[tokio::test]
-async fn the_settings_choose_what_answers_tell() {
+async fn settings_select_timing_and_report() {
     let server = Server::start(|config| {
         config.server_timing = false;
         config.report_always = true;
     })
     .await;
 
-    let response = server.post("{ ok }").send().await.expect("an answer");
+    let response = server.post("{ ok }").send().await.expect("a response");
 
     assert_eq!(header(&response, "server-timing"), "");
     assert_eq!(response.text().await.expect("a body"), "{\"data\":{\"reported\":true}}");
@@ -331,7 +330,7 @@ async fn the_settings_choose_what_answers_tell() {
 }
 
 #[tokio::test]
-async fn the_report_comes_where_it_is_asked_for() {
+async fn the_report_is_sent_on_request() {
     let server = Server::start(|_| {}).await;
 
     let (_, with) = json_of(server.post("{ ok }").header("x-gatherum-stats", "1")).await;
@@ -343,7 +342,7 @@ async fn the_report_comes_where_it_is_asked_for() {
 }
 
 #[tokio::test]
-async fn only_json_is_read_from_a_body() {
+async fn only_json_bodies_are_accepted() {
     let server = Server::start(|_| {}).await;
     for (content_type, expected) in [
         (Some("application/json"), 200),
@@ -360,32 +359,32 @@ async fn only_json_is_read_from_a_body() {
         let request = server.client.post(server.url("/graphql")).body("{\"query\":\"mutation { a }\"}");
         let request = content_type.into_iter().fold(request, |request, value| request.header("content-type", value));
 
-        let (status, answer) = json_of(request).await;
+        let (status, response) = json_of(request).await;
 
         assert_eq!(status, expected, "{content_type:?}");
-        assert_eq!(answer.get("errors").is_some(), expected != 200, "{content_type:?}");
+        assert_eq!(response.get("errors").is_some(), expected != 200, "{content_type:?}");
     }
     server.stop().await;
 }
 
 #[tokio::test]
-async fn only_get_and_post_are_taken_and_mutations_by_post_alone() {
+async fn only_get_and_post_are_allowed_and_mutations_only_by_post() {
     let server = Server::start(|_| {}).await;
     for method in ["PUT", "PATCH", "DELETE", "OPTIONS", "HEAD"] {
         let method = method.parse().expect("a method");
-        let response = server.client.request(method, server.url("/graphql")).send().await.expect("an answer");
+        let response = server.client.request(method, server.url("/graphql")).send().await.expect("a response");
 
         assert_eq!((response.status().as_u16(), header(&response, "allow")), (405, "GET, POST"));
     }
-    let by_get = server.get("/graphql?query=mutation%7Ba%7D").send().await.expect("an answer");
+    let by_get = server.get("/graphql?query=mutation%7Ba%7D").send().await.expect("a response");
     assert_eq!((by_get.status().as_u16(), header(&by_get, "allow")), (405, "POST"));
-    assert_eq!(server.post("mutation { a }").send().await.expect("an answer").status(), 200);
-    assert_eq!(server.get("/graphql?query=%7B+ok+%7D").send().await.expect("an answer").status(), 200);
+    assert_eq!(server.post("mutation { a }").send().await.expect("a response").status(), 200);
+    assert_eq!(server.get("/graphql?query=%7B+ok+%7D").send().await.expect("a response").status(), 200);
     server.stop().await;
 }
 
 #[tokio::test]
-async fn an_answer_has_the_media_type_that_was_asked_for_with_its_status() {
+async fn a_response_has_the_negotiated_media_type_and_its_status() {
     let server = Server::start(|_| {}).await;
     const RESPONSE: &str = "application/graphql-response+json; charset=utf-8";
     const JSON: &str = "application/json; charset=utf-8";
@@ -399,20 +398,20 @@ async fn an_answer_has_the_media_type_that_was_asked_for_with_its_status() {
         ("application/json", "{ nothing }", 200, JSON),
         ("text/csv", "{ ok }", 406, JSON),
     ] {
-        let response = server.post(query).header("accept", accept).send().await.expect("an answer");
+        let response = server.post(query).header("accept", accept).send().await.expect("a response");
 
         assert_eq!((response.status().as_u16(), header(&response, "content-type")), (status, content_type), "{accept}");
         assert!(header(&response, "vary").contains("Accept"));
         assert!(header(&response, "server-timing").starts_with("total;dur="), "{accept}");
     }
     let malformed = server.get("/graphql").header("accept", "application/graphql-response+json");
-    let malformed = malformed.send().await.expect("an answer");
+    let malformed = malformed.send().await.expect("a response");
     assert_eq!((malformed.status().as_u16(), header(&malformed, "content-type")), (400, RESPONSE));
     server.stop().await;
 }
 
 #[tokio::test]
-async fn the_statuses_of_the_draft_are_a_setting() {
+async fn a_setting_selects_the_statuses_of_the_draft() {
     let server = Server::start(|config| config.draft_status_codes = true).await;
     for (body, status) in [
         ("{\"query\":\"{ ok }\"}", 200),
@@ -424,13 +423,13 @@ async fn the_statuses_of_the_draft_are_a_setting() {
     ] {
         let request = server.client.post(server.url("/graphql")).header("content-type", "application/json").body(body);
 
-        assert_eq!(request.send().await.expect("an answer").status().as_u16(), status, "{body}");
+        assert_eq!(request.send().await.expect("a response").status().as_u16(), status, "{body}");
     }
     server.stop().await;
 }
 
 #[tokio::test]
-async fn hosts_and_sites_are_told_apart_on_every_path() {
+async fn host_and_origin_are_checked_on_every_path() {
     let server = Server::start(|_| {}).await;
     for (name, value, status) in [
         ("host", "evil.example", 421),
@@ -440,7 +439,7 @@ async fn hosts_and_sites_are_told_apart_on_every_path() {
         ("sec-fetch-site", "same-origin", 200),
     ] {
         for request in [server.post("{ ok }"), server.get("/schema.graphql"), server.get("/health/database")] {
-            let response = request.header(name, value).send().await.expect("an answer");
+            let response = request.header(name, value).send().await.expect("a response");
 
             assert_eq!(response.status().as_u16(), status, "{name}: {value}");
             assert_eq!(header(&response, "access-control-allow-origin"), "");
@@ -448,43 +447,43 @@ async fn hosts_and_sites_are_told_apart_on_every_path() {
         }
     }
     let own = server.post("{ ok }").header("origin", server.url(""));
-    assert_eq!(own.send().await.expect("an answer").status(), 200);
+    assert_eq!(own.send().await.expect("a response").status(), 200);
     server.stop().await;
 }
 
 #[tokio::test]
-async fn a_panic_ends_its_request_alone() {
+async fn a_panic_affects_only_its_request() {
     let server = Server::start(|_| {}).await;
 
-    let (status, answer) = json_of(server.post("{ panic }").header("x-request-id", "p-1")).await;
+    let (status, response) = json_of(server.post("{ panic }").header("x-request-id", "p-1")).await;
 
     assert_eq!(status, 500);
-    assert_eq!(answer["errors"][0]["extensions"], json!({ "code": "INTERNAL", "id": "p-1" }));
-    assert_eq!(answer["errors"][0]["message"], "internal error");
-    assert_eq!(server.post("{ ok }").send().await.expect("an answer").status(), 200);
+    assert_eq!(response["errors"][0]["extensions"], json!({ "code": "INTERNAL", "id": "p-1" }));
+    assert_eq!(response["errors"][0]["message"], "internal error");
+    assert_eq!(server.post("{ ok }").send().await.expect("a response").status(), 200);
     server.stop().await;
 }
 
 #[tokio::test]
-async fn a_body_too_large_is_refused_before_it_is_sent_and_while() {
+async fn a_body_too_large_is_rejected_by_length_and_while_receiving() {
     let server = Server::start(|config| config.body_bytes = 1_000).await;
     let head = "POST /graphql HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n";
 
     let announced = server.send(format!("{head}Expect: 100-continue\r\nContent-Length: 1001\r\n\r\n")).await;
     let streamed =
         server.send(format!("{head}Transfer-Encoding: chunked\r\n\r\n3e9\r\n{}\r\n", "x".repeat(1_001))).await;
-    let sent = server.post(&"x".repeat(5_000_000)).send().await.expect("an answer");
+    let sent = server.post(&"x".repeat(5_000_000)).send().await.expect("a response");
 
-    for answer in [announced, streamed] {
-        assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
-        assert!(answer.contains("LIMIT_EXCEEDED"), "{answer}");
+    for response in [announced, streamed] {
+        assert!(response.starts_with("HTTP/1.1 413"), "{response}");
+        assert!(response.contains("LIMIT_EXCEEDED"), "{response}");
     }
     assert_eq!(sent.status(), 413);
     server.stop().await;
 }
 
 #[tokio::test]
-async fn a_client_that_still_sends_what_is_refused_reads_the_answer() {
+async fn a_client_that_is_still_sending_receives_the_rejection() {
     let server = Server::start(|_| {}).await;
     let body = "x".repeat(12_000_000);
     for (content_type, origin, expected) in [
@@ -492,7 +491,7 @@ async fn a_client_that_still_sends_what_is_refused_reads_the_answer() {
         ("text/plain", server.url(""), 415),
         ("application/json", "http://evil.example".to_owned(), 403),
     ] {
-        // Writes all before it reads anything.
+        // The client writes the whole body before it reads.
         let head = format!(
             "POST /graphql HTTP/1.1\r\nHost: {}\r\nOrigin: {origin}\r\nContent-Type: {content_type}\r\n",
             server.address
@@ -502,14 +501,14 @@ async fn a_client_that_still_sends_what_is_refused_reads_the_answer() {
 
         stream.write_all(request.as_bytes()).await.expect("room for all");
 
-        let answer = read_to_end(&mut stream).await;
-        assert!(answer.starts_with(&format!("HTTP/1.1 {expected}")), "{answer}");
+        let response = read_to_end(&mut stream).await;
+        assert!(response.starts_with(&format!("HTTP/1.1 {expected}")), "{response}");
     }
     server.stop().await;
 }
 
 #[tokio::test]
-async fn a_head_too_large_is_refused() {
+async fn headers_too_large_are_rejected() {
     let server = Server::start(|_| {}).await;
     let long = format!("GET /graphql HTTP/1.1\r\nHost: localhost\r\nX: {}\r\n\r\n", "x".repeat(20_000));
     let many = format!("GET /graphql HTTP/1.1\r\nHost: localhost\r\n{}\r\n", "X: x\r\n".repeat(100));
@@ -520,66 +519,66 @@ async fn a_head_too_large_is_refused() {
 }
 
 #[tokio::test]
-async fn who_begins_and_does_not_go_on_is_let_go() {
+async fn a_client_that_does_not_complete_a_request_is_disconnected() {
     let server = Server::start(|config| config.header_timeout = SHORT).await;
     let http2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
     for beginning in [&b""[..], b"P", b"PRI * HT", b"POST /graphql HTTP/1.1\r\nHost: local", http2] {
-        let answer = server.send(beginning).await;
+        let response = server.send(beginning).await;
 
-        assert!(!answer.starts_with("HTTP/1.1 2"), "{answer}");
+        assert!(!response.starts_with("HTTP/1.1 2"), "{response}");
     }
     server.stop().await;
 }
 
 #[tokio::test]
-async fn a_body_that_does_not_arrive_is_answered_with_a_timeout() {
+async fn a_body_that_does_not_arrive_times_out() {
     let server = Server::start(|config| config.body_timeout = SHORT).await;
 
-    let answer = server
+    let response = server
         .send(
             "POST /graphql HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{",
         )
         .await;
 
-    assert!(answer.starts_with("HTTP/1.1 408") && answer.contains("\"TIMEOUT\""), "{answer}");
+    assert!(response.starts_with("HTTP/1.1 408") && response.contains("\"TIMEOUT\""), "{response}");
     server.stop().await;
 }
 
 #[tokio::test]
-async fn a_connection_that_rests_too_long_is_closed() {
+async fn an_idle_connection_is_closed() {
     let server = Server::start(|config| config.idle_timeout = SHORT).await;
 
-    let answer = server.send(post("{ ok }") + &post("{ ok }")).await;
+    let response = server.send(post("{ ok }") + &post("{ ok }")).await;
 
-    assert_eq!(answer.matches("HTTP/1.1 200").count(), 2, "{answer}");
+    assert_eq!(response.matches("HTTP/1.1 200").count(), 2, "{response}");
     server.stop().await;
 }
 
 #[tokio::test]
-async fn who_does_not_read_gives_up_the_place() {
+async fn a_client_that_does_not_read_is_disconnected() {
     let server = Server::start(|config| {
         config.connections = 1;
         config.write_timeout = SHORT;
     })
     .await;
-    let mut deaf = server.connect().await;
-    deaf.write_all(post("{ large }").as_bytes()).await.expect("room");
+    let mut stalled = server.connect().await;
+    stalled.write_all(post("{ large }").as_bytes()).await.expect("room");
 
-    // There is one place, so the answer comes once the other connection was cut.
-    let answer = server.post("{ ok }").send().await.expect("an answer");
+    // Only one connection is allowed, so the response arrives after the other one is closed.
+    let response = server.post("{ ok }").send().await.expect("a response");
 
-    assert_eq!(answer.status(), 200);
-    assert!(read_to_end(&mut deaf).await.len() < LARGE_BYTES);
+    assert_eq!(response.status(), 200);
+    assert!(read_to_end(&mut stalled).await.len() < LARGE_BYTES);
     server.stop().await;
 }
 
 #[tokio::test]
-async fn more_connections_than_places_wait() {
+async fn connections_above_the_limit_wait() {
     let server = Server::start(|config| config.connections = 1).await;
     let mut first = server.connect().await;
     first.write_all(post("{ wait }").as_bytes()).await.expect("room");
-    server.fake.begun.notified().await;
+    server.fake.started.notified().await;
     let mut second = server.connect().await;
     second.write_all(post("{ ok }").as_bytes()).await.expect("room");
 
@@ -587,36 +586,36 @@ async fn more_connections_than_places_wait() {
     assert!(futures_util::poll!(std::pin::pin!(second.read(&mut byte))).is_pending());
     drop(first);
 
-    assert_eq!(second.read(&mut byte).await.expect("an answer"), 1);
+    assert_eq!(second.read(&mut byte).await.expect("a response"), 1);
     drop(second);
     server.stop().await;
 }
 
 #[tokio::test]
-async fn more_requests_than_places_are_refused_at_once() {
+async fn requests_above_the_limit_are_rejected_at_once() {
     let server = Server::start(|config| config.concurrent_requests = 1).await;
     let waiting = tokio::spawn(server.post("{ wait }").send());
-    server.fake.begun.notified().await;
+    server.fake.started.notified().await;
 
-    let refused = server.post("{ ok }").send().await.expect("an answer");
-    let live = server.get("/health/live").send().await.expect("an answer");
+    let rejected = server.post("{ ok }").send().await.expect("a response");
+    let live = server.get("/health/live").send().await.expect("a response");
 
-    assert_eq!((refused.status().as_u16(), header(&refused, "retry-after")), (503, "1"));
-    assert_eq!(refused.json::<Value>().await.expect("JSON")["errors"][0]["extensions"]["code"], "OVERLOADED");
+    assert_eq!((rejected.status().as_u16(), header(&rejected, "retry-after")), (503, "1"));
+    assert_eq!(rejected.json::<Value>().await.expect("JSON")["errors"][0]["extensions"]["code"], "OVERLOADED");
     assert_eq!(live.status(), 200);
     server.fake.release.notify_one();
-    assert_eq!(waiting.await.expect("a task").expect("an answer").status(), 200);
-    assert_eq!(server.post("{ ok }").send().await.expect("an answer").status(), 200);
+    assert_eq!(waiting.await.expect("a task").expect("a response").status(), 200);
+    assert_eq!(server.post("{ ok }").send().await.expect("a response").status(), 200);
     server.stop().await;
 }
 
 #[tokio::test]
-async fn a_database_that_is_away_is_said_with_when_to_come_back() {
+async fn an_unavailable_database_is_reported_with_retry_after() {
     let server = Server::start(|_| {}).await;
 
     for query in ["{ unavailable }", "{ nothing }"] {
         let request = server.post(query).header("accept", "application/graphql-response+json");
-        let response = request.send().await.expect("an answer");
+        let response = request.send().await.expect("a response");
 
         assert_eq!((response.status().as_u16(), header(&response, "retry-after")), (503, "1"), "{query}");
     }
@@ -624,22 +623,22 @@ async fn a_database_that_is_away_is_said_with_when_to_come_back() {
 }
 
 #[tokio::test]
-async fn a_request_that_takes_too_long_is_dropped_and_answered() {
+async fn a_request_that_takes_too_long_is_cancelled() {
     let server = Server::start(|config| config.request_timeout = SHORT).await;
 
-    let (status, answer) = json_of(server.post("{ never }")).await;
+    let (status, response) = json_of(server.post("{ never }")).await;
 
-    assert_eq!((status, &answer["errors"][0]["extensions"]["code"]), (504, &json!("TIMEOUT")));
+    assert_eq!((status, &response["errors"][0]["extensions"]["code"]), (504, &json!("TIMEOUT")));
     server.fake.dropped.notified().await;
     server.stop().await;
 }
 
 #[tokio::test]
-async fn a_request_whose_client_leaves_is_dropped() {
+async fn a_request_whose_client_disconnects_is_cancelled() {
     let server = Server::start(|_| {}).await;
     let mut leaving = server.connect().await;
     leaving.write_all(post("{ never }").as_bytes()).await.expect("room");
-    server.fake.begun.notified().await;
+    server.fake.started.notified().await;
 
     drop(leaving);
 
@@ -648,7 +647,7 @@ async fn a_request_whose_client_leaves_is_dropped() {
 }
 
 #[tokio::test]
-async fn answers_are_compressed_from_a_kilobyte_on_for_those_who_take_it() {
+async fn responses_from_a_kilobyte_are_compressed_on_request() {
     let server = Server::start(|_| {}).await;
     for (accept, query, coding) in [
         ("gzip, br", "{ ok }", ""),
@@ -656,7 +655,7 @@ async fn answers_are_compressed_from_a_kilobyte_on_for_those_who_take_it() {
         ("br", "{ medium }", "br"),
         ("identity", "{ medium }", ""),
     ] {
-        let response = server.post(query).header("accept-encoding", accept).send().await.expect("an answer");
+        let response = server.post(query).header("accept-encoding", accept).send().await.expect("a response");
 
         assert_eq!(header(&response, "content-encoding"), coding, "{accept} {query}");
         let vary: Vec<_> = response.headers().get_all("vary").iter().collect();
@@ -669,7 +668,7 @@ async fn answers_are_compressed_from_a_kilobyte_on_for_those_who_take_it() {
 }
 
 #[tokio::test]
-async fn http_2_is_spoken_without_an_upgrade() {
+async fn http_2_is_supported_with_prior_knowledge() {
     let server = Server::start(|_| {}).await;
     let client = reqwest::Client::builder().http2_prior_knowledge().build().expect("a client");
     let ask = |query: &str| client.post(server.url("/graphql")).json(&json!({ "query": query })).send();
@@ -677,35 +676,35 @@ async fn http_2_is_spoken_without_an_upgrade() {
     let (first, second) = tokio::join!(ask("{ ok }"), ask("{ medium }"));
 
     for response in [first, second] {
-        let response = response.expect("an answer");
+        let response = response.expect("a response");
         assert_eq!((response.status().as_u16(), response.version()), (200, reqwest::Version::HTTP_2));
     }
     let evil = client.get(server.url("/schema.graphql")).header("origin", "http://evil.example").send().await;
-    assert_eq!(evil.expect("an answer").status(), 403);
+    assert_eq!(evil.expect("a response").status(), 403);
     drop(client);
     server.stop().await;
 }
 
 #[tokio::test]
-async fn what_runs_ends_before_the_server_does() {
+async fn running_requests_complete_before_the_server_stops() {
     let mut server = Server::start(|_| {}).await;
     let mut stream = server.connect().await;
     stream.write_all((post("{ wait }") + &post("{ ok }")).as_bytes()).await.expect("room");
-    server.fake.begun.notified().await;
+    server.fake.started.notified().await;
 
     server.begin_to_stop();
     refuses_connections(server.address).await;
     assert!(!server.task.is_finished());
     server.fake.release.notify_one();
 
-    let answer = read_to_end(&mut stream).await;
-    // What was sent behind it was not begun, so that the client may send it again elsewhere.
-    assert_eq!(answer.matches("HTTP/1.1 200").count(), 1, "{answer}");
-    assert!(answer.contains("{\"data\":{}}") && answer.to_lowercase().contains("connection: close"), "{answer}");
+    let response = read_to_end(&mut stream).await;
+    // The pipelined request was not started, so the client may send it again on another connection.
+    assert_eq!(response.matches("HTTP/1.1 200").count(), 1, "{response}");
+    assert!(response.contains("{\"data\":{}}") && response.to_lowercase().contains("connection: close"), "{response}");
     server.task.await.expect("it ends by itself");
 }
 
-/// Waits until nobody listens any more.
+/// Waits until the server no longer listens.
 async fn refuses_connections(address: SocketAddr) {
     while TcpStream::connect(address).await.is_ok() {
         tokio::task::yield_now().await;
@@ -713,16 +712,16 @@ async fn refuses_connections(address: SocketAddr) {
 }
 
 #[tokio::test]
-async fn a_server_that_stops_goes_on_accepting_while_it_says_that_it_is_not_ready() {
+async fn during_the_shutdown_delay_the_server_accepts_requests_but_is_not_ready() {
     let mut server = Server::start(|config| config.shutdown_delay = Config::default().shutdown_grace).await;
-    assert_eq!(server.get("/health/ready").send().await.expect("an answer").status(), 200);
+    assert_eq!(server.get("/health/ready").send().await.expect("a response").status(), 200);
 
     server.begin_to_stop();
-    let mut ready = server.get("/health/ready").send().await.expect("an answer");
+    let mut ready = server.get("/health/ready").send().await.expect("a response");
     while ready.status() == 200 {
-        ready = server.get("/health/ready").send().await.expect("an answer");
+        ready = server.get("/health/ready").send().await.expect("a response");
     }
-    let late = server.post("{ ok }").send().await.expect("an answer");
+    let late = server.post("{ ok }").send().await.expect("a response");
 
     assert_eq!((ready.status().as_u16(), header(&ready, "connection")), (503, "close"));
     assert_eq!((late.status().as_u16(), header(&late, "connection")), (200, "close"));
@@ -730,11 +729,11 @@ async fn a_server_that_stops_goes_on_accepting_while_it_says_that_it_is_not_read
 }
 
 #[tokio::test]
-async fn what_does_not_end_is_cut_off_after_the_grace() {
+async fn requests_are_aborted_after_the_grace_period() {
     let mut server = Server::start(|config| config.shutdown_grace = SHORT).await;
     let mut stream = server.connect().await;
     stream.write_all(post("{ never }").as_bytes()).await.expect("room");
-    server.fake.begun.notified().await;
+    server.fake.started.notified().await;
 
     server.begin_to_stop();
 
@@ -744,7 +743,7 @@ async fn what_does_not_end_is_cut_off_after_the_grace() {
 }
 
 #[tokio::test]
-async fn health_is_told_as_it_is() {
+async fn health_endpoints_report_the_state() {
     for (in_use, is_without_database, status, expected, ready) in
         [(6, false, 200, "healthy", 200), (7, false, 200, "degraded", 200), (0, true, 503, "unavailable", 503)]
     {
@@ -766,10 +765,10 @@ async fn health_is_told_as_it_is() {
 }
 
 #[tokio::test]
-async fn the_schema_is_told_and_unknown_paths_are_not_found() {
+async fn the_schema_is_served_and_unknown_paths_are_not_found() {
     let server = Server::start(|_| {}).await;
 
-    let schema = server.get("/schema.graphql").send().await.expect("an answer");
+    let schema = server.get("/schema.graphql").send().await.expect("a response");
     let (status, nothing) = json_of(server.get("/nothing")).await;
 
     assert_eq!(schema.text().await.expect("a text"), "type Query { ok: Boolean }");
@@ -793,7 +792,7 @@ impl std::io::Write for Lines {
     }
 }
 
-/// The log lines of the requests with an id.
+/// Returns the log lines of the requests with an id.
 fn lines_of(id: &str) -> Vec<Value> {
     let bytes = LINES.lock().expect("no panic");
     let lines = std::str::from_utf8(&bytes).expect("text").lines();
@@ -802,8 +801,8 @@ fn lines_of(id: &str) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn every_request_leaves_one_line() {
-    // A subscriber of one thread would miss what other threads have made the library believe that nobody wants.
+async fn every_request_writes_one_log_line() {
+    // A thread-local subscriber would miss events: other threads cache that their call sites are disabled.
     let subscriber = tracing_subscriber::fmt().json().flatten_event(true).with_writer(|| Lines).finish();
     tracing::subscriber::set_global_default(subscriber).expect("the only one in this process");
     let server = Server::start(|_| {}).await;
@@ -815,19 +814,19 @@ async fn every_request_leaves_one_line() {
         server.post("{ ok }").header("accept", "text/csv"),
         server.post("{ ok }").header("host", "evil.example"),
     ] {
-        request.header("x-request-id", "one-line").send().await.expect("an answer");
+        request.header("x-request-id", "one-line").send().await.expect("a response");
     }
     let mut leaving = server.connect().await;
     let never = post("{ never }").replace("Host", "X-Request-Id: one-line\r\nHost");
     leaving.write_all(never.as_bytes()).await.expect("room");
-    server.fake.begun.notified().await;
+    server.fake.started.notified().await;
     drop(leaving);
     server.fake.dropped.notified().await;
 
     let lines = lines_of("one-line");
-    let told: Vec<_> = lines.iter().map(|line| (line["status"].as_u64(), line["code"].as_str())).collect();
+    let logged: Vec<_> = lines.iter().map(|line| (line["status"].as_u64(), line["code"].as_str())).collect();
     assert_eq!(
-        told,
+        logged,
         [
             (Some(200), Some("")),
             (Some(200), Some("GRAPHQL_PARSE_FAILED")),
@@ -837,7 +836,7 @@ async fn every_request_leaves_one_line() {
         ]
     );
     let messages: Vec<_> = lines.iter().map(|line| line["message"].as_str().expect("text")).collect();
-    assert_eq!(messages, ["request", "request", "request", "request", "request left by its client"]);
+    assert_eq!(messages, ["request", "request", "request", "request", "client disconnected"]);
     let first = &lines[0];
     assert_eq!(first["operation"], "n".repeat(100));
     assert_eq!((&first["statements"], &first["rounds"], &first["rows"]), (&json!(3), &json!(2), &json!(7)));

@@ -66,13 +66,15 @@ pub trait Relation: Clone + Debug + Eq + Send + Sync + 'static {
     fn read(&self, row: &mut Row<'_>) -> sqlx::Result<Self::Row>;
 }
 
-/// Declares a [`Relation`] without arguments: name and label, key and value, what a row holds, and the statement.
+/// Declares a [`Relation`] without arguments: name and label, key and value, and its statement with the values of the
+/// placeholders, as in [`crate::statement!`]. The statement limits its rows by `{in_keys}`, or joins `{key_table}`, and
+/// selects the key first.
 #[macro_export]
 macro_rules! relation {
     (
         $(#[doc = $doc:literal])*
-        $vis:vis $name:ident($label:literal): $key:ty => $value:ty, rows of $row:ty $(, kept: $is_kept:literal)?;
-        |$keys:ident, $sql:ident| $statement:block
+        $vis:vis $name:ident($label:literal): $key:ty => $value:ty $(, cacheable: $is_cacheable:literal)?;
+        $text:expr $(, $placeholder:ident $(: $fragment:expr)?)* $(,)?
     ) => {
         $(#[doc = $doc])*
         #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,20 +84,45 @@ macro_rules! relation {
 
         impl $crate::loader::Relation for $name {
             type Key = $key;
-            type Row = $row;
+            type Row = <$value as $crate::loader::CollectedFrom>::Row;
             type Value = $value;
             const NAME: &'static str = $label;
-            $(const IS_CACHEABLE: bool = $is_kept;)?
+            $(const IS_CACHEABLE: bool = $is_cacheable;)?
 
-            fn statement(&self, $keys: &[$key], $sql: &mut $crate::db::Sql) {
-                $statement
+            fn statement(&self, keys: &[$key], sql: &mut $crate::db::Sql) {
+                sql.render(
+                    $crate::template!(of relation $text $(, $placeholder)*),
+                    [
+                        $crate::db::SqlKeys::in_keys(keys),
+                        $crate::db::SqlKeys::key_table(keys),
+                        $($crate::placeholder!($placeholder $(: $fragment)?)),*
+                    ],
+                );
             }
 
-            fn read(&self, row: &mut $crate::db::Row<'_>) -> sqlx::Result<$row> {
+            fn read(&self, row: &mut $crate::db::Row<'_>) -> sqlx::Result<Self::Row> {
                 $crate::db::Record::read(row)
             }
         }
     };
+}
+
+/// The rows that the value of a [`relation!`](crate::relation!) is collected from.
+pub trait CollectedFrom {
+    /// What a row holds after its key.
+    type Row;
+}
+
+impl<R> CollectedFrom for Option<R> {
+    type Row = R;
+}
+
+impl<R> CollectedFrom for Vec<R> {
+    type Row = R;
+}
+
+impl CollectedFrom for i64 {
+    type Row = i64;
 }
 
 /// What a relation can be asked about.

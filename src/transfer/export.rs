@@ -6,8 +6,10 @@ use uuid::Uuid;
 
 use super::record::{self, Record};
 use crate::{
-    catalog::Visibility,
-    db::{Arg, Db, Record as DbRecord, Row, Sql, Time},
+    append,
+    catalog::{Visibility, artifact::ArtifactValues},
+    db::{Db, Record as DbRecord, Row, Sql, Table as _, Time, limit, text, with},
+    statement,
 };
 
 /// Number of rows of one statement.
@@ -40,8 +42,8 @@ struct Export<'a, W> {
     count: u64,
 }
 
-/// Condition that limits artifacts to members of a collection, without its id.
-const IS_MEMBER: &str = " in (select m.artifact_id from collection_artifacts m where m.collection_id = ";
+/// The position of a row that is sorted within its parent: parent, sort key and id.
+type SortedKey = (Uuid, i64, Uuid);
 
 impl<W: Write> Export<'_, W> {
     fn line(&mut self, record: &Record) -> Result<()> {
@@ -51,108 +53,126 @@ impl<W: Write> Export<'_, W> {
         Ok(())
     }
 
-    /// Begins a statement that continues after the key of the previous page.
-    fn begin(&self, select: &'static str, key: &'static str, after: Option<&[Arg]>) -> Sql {
-        let mut sql = self.db.sql();
-        sql.push(select).push(" where true");
-        if let Some(after) = after {
-            sql.push(" and (").push(key).push(") > (");
-            for (index, arg) in after.iter().enumerate() {
-                sql.push(if index > 0 { ", " } else { "" }).bind(arg.clone());
-            }
-            sql.push(")");
-        }
-        sql
-    }
-
-    /// Limits a statement to the exported collection, if only one is exported.
-    fn limit_to(&self, sql: &mut Sql, column: &'static str, through: &'static str, end: &'static str) {
-        if let Some(id) = self.collection {
-            sql.push(" and ").push(column).push(through).bind(Arg::Id(id)).push(end);
-        }
-    }
-
-    async fn page<T: DbRecord>(&self, mut sql: Sql, order: &'static str) -> Result<Vec<T>> {
-        sql.push(" order by ").push(order).limit(PAGE_ROWS);
+    async fn page<T: DbRecord>(&self, sql: Sql) -> Result<Vec<T>> {
         Ok(self.db.fetch("export", sql).await?)
     }
 
     async fn tags(&mut self) -> Result<()> {
-        let mut after = None;
+        let (mut last, collection) = (None, self.collection);
         loop {
-            let mut sql = self.begin(
-                "select t.id, t.name, t.slug, t.color from tags t",
-                "t.id",
-                after.as_ref().map(std::slice::from_ref),
+            let sql = statement!(
+                self.db,
+                "select t.id, t.name, t.slug, t.color
+                 from tags t
+                 where true {after_last} {in_collection}
+                 order by t.id {limit}",
+                after_last: with(&|sql| push_after("t.id", last, sql)),
+                in_collection: with(&|sql| {
+                    if let Some(id) = collection {
+                        append!(
+                            sql,
+                            " and t.id in (
+                                select l.tag_id
+                                from artifact_tags l {exempt: an export contains objects of all accounts}
+                                join collection_artifacts m on m.artifact_id = l.artifact_id
+                                where m.collection_id = {id}
+                             )",
+                            id,
+                        );
+                    }
+                }),
+                limit: limit(PAGE_ROWS),
             );
-            self.limit_to(
-                &mut sql,
-                "t.id",
-                " in (select l.tag_id from artifact_tags l join collection_artifacts m on m.artifact_id = l.artifact_id where m.collection_id = ",
-                ")",
-            );
-            let page: Vec<record::Tag> = self.page(sql, "t.id").await?;
-            let Some(last) = page.last() else { return Ok(()) };
-            after = Some(Arg::Id(last.id));
+            let page: Vec<record::Tag> = self.page(sql).await?;
+            let Some(tag) = page.last() else { return Ok(()) };
+            last = Some(tag.id);
             page.into_iter().try_for_each(|tag| self.line(&Record::Tag(tag)))?;
         }
     }
 
     async fn artifacts(&mut self) -> Result<()> {
-        const SELECT: &str = "select a.id, a.type, a.name, a.description, a.source, a.author, a.license, a.version, \
-            a.visibility, a.metadata, a.content, a.created_at, a.updated_at, \
-            (select string_agg(t.slug, '\n' order by t.slug) from artifact_tags l join tags t on t.id = l.tag_id \
-             where l.artifact_id = a.id) from artifacts a";
-        let mut after = None;
+        let (mut last, collection) = (None, self.collection);
         loop {
-            let mut sql = self.begin(SELECT, "a.id", after.as_ref().map(std::slice::from_ref));
-            self.limit_to(&mut sql, "a.id", IS_MEMBER, ")");
-            let page: Vec<record::Artifact> = self.page(sql, "a.id").await?;
-            let Some(last) = page.last() else { return Ok(()) };
-            after = Some(Arg::Id(last.id));
+            let sql = statement!(
+                self.db,
+                "select a.id, {columns}, a.created_at, a.updated_at, (
+                        select string_agg(t.slug, '\n' order by t.slug)
+                        from artifact_tags l
+                        join tags t on t.id = l.tag_id
+                        where l.artifact_id = a.id
+                    )
+                 from artifacts a {exempt: an export contains objects of all accounts}
+                 where true {after_last} {in_collection}
+                 order by a.id {limit}",
+                columns: ArtifactValues::columns_of("a"),
+                after_last: with(&|sql| push_after("a.id", last, sql)),
+                in_collection: with(&|sql| push_members("a.id", collection, sql)),
+                limit: limit(PAGE_ROWS),
+            );
+            let page: Vec<record::Artifact> = self.page(sql).await?;
+            let Some(artifact) = page.last() else { return Ok(()) };
+            last = Some(artifact.id);
             page.into_iter().try_for_each(|artifact| self.line(&Record::Artifact(Box::new(artifact))))?;
         }
     }
 
     async fn versions(&mut self) -> Result<()> {
-        const SELECT: &str =
-            "select v.id, v.artifact_id, v.version, v.content_hash, v.notes, v.created_at from artifact_versions v";
-        let mut after = None;
+        let (mut last, collection) = (None, self.collection);
         loop {
-            let mut sql = self.begin(SELECT, "v.id", after.as_ref().map(std::slice::from_ref));
-            self.limit_to(&mut sql, "v.artifact_id", IS_MEMBER, ")");
-            let page: Vec<record::Version> = self.page(sql, "v.id").await?;
-            let Some(last) = page.last() else { return Ok(()) };
-            after = Some(Arg::Id(last.id));
+            let sql = statement!(
+                self.db,
+                "select v.id, v.artifact_id, v.version, v.content_hash, v.notes, v.created_at
+                 from artifact_versions v {exempt: an export contains objects of all accounts}
+                 where true {after_last} {in_collection}
+                 order by v.id {limit}",
+                after_last: with(&|sql| push_after("v.id", last, sql)),
+                in_collection: with(&|sql| push_members("v.artifact_id", collection, sql)),
+                limit: limit(PAGE_ROWS),
+            );
+            let page: Vec<record::Version> = self.page(sql).await?;
+            let Some(version) = page.last() else { return Ok(()) };
+            last = Some(version.id);
             page.into_iter().try_for_each(|version| self.line(&Record::Version(version)))?;
         }
     }
 
     async fn collections(&mut self) -> Result<()> {
-        const SELECT: &str = "select c.id, c.name, c.description, c.kind, c.color, c.visibility, c.created_at, \
-            c.updated_at from collections c";
-        let mut after = None;
+        let (mut last, collection) = (None, self.collection);
         loop {
-            let mut sql = self.begin(SELECT, "c.id", after.as_ref().map(std::slice::from_ref));
-            self.limit_to(&mut sql, "c.id", " = ", "");
-            let page: Vec<record::Collection> = self.page(sql, "c.id").await?;
-            let Some(last) = page.last() else { return Ok(()) };
-            after = Some(Arg::Id(last.id));
+            let sql = statement!(
+                self.db,
+                "select c.id, c.name, c.description, c.kind, c.color, c.visibility, c.created_at, c.updated_at
+                 from collections c {exempt: an export contains objects of all accounts}
+                 where true {after_last} {in_collection}
+                 order by c.id {limit}",
+                after_last: with(&|sql| push_after("c.id", last, sql)),
+                in_collection: with(&|sql| push_equal("c.id", collection, sql)),
+                limit: limit(PAGE_ROWS),
+            );
+            let page: Vec<record::Collection> = self.page(sql).await?;
+            let Some(collection) = page.last() else { return Ok(()) };
+            last = Some(collection.id);
             page.into_iter().try_for_each(|collection| self.line(&Record::Collection(collection)))?;
         }
     }
 
     async fn groups(&mut self) -> Result<()> {
-        const SELECT: &str = "select g.id, g.collection_id, g.name, g.description, g.color, g.icon, g.sort_key, \
-            g.created_at, g.updated_at from groups g";
-        let (mut after, mut positions): (Option<[Arg; 3]>, Positions) = (None, Positions::default());
+        let (mut last, mut positions, collection) = (None, Positions::default(), self.collection);
         loop {
-            let mut sql =
-                self.begin(SELECT, "g.collection_id, g.sort_key, g.id", after.as_ref().map(<[Arg; 3]>::as_slice));
-            self.limit_to(&mut sql, "g.collection_id", " = ", "");
-            let page: Vec<Sorted<record::Group>> = self.page(sql, "g.collection_id, g.sort_key, g.id").await?;
-            let Some(last) = page.last() else { return Ok(()) };
-            after = Some([Arg::Id(last.record.collection), Arg::Int(last.sort_key), Arg::Id(last.record.id)]);
+            let sql = statement!(
+                self.db,
+                "select g.id, g.collection_id, g.name, g.description, g.color, g.icon, g.sort_key, g.created_at,
+                    g.updated_at
+                 from groups g {exempt: an export contains objects of all accounts}
+                 where true {after_last} {in_collection}
+                 order by g.collection_id, g.sort_key, g.id {limit}",
+                after_last: with(&|sql| push_after_sorted("g.collection_id, g.sort_key, g.id", last, sql)),
+                in_collection: with(&|sql| push_equal("g.collection_id", collection, sql)),
+                limit: limit(PAGE_ROWS),
+            );
+            let page: Vec<Sorted<record::Group>> = self.page(sql).await?;
+            let Some(Sorted { record: group, sort_key }) = page.last() else { return Ok(()) };
+            last = Some((group.collection, *sort_key, group.id));
             for mut sorted in page {
                 sorted.record.position = positions.next(sorted.record.collection);
                 self.line(&Record::Group(sorted.record))?;
@@ -161,16 +181,21 @@ impl<W: Write> Export<'_, W> {
     }
 
     async fn memberships(&mut self) -> Result<()> {
-        const SELECT: &str = "select m.collection_id, m.artifact_id, m.sort_key, m.status, m.note, m.added_at \
-            from collection_artifacts m";
-        const ORDER: &str = "m.collection_id, m.sort_key, m.artifact_id";
-        let (mut after, mut positions): (Option<[Arg; 3]>, Positions) = (None, Positions::default());
+        let (mut last, mut positions, collection) = (None, Positions::default(), self.collection);
         loop {
-            let mut sql = self.begin(SELECT, ORDER, after.as_ref().map(<[Arg; 3]>::as_slice));
-            self.limit_to(&mut sql, "m.collection_id", " = ", "");
-            let page: Vec<Sorted<record::Membership>> = self.page(sql, ORDER).await?;
-            let Some(last) = page.last() else { return Ok(()) };
-            after = Some([Arg::Id(last.record.collection), Arg::Int(last.sort_key), Arg::Id(last.record.artifact)]);
+            let sql = statement!(
+                self.db,
+                "select m.collection_id, m.artifact_id, m.sort_key, m.status, m.note, m.added_at
+                 from collection_artifacts m {exempt: an export contains objects of all accounts}
+                 where true {after_last} {in_collection}
+                 order by m.collection_id, m.sort_key, m.artifact_id {limit}",
+                after_last: with(&|sql| push_after_sorted("m.collection_id, m.sort_key, m.artifact_id", last, sql)),
+                in_collection: with(&|sql| push_equal("m.collection_id", collection, sql)),
+                limit: limit(PAGE_ROWS),
+            );
+            let page: Vec<Sorted<record::Membership>> = self.page(sql).await?;
+            let Some(Sorted { record: membership, sort_key }) = page.last() else { return Ok(()) };
+            last = Some((membership.collection, *sort_key, membership.artifact));
             for mut sorted in page {
                 sorted.record.position = positions.next(sorted.record.collection);
                 self.line(&Record::Membership(sorted.record))?;
@@ -179,20 +204,63 @@ impl<W: Write> Export<'_, W> {
     }
 
     async fn group_memberships(&mut self) -> Result<()> {
-        const SELECT: &str = "select m.group_id, m.artifact_id, m.sort_key, m.added_at from group_artifacts m";
-        const ORDER: &str = "m.group_id, m.sort_key, m.artifact_id";
-        let (mut after, mut positions): (Option<[Arg; 3]>, Positions) = (None, Positions::default());
+        let (mut last, mut positions, collection) = (None, Positions::default(), self.collection);
         loop {
-            let mut sql = self.begin(SELECT, ORDER, after.as_ref().map(<[Arg; 3]>::as_slice));
-            self.limit_to(&mut sql, "m.collection_id", " = ", "");
-            let page: Vec<Sorted<record::GroupMembership>> = self.page(sql, ORDER).await?;
-            let Some(last) = page.last() else { return Ok(()) };
-            after = Some([Arg::Id(last.record.group), Arg::Int(last.sort_key), Arg::Id(last.record.artifact)]);
+            let sql = statement!(
+                self.db,
+                "select m.group_id, m.artifact_id, m.sort_key, m.added_at
+                 from group_artifacts m {exempt: an export contains objects of all accounts}
+                 where true {after_last} {in_collection}
+                 order by m.group_id, m.sort_key, m.artifact_id {limit}",
+                after_last: with(&|sql| push_after_sorted("m.group_id, m.sort_key, m.artifact_id", last, sql)),
+                in_collection: with(&|sql| push_equal("m.collection_id", collection, sql)),
+                limit: limit(PAGE_ROWS),
+            );
+            let page: Vec<Sorted<record::GroupMembership>> = self.page(sql).await?;
+            let Some(Sorted { record: membership, sort_key }) = page.last() else { return Ok(()) };
+            last = Some((membership.group, *sort_key, membership.artifact));
             for mut sorted in page {
                 sorted.record.position = positions.next(sorted.record.group);
                 self.line(&Record::GroupMembership(sorted.record))?;
             }
         }
+    }
+}
+
+/// Appends the condition that a row comes after the last one of the previous page.
+fn push_after(column: &'static str, last: Option<Uuid>, sql: &mut Sql) {
+    if let Some(last) = last {
+        append!(sql, " and {column} > {last}", column: text(column), last);
+    }
+}
+
+/// Appends the condition that a row that is sorted within its parent comes after the last one of the previous page.
+fn push_after_sorted(columns: &'static str, last: Option<SortedKey>, sql: &mut Sql) {
+    if let Some((parent, sort_key, id)) = last {
+        append!(sql, " and ({columns}) > ({parent}, {sort_key}, {id})", columns: text(columns), parent, sort_key, id);
+    }
+}
+
+/// Appends the condition that an artifact is a member of the exported collection.
+fn push_members(column: &'static str, collection: Option<Uuid>, sql: &mut Sql) {
+    if let Some(collection) = collection {
+        append!(
+            sql,
+            " and {column} in (
+                select m.artifact_id
+                from collection_artifacts m {exempt: an export contains objects of all accounts}
+                where m.collection_id = {collection}
+             )",
+            column: text(column),
+            collection,
+        );
+    }
+}
+
+/// Appends the condition that a row belongs to the exported collection.
+fn push_equal(column: &'static str, collection: Option<Uuid>, sql: &mut Sql) {
+    if let Some(collection) = collection {
+        append!(sql, " and {column} = {collection}", column: text(column), collection);
     }
 }
 
@@ -227,25 +295,27 @@ impl DbRecord for record::Tag {
 
 impl DbRecord for record::Artifact {
     fn read(row: &mut Row<'_>) -> sqlx::Result<Self> {
-        let mut artifact = Self {
-            id: row.next()?,
-            kind: row.next()?,
-            name: row.next()?,
-            description: row.next_or_null()?,
-            source: row.next_or_null()?,
-            author: row.next_or_null()?,
-            license: row.next_or_null()?,
-            version: row.next_or_null()?,
-            visibility: Visibility::read(row)?,
-            metadata: row.next_or_null::<String>()?.and_then(|text| serde_json::from_str(&text).ok()),
-            content: row.next_or_null()?,
-            created_at: row.next()?,
-            updated_at: row.next()?,
-            tags: Vec::new(),
-        };
+        let id = row.next()?;
+        let values = ArtifactValues::read(row)?;
+        let (created_at, updated_at) = (row.next()?, row.next()?);
         let slugs: Option<String> = row.next_or_null()?;
-        artifact.tags = slugs.iter().flat_map(|slugs| slugs.split('\n')).map(str::to_owned).collect();
-        Ok(artifact)
+        Ok(Self {
+            id,
+            kind: values.kind.unwrap_or_default(),
+            name: values.name.unwrap_or_default(),
+            description: values.description.flatten(),
+            source: values.source.flatten(),
+            author: values.author.flatten(),
+            license: values.license.flatten(),
+            homepage: values.homepage.flatten(),
+            version: values.version.flatten(),
+            visibility: values.visibility.unwrap_or(Visibility::Private),
+            tags: slugs.iter().flat_map(|slugs| slugs.split('\n')).map(str::to_owned).collect(),
+            metadata: values.metadata.flatten().and_then(|text| serde_json::from_str(&text).ok()),
+            content: values.content.flatten(),
+            created_at,
+            updated_at,
+        })
     }
 }
 

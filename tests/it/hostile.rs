@@ -1,4 +1,4 @@
-//! Bad input: a clear error with its code, and the server lives on.
+//! Hostile input: each case is an error with its code, and the server keeps running.
 use std::{
     io::{BufRead, BufReader, Read, Write},
     net::TcpStream,
@@ -18,13 +18,13 @@ use crate::{
     process::{Sandbox, Served},
 };
 
-/// What a client may send to do harm, and what becomes of it.
+/// A hostile request and the expected outcome.
 struct Case {
     query: String,
     variables: Value,
-    /// The code of the first error; none where it is only expensive.
+    /// Code of the first error; `None` if the request is valid but expensive.
     code: Option<&'static str>,
-    /// Statements that run.
+    /// Number of statements.
     statements: u64,
 }
 
@@ -51,7 +51,7 @@ const INVALID: &str = "GRAPHQL_VALIDATION_FAILED";
 const PARSE: &str = "GRAPHQL_PARSE_FAILED";
 const LIMIT: &str = "LIMIT_EXCEEDED";
 
-/// Cursors and ids that are not what they say, made from a cursor of another order.
+/// Forged cursors and ids, made from a cursor of another order.
 fn forgeries(cursor: &str) -> Vec<Case> {
     let mut forged: Vec<String> = (0..cursor.len()).step_by(6).map(|place| flipped(cursor, place)).collect();
     forged.extend([String::new(), "AAAA".into(), "=".into(), "\u{1f980}".into(), cursor.repeat(2), cursor[1..].into()]);
@@ -84,7 +84,7 @@ fn forgeries(cursor: &str) -> Vec<Case> {
     cursors.chain(ids).collect()
 }
 
-/// The text with one character changed to another of the alphabet.
+/// Returns the text with one character replaced by another of the alphabet.
 fn flipped(text: &str, place: usize) -> String {
     let mut bytes = text.as_bytes().to_vec();
     bytes[place] = if bytes[place] == b'A' { b'B' } else { b'A' };
@@ -111,7 +111,7 @@ fn wrong_values() -> Vec<Case> {
         case("{ artifacts(filter: {createdAfter: \"yesterday\"}) { totalCount } }", INPUT),
         case(text("tag(slug: $s) { id }"), INPUT).with(json!({"s": "a\0b"})),
         case(text("collections { nodes { artifactCount(type: $s) } }"), INPUT).with(json!({"s": "\0"})).after(1),
-        // A search without a word does not narrow the list.
+        // A search without a word does not restrict the list.
         Case::allowed(text("artifacts(filter: {search: $s}) { totalCount }"), 1).with(json!({"s": "\0"})),
         case(text("artifacts(filter: {search: $s}) { totalCount }"), INPUT).with(json!({"s": megabyte})),
         Case::allowed(text("tag(slug: $s) { id }"), 1).with(json!({"s": megabyte})),
@@ -129,7 +129,7 @@ fn wrong_values() -> Vec<Case> {
     ]
 }
 
-/// Documents that are large for those who read, check or execute them.
+/// Documents that are expensive to parse, validate or execute.
 fn heavy_documents() -> Vec<Case> {
     let within = |inner: &str| format!("{{ artifacts(first: 1) {{ nodes {{ {inner} }} }} }}");
     let bomb = |levels: usize, spreads: usize| {
@@ -172,7 +172,7 @@ fn heavy_documents() -> Vec<Case> {
         case("{ artifacts { nodes { nothing } } }", INVALID),
         case(within(&(0..400).map(|n| format!("no{n} ")).collect::<String>()), INVALID),
         case("subscription { x }", INVALID),
-        // What the limits just allow.
+        // Documents just within the limits.
         Case::allowed(within(&"name ".repeat(1_900)), 1),
         Case::allowed(within(&"... { name } ".repeat(300)), 1),
         Case::allowed(within(&"... on Artifact { ... { name type } } ".repeat(150)), 1),
@@ -181,7 +181,7 @@ fn heavy_documents() -> Vec<Case> {
     ]
 }
 
-/// Writes that must not begin, or leave nothing behind.
+/// Writes that must not start, or must leave no rows.
 fn wrong_writes() -> Vec<Case> {
     let megabyte = "x".repeat(1 << 20);
     let create = "mutation ($i: CreateArtifactInput!) { createArtifact(input: $i) { artifact { id } } }";
@@ -189,7 +189,7 @@ fn wrong_writes() -> Vec<Case> {
     let add = "mutation ($i: AddArtifactsToCollectionInput!) { addArtifactsToCollection(input: $i) { __typename } }";
     let ids = |count: usize| json!({"i": {"collectionId": "x", "artifactIds": vec!["x"; count]}});
     let many = (0..21).map(|n| format!("m{n}: deleteArtifact(input: {{ id: \"x\" }}) {{ deletedId }} "));
-    // One creates as many do: those that are right are inserted, of which there are none.
+    // Like a bulk create, it inserts the valid items, of which there are none.
     let refused = |input: Value| case(create, INPUT).with(input).after(1);
     vec![
         refused(input("a\0b", "")),
@@ -241,14 +241,14 @@ async fn bad_input_is_an_error_with_a_code_before_any_statement() {
     }
 }
 
-/// CPU time of this thread.
+/// Returns the CPU time of this thread.
 fn cpu_time() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
     Duration::new(u64::try_from(time.tv_sec).expect("a time"), u32::try_from(time.tv_nsec).expect("a time"))
 }
 
-/// The least CPU time that this thread takes for a request, of several: the least is what the machine's other work
-/// disturbs least. What SQLite does is done by other threads.
+/// Returns the minimum CPU time of this thread for several executions of a request; the minimum is affected least by other
+/// processes. SQLite runs on other threads.
 async fn cost(engine: &Engine, query: &str, variables: &Value) -> Duration {
     let mut least = Duration::MAX;
     for _ in 0..5 {
@@ -264,8 +264,8 @@ async fn cost(engine: &Engine, query: &str, variables: &Value) -> Duration {
     least
 }
 
-/// What a request may cost at most, as a multiple of a whole page of a catalogue. Measured: 0.1 for a forged cursor, 1.4
-/// for a megabyte in a variable, 11 for the largest document that the guard lets through to the parser.
+/// Maximum cost of a request, as a multiple of a full page of a catalogue. Measured: 0.1 for a forged cursor, 1.4
+/// for a megabyte in a variable, 11 for the largest document that the limits pass to the parser.
 const COST_MAX: u32 = 100;
 
 #[tokio::test]
@@ -281,16 +281,16 @@ async fn bad_input_costs_little() {
     }
 }
 
-/// Repetitions of each case in one server, and of those that take long to read.
+/// Repetitions of each case in one server, and of long cases.
 #[cfg(target_os = "linux")]
 const REPETITIONS: [usize; 2] = [200, 20];
 
-/// Bytes from which on a request is a long one.
+/// Size from which a request counts as long, in bytes.
 #[cfg(target_os = "linux")]
 const LONG: usize = 1_000;
 
-/// Bytes that the server may take more after all repetitions than after the first ones. Measured: 6 MiB; the long cases
-/// alone bring 110 MB.
+/// Maximum growth of the server's memory after the first repetitions, in bytes. Measured: 6 MiB; the long cases
+/// send 110 MB.
 #[cfg(target_os = "linux")]
 const GROWTH_MAX: u64 = 32 << 20;
 
@@ -304,7 +304,7 @@ async fn bad_input_leaves_nothing_in_memory() {
     let sandbox = Sandbox::new();
     let mut command =
         sandbox.gatherum(&format!("--bind 127.0.0.1:0 --log-level error --database-url {}", test.config.url));
-    // So that a megabyte gets as far as it can.
+    // A variable of one megabyte must not be rejected by the body limit.
     command.env("GATHERUM_HTTP_BODY_BYTES", "4000000");
     let served = Served::start(command);
     let requests: Vec<String> = cases.iter().map(Case::request).collect();
@@ -342,7 +342,7 @@ impl Case {
     }
 }
 
-/// A connection on which one request follows the other.
+/// A connection that is reused for all requests.
 #[cfg(target_os = "linux")]
 struct Client(BufReader<TcpStream>);
 
@@ -352,7 +352,7 @@ impl Client {
         Self(BufReader::new(TcpStream::connect(address).expect("a connection")))
     }
 
-    /// The answer, its head with it.
+    /// Returns the response including its headers.
     fn ask(&mut self, request: &str) -> String {
         self.0.get_mut().write_all(request.as_bytes()).expect("a server that reads");
         let mut answer = String::new();
@@ -373,7 +373,7 @@ impl Client {
     }
 }
 
-/// A figure of a process in bytes.
+/// Returns a memory figure of a process in bytes.
 #[cfg(target_os = "linux")]
 fn memory(served: &Served, name: &str) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", served.child.id())).expect("a process");
@@ -382,7 +382,7 @@ fn memory(served: &Served, name: &str) -> u64 {
 }
 
 #[tokio::test]
-async fn what_is_missing_is_null() {
+async fn missing_objects_are_null() {
     for backend in Backend::all().await {
         let test = backend.database().await;
         fixture::fill(&test.db, 3).await;
@@ -405,7 +405,7 @@ async fn what_is_missing_is_null() {
 }
 
 #[tokio::test]
-async fn a_dropped_request_gives_its_connection_back() {
+async fn a_cancelled_request_returns_its_connection() {
     for backend in Backend::all().await {
         let test = backend.database().await;
         fixture::fill(&test.db, 50).await;
@@ -413,7 +413,7 @@ async fn a_dropped_request_gives_its_connection_back() {
         for _ in 0..50 {
             let mut request =
                 std::pin::pin!(ask(&engine, "{ artifacts { nodes { collections { nodes { name } } } } }"));
-            // Polled once, then dropped with its statement under way.
+            // Polled once, then dropped while its statement is running.
             assert!(futures_util::poll!(&mut request).is_pending());
         }
 

@@ -1,4 +1,4 @@
-//! GraphQL over HTTP, and what stands around it.
+//! GraphQL over HTTP, health endpoints and GraphiQL.
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::{
@@ -12,12 +12,12 @@ use crate::{app::TestApp, backend::Backend};
 const ONE: &str = "{ artifacts(first: 1) { nodes { name } } }";
 
 #[tokio::test]
-async fn a_query_is_answered_by_post_and_by_get() {
+async fn a_query_is_executed_by_post_and_by_get() {
     let app = TestApp::start(Backend::Sqlite, |_| {}).await;
 
-    let posted = app.post(&json!({ "query": ONE })).send().await.expect("an answer");
+    let posted = app.post(&json!({ "query": ONE })).send().await.expect("a response");
     let got = app.client.get(app.url("/graphql")).query(&[("query", ONE), ("variables", ""), ("operationName", "")]);
-    let got = got.send().await.expect("an answer");
+    let got = got.send().await.expect("a response");
 
     assert_eq!(posted.status(), StatusCode::OK);
     assert_eq!(posted.headers()["content-type"], "application/json; charset=utf-8");
@@ -29,13 +29,13 @@ async fn a_query_is_answered_by_post_and_by_get() {
 }
 
 #[tokio::test]
-async fn the_report_comes_where_it_is_asked_for() {
+async fn the_report_is_sent_on_request() {
     let app = TestApp::start(Backend::Sqlite, |_| {}).await;
 
-    let with = app.post(&json!({ "query": ONE })).header("X-Gatherum-Stats", "1").send().await.expect("an answer");
+    let with = app.post(&json!({ "query": ONE })).header("X-Gatherum-Stats", "1").send().await.expect("a response");
     let with: Value = with.json().await.expect("JSON");
     let without: Value =
-        app.post(&json!({ "query": ONE })).send().await.expect("an answer").json().await.expect("JSON");
+        app.post(&json!({ "query": ONE })).send().await.expect("a response").json().await.expect("JSON");
 
     let report = &with["extensions"]["gatherum"];
     assert_eq!((&report["statements"], &report["rounds"], &report["rows"]), (&json!(1), &json!(1), &json!(2)));
@@ -45,13 +45,13 @@ async fn the_report_comes_where_it_is_asked_for() {
 }
 
 #[tokio::test]
-async fn a_mutation_with_a_key_is_written_once() {
+async fn a_mutation_with_an_idempotency_key_is_executed_once() {
     let app = TestApp::start(Backend::Sqlite, |_| {}).await;
     let document = "mutation { createCollection(input: { name: \"Board\" }) { collection { id } } }";
     let send = async |key: &str| {
         let request = app.post(&json!({ "query": document })).header("Idempotency-Key", key);
-        let answer = request.send().await.expect("an answer");
-        (answer.status(), answer.text().await.expect("a body"))
+        let response = request.send().await.expect("a response");
+        (response.status(), response.text().await.expect("a body"))
     };
 
     let first = send("a").await;
@@ -64,7 +64,7 @@ async fn a_mutation_with_a_key_is_written_once() {
 }
 
 #[tokio::test]
-async fn what_is_malformed_is_refused_with_a_code() {
+async fn malformed_requests_are_rejected_with_a_code() {
     let app = TestApp::start(Backend::Sqlite, |config| config.http.body_bytes = 10_000).await;
     let json = "application/json";
     let cases = [
@@ -84,34 +84,34 @@ async fn what_is_malformed_is_refused_with_a_code() {
     ];
     for (content_type, body, status) in cases {
         let request = app.client.post(app.url("/graphql")).header("content-type", content_type).body(body.clone());
-        let response = request.send().await.expect("an answer");
+        let response = request.send().await.expect("a response");
 
         assert_eq!(response.status().as_u16(), status, "{content_type} {body:.60}");
-        let answer: Value = response.json().await.expect("JSON");
-        assert!(answer["errors"][0]["extensions"]["code"].is_string(), "{answer}");
-        assert_eq!(answer.get("data"), None);
+        let response: Value = response.json().await.expect("JSON");
+        assert!(response["errors"][0]["extensions"]["code"].is_string(), "{response}");
+        assert_eq!(response.get("data"), None);
     }
     app.stop().await;
 }
 
 #[tokio::test]
-async fn methods_and_media_types_are_kept_to() {
+async fn other_methods_and_media_types_are_rejected() {
     let app = TestApp::start(Backend::Sqlite, |_| {}).await;
     for method in [Method::PUT, Method::DELETE, Method::PATCH] {
-        let response = app.client.request(method, app.url("/graphql")).send().await.expect("an answer");
+        let response = app.client.request(method, app.url("/graphql")).send().await.expect("a response");
 
         assert_eq!(response.status(), StatusCode::METHOD_NOT_ALLOWED);
         assert_eq!(response.headers()["allow"], "GET, POST");
     }
-    let refused = app.post(&json!({ "query": ONE })).header("accept", "text/csv").send().await.expect("an answer");
+    let refused = app.post(&json!({ "query": ONE })).header("accept", "text/csv").send().await.expect("a response");
     assert_eq!(refused.status(), StatusCode::NOT_ACCEPTABLE);
     let wrong = app.post(&json!({ "query": "{ nothing }" })).header("accept", "application/graphql-response+json");
-    assert_eq!(wrong.send().await.expect("an answer").status(), StatusCode::BAD_REQUEST);
+    assert_eq!(wrong.send().await.expect("a response").status(), StatusCode::BAD_REQUEST);
     app.stop().await;
 }
 
 #[tokio::test]
-async fn a_foreign_host_or_site_is_refused() {
+async fn other_hosts_and_origins_are_rejected() {
     let app = TestApp::start(Backend::Sqlite, |_| {}).await;
     let cases = [
         ("host", "evil.example", 421),
@@ -121,22 +121,22 @@ async fn a_foreign_host_or_site_is_refused() {
         ("host", "localhost", 200),
     ];
     for (name, value, status) in cases {
-        let response = app.post(&json!({ "query": ONE })).header(name, value).send().await.expect("an answer");
+        let response = app.post(&json!({ "query": ONE })).header(name, value).send().await.expect("a response");
 
         assert_eq!(response.status().as_u16(), status, "{name}: {value}");
         assert_eq!(response.headers().get("access-control-allow-origin"), None);
     }
     let own = app.post(&json!({ "query": ONE })).header("origin", app.url(""));
-    assert_eq!(own.send().await.expect("an answer").status(), StatusCode::OK);
+    assert_eq!(own.send().await.expect("a response").status(), StatusCode::OK);
     app.stop().await;
 }
 
 #[tokio::test]
-async fn a_request_id_is_taken_over_or_made() {
+async fn a_request_id_is_adopted_or_created() {
     let app = TestApp::start(Backend::Sqlite, |_| {}).await;
 
-    let own = app.post(&json!({ "query": ONE })).header("x-request-id", "a-1").send().await.expect("an answer");
-    let made = app.post(&json!({ "query": ONE })).header("x-request-id", "a b").send().await.expect("an answer");
+    let own = app.post(&json!({ "query": ONE })).header("x-request-id", "a-1").send().await.expect("a response");
+    let made = app.post(&json!({ "query": ONE })).header("x-request-id", "a b").send().await.expect("a response");
 
     assert_eq!(own.headers()["x-request-id"], "a-1");
     assert_eq!(made.headers()["x-request-id"].len(), 32);
@@ -144,10 +144,10 @@ async fn a_request_id_is_taken_over_or_made() {
 }
 
 #[tokio::test]
-async fn health_and_schema_are_told() {
+async fn health_and_schema_are_served() {
     for backend in Backend::all().await {
         let app = TestApp::start(backend, |_| {}).await;
-        let get = async |path: &str| app.client.get(app.url(path)).send().await.expect("an answer");
+        let get = async |path: &str| app.client.get(app.url(path)).send().await.expect("a response");
 
         assert_eq!(get("/health/live").await.status(), StatusCode::OK);
         assert_eq!(get("/health/ready").await.status(), StatusCode::OK);
@@ -161,7 +161,7 @@ async fn health_and_schema_are_told() {
 }
 
 #[tokio::test]
-async fn the_console_is_served_under_a_strict_policy() {
+async fn graphiql_is_served_with_a_strict_policy() {
     let app = TestApp::start(Backend::Sqlite, |_| {}).await;
     for path in ["/graphiql", "/graphql"] {
         let page = app.client.get(app.url(path)).header("accept", "text/html,*/*;q=0.8").send().await.expect("a page");
@@ -172,12 +172,12 @@ async fn the_console_is_served_under_a_strict_policy() {
         let text = page.text().await.expect("a body");
         assert!(!text.contains("https://"), "no other host: {text}");
     }
-    let outside = app.client.get(app.url("/graphiql/..%2f..%2fCargo.toml")).send().await.expect("an answer");
+    let outside = app.client.get(app.url("/graphiql/..%2f..%2fCargo.toml")).send().await.expect("a response");
     assert_eq!(outside.status(), StatusCode::NOT_FOUND);
     app.stop().await;
 }
 
-/// Passes connections on to a server, until it is dropped with all of them.
+/// Forwards connections to a server until dropped.
 async fn proxy(listener: TcpListener, server: String) {
     let mut connections = JoinSet::new();
     while let Ok((mut near, _)) = listener.accept().await {
@@ -190,7 +190,7 @@ async fn proxy(listener: TcpListener, server: String) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_database_that_goes_away_is_said_and_comes_back() {
+async fn an_unavailable_database_is_reported_until_it_returns() {
     if !Backend::all().await.contains(&Backend::Postgres) {
         return;
     }
@@ -210,7 +210,7 @@ async fn a_database_that_goes_away_is_said_and_comes_back() {
     let (proxying, server) = between.expect("a proxy");
     const RESPONSE: &str = "application/graphql-response+json";
     let ask = async |accept: &str| {
-        let response = app.post(&json!({ "query": ONE })).header("accept", accept).send().await.expect("an answer");
+        let response = app.post(&json!({ "query": ONE })).header("accept", accept).send().await.expect("a response");
         (
             response.status(),
             response.headers().contains_key("retry-after"),
@@ -223,12 +223,12 @@ async fn a_database_that_goes_away_is_said_and_comes_back() {
     assert!(proxying.await.is_err_and(|error| error.is_cancelled()));
 
     for (accept, status) in [(RESPONSE, StatusCode::SERVICE_UNAVAILABLE), ("application/json", StatusCode::OK)] {
-        let (said, advises, answer) = ask(accept).await;
-        assert_eq!((said, advises), (status, status != StatusCode::OK), "{answer}");
-        assert_eq!(answer["errors"][0]["extensions"]["code"], "UNAVAILABLE", "{answer}");
-        assert_eq!(answer["data"], Value::Null);
+        let (received, has_retry_after, response) = ask(accept).await;
+        assert_eq!((received, has_retry_after), (status, status != StatusCode::OK), "{response}");
+        assert_eq!(response["errors"][0]["extensions"]["code"], "UNAVAILABLE", "{response}");
+        assert_eq!(response["data"], Value::Null);
     }
-    let ready = app.client.get(app.url("/health/ready")).send().await.expect("an answer");
+    let ready = app.client.get(app.url("/health/ready")).send().await.expect("a response");
     assert_eq!(ready.status(), StatusCode::SERVICE_UNAVAILABLE);
     let again = tokio::spawn(proxy(TcpListener::bind(address).await.expect("the same port"), server));
     while ask(RESPONSE).await.0 != StatusCode::OK {}
@@ -237,7 +237,7 @@ async fn a_database_that_goes_away_is_said_and_comes_back() {
 }
 
 #[tokio::test]
-async fn a_client_that_sends_nothing_is_let_go() {
+async fn a_client_that_sends_nothing_is_disconnected() {
     let app = TestApp::start(Backend::Sqlite, |config| {
         config.http.header_timeout = std::time::Duration::from_millis(50);
         config.http.body_timeout = std::time::Duration::from_millis(50);
@@ -253,8 +253,8 @@ async fn a_client_that_sends_nothing_is_let_go() {
     let head =
         "POST /graphql HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 50\r\n\r\n{";
     slow.write_all(head.as_bytes()).await.expect("a head");
-    let mut answer = vec![0; 64];
-    let length = slow.read(&mut answer).await.expect("an answer");
-    assert!(String::from_utf8_lossy(&answer[..length]).starts_with("HTTP/1.1 408"));
+    let mut response = vec![0; 64];
+    let length = slow.read(&mut response).await.expect("a response");
+    assert!(String::from_utf8_lossy(&response[..length]).starts_with("HTTP/1.1 408"));
     app.stop().await;
 }

@@ -116,6 +116,7 @@ async fn the_hot_path_takes_as_many_instructions_as_it_did() {
         .zip(&found)
         .map(|((name, _, expected), found)| format!("{name}: {found} thousand, {expected} were expected"))
         .collect();
+    eprintln!("{lines:#?}");
     let all_near = EXPECTED.iter().zip(&found).all(|((_, _, expected), found)| is_near(*expected, *found));
     assert!(all_near, "{lines:#?}");
 }

@@ -1,12 +1,11 @@
-//! Links and shares: what they open, for how long, and what is counted; and what becomes of artifacts in the collections of
-//! others.
+//! Share links and shares: access, expiry and view counts; and artifacts in collections of other accounts.
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use gatherum::{
     access::{Accounts, TokenScope, Viewer},
     app::Engine,
-    catalog::sharing::Views,
+    catalog::sharing::ViewCounter,
     config::Config,
     db::{Arg, Db, Sql, Time},
     graphql::{Execute, Request, id::GlobalId},
@@ -61,8 +60,8 @@ async fn collection(engine: &Engine, viewer: Viewer, name: &str, artifacts: &[&V
     made["data"]["createCollection"]["collection"]["id"].clone()
 }
 
-/// The names of what a collection holds, as its owner sees them.
-async fn held(engine: &Engine, viewer: Viewer, collection: &Value) -> Vec<String> {
+/// Returns the names of a collection's artifacts, as its owner sees them.
+async fn artifact_names(engine: &Engine, viewer: Viewer, collection: &Value) -> Vec<String> {
     let query = "query($id: ID!) { collection(id: $id) { artifactCount artifacts { nodes { name } } } }";
     let found = ask_json(engine, viewer, query, &json!({ "id": collection })).await;
     let found = &found["data"]["collection"];
@@ -94,10 +93,10 @@ async fn link(engine: &Engine, viewer: Viewer, target: &Value, more: &str) -> Va
 }
 
 #[tokio::test]
-async fn a_link_opens_what_it_leads_to_until_it_ends() {
+async fn a_share_link_resolves_until_it_expires_or_is_revoked() {
     for backend in Backend::all().await {
         let test = backend.database().await;
-        // Nobody tells of what is written by hand below.
+        // The statements below are not announced, so cached loads would be stale.
         let engine = engine_with(&test.db, |config| config.cache.ttl = Duration::ZERO);
         let People { ann, ben } = people(&test.db).await;
         let secret = artifact(&engine, ann, "secret", "PRIVATE").await;
@@ -122,14 +121,14 @@ async fn a_link_opens_what_it_leads_to_until_it_ends() {
         .await;
         assert_eq!(first["data"]["shared"]["viewCount"], 2);
 
-        // One statement for the link and what it leads to.
+        // One statement loads the link and its target.
         let text = format!(
             "{{ shared(token: {}) {{ viewCount target {{ ... on Artifact {{ name content: description }} }} }} }}",
             to_artifact["token"]
         );
         assert_eq!(statements(&ask_viewing(&engine, Viewer::ANONYMOUS, &text).await), 1);
 
-        // Its owner sees it, without what opens it.
+        // The owner sees the link, but not its token.
         let links = "query($id: ID!) { collection(id: $id) { shareLinks { id token viewCount } } }";
         let seen = ask_json(&engine, ann, links, &json!({ "id": shelf })).await;
         let links_of_shelf = &seen["data"]["collection"]["shareLinks"];
@@ -159,7 +158,7 @@ async fn a_link_opens_what_it_leads_to_until_it_ends() {
 }
 
 #[tokio::test]
-async fn a_link_s_token_is_told_once_and_kept_nowhere() {
+async fn the_token_of_a_link_is_returned_once_and_not_stored() {
     for backend in Backend::all().await {
         let test = backend.database().await;
         let engine = engine(&test.db);
@@ -195,13 +194,13 @@ async fn a_link_s_token_is_told_once_and_kept_nowhere() {
     }
 }
 
-/// Views are counted in the process and written down by many at once, and none is lost or counted twice.
+/// Views are counted in memory and flushed concurrently; none is lost or counted twice.
 #[tokio::test(flavor = "multi_thread")]
-async fn views_are_exact() {
+async fn view_counts_are_exact() {
     const VIEWS: usize = 200;
     for backend in Backend::all().await {
         let test = backend.database().await;
-        let views = [Views::default(), Views::default()];
+        let views = [ViewCounter::default(), ViewCounter::default()];
         let nodes = views
             .clone()
             .map(|views| gatherum::app::engine(&Config::default(), test.db.clone(), views).expect("a schema"));
@@ -212,7 +211,7 @@ async fn views_are_exact() {
         let ask = async |n: usize| {
             let node = &nodes[n % 2];
             if n.is_multiple_of(20) {
-                // Two that meet on PostgreSQL may end one of them; what it had waits for the next time.
+                // PostgreSQL may abort one of two concurrent flushes; its views remain pending for the next one.
                 let _ = views[n % 2].flush(&test.db).await;
             }
             ask_json(node, Viewer::ANONYMOUS, SHARED, &variables).await
@@ -233,7 +232,7 @@ async fn views_are_exact() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_stops_keeps_the_views() {
+async fn shutdown_flushes_view_counts() {
     for backend in Backend::all().await {
         let app = TestApp::start(backend, |_| {}).await;
         let made = "mutation { createShareLink(input: { targetId: \"ID\" }) { shareLink { token } } }";
@@ -299,7 +298,7 @@ async fn prepared(backend: Backend) -> (TestDb, Engine, People) {
 }
 
 #[tokio::test]
-async fn what_is_shared_can_be_read_and_imported_until_it_ends() {
+async fn a_shared_object_can_be_read_and_imported_until_the_share_ends() {
     for backend in Backend::all().await {
         let (_test, engine, People { ann, ben }) = prepared(backend).await;
         let (secret, public) =
@@ -348,12 +347,12 @@ async fn what_is_shared_can_be_read_and_imported_until_it_ends() {
         let received = ask_json(&engine, ben, viewer, &json!({})).await;
         assert_eq!(received["data"]["viewer"]["receivedShares"]["totalCount"], 0);
         assert_eq!(code(&ask_json(&engine, ben, import, &json!({ "share": id, "to": own })).await), "NOT_FOUND");
-        assert_eq!(held(&engine, ben, &own).await, ["secret", "public"], "what was imported stays");
+        assert_eq!(artifact_names(&engine, ben, &own).await, ["secret", "public"], "what was imported stays");
     }
 }
 
 #[tokio::test]
-async fn an_account_shares_ten_times_an_hour() {
+async fn an_account_may_share_ten_times_an_hour() {
     for backend in Backend::all().await {
         let (test, engine, People { ann, ben }) = prepared(backend).await;
         let secret = artifact(&engine, ann, "secret", "PRIVATE").await;
@@ -374,9 +373,9 @@ async fn an_account_shares_ten_times_an_hour() {
     }
 }
 
-/// A collection holds artifacts of its owner, and public ones of others, whoever does what when.
+/// A collection contains only artifacts of its owner and public artifacts of others, whatever writes run concurrently.
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_publishes_what_is_another_s() {
+async fn nobody_can_publish_artifacts_of_others() {
     let add = "mutation($to: ID!, $ids: [ID!]!) {
         addArtifactsToCollection(input: { collectionId: $to, artifactIds: $ids }) { changedIds notFoundIds }
       }";
@@ -397,10 +396,10 @@ async fn nobody_publishes_what_is_another_s() {
             (code(&refused), &refused["errors"][0]["extensions"]["field"]),
             ("FORBIDDEN", &json!("artifactIds.1"))
         );
-        assert_eq!(held(&engine, ben, &shelf).await, ["own"], "nothing of it is kept");
+        assert_eq!(artifact_names(&engine, ben, &shelf).await, ["own"], "nothing of it is kept");
         let added = ask_json(&engine, ben, add, &json!({ "to": shelf, "ids": [public] })).await;
         assert!(added["errors"].is_null(), "{backend:?} {added}");
-        assert_eq!(held(&engine, ben, &shelf).await, ["own", "public"]);
+        assert_eq!(artifact_names(&engine, ben, &shelf).await, ["own", "public"]);
 
         let copy = "mutation($id: ID!) { copyCollection(input: { id: $id, name: \"copy\" }) { collection { id } } }";
         let publish =
@@ -408,13 +407,21 @@ async fn nobody_publishes_what_is_another_s() {
         assert!(ask_json(&engine, ann, publish, &json!({ "id": of_ann })).await["errors"].is_null());
         let copied = ask_json(&engine, ben, copy, &json!({ "id": of_ann })).await;
         let copied = &copied["data"]["copyCollection"]["collection"]["id"];
-        assert_eq!(held(&engine, ben, copied).await, ["public"], "a copy holds what it may");
+        assert_eq!(artifact_names(&engine, ben, copied).await, ["public"], "a copy holds what it may");
 
         assert!(ask_json(&engine, ann, hide, &json!({ "id": public })).await["errors"].is_null());
-        assert_eq!(held(&engine, ben, &shelf).await, ["own"], "what is public no longer leaves others' collections");
-        assert_eq!(held(&engine, ann, &of_ann).await, ["unlisted", "public"], "and stays in those of its owner");
+        assert_eq!(
+            artifact_names(&engine, ben, &shelf).await,
+            ["own"],
+            "what is public no longer leaves others' collections"
+        );
+        assert_eq!(
+            artifact_names(&engine, ann, &of_ann).await,
+            ["unlisted", "public"],
+            "and stays in those of its owner"
+        );
 
-        // Whoever is first: in the end it is hidden, and not in another's collection.
+        // In either order, the artifact ends up hidden and not in a foreign collection.
         for _ in 0..20 {
             assert!(ask_json(&engine, ann, show, &json!({ "id": public })).await["errors"].is_null());
             let (to_add, to_hide) = (json!({ "to": shelf, "ids": [public] }), json!({ "id": public }));
@@ -422,14 +429,14 @@ async fn nobody_publishes_what_is_another_s() {
                 tokio::join!(ask_json(&engine, ben, add, &to_add), ask_json(&engine, ann, hide, &to_hide));
             assert!(hidden["errors"].is_null(), "{hidden}");
             assert!(matches!(code(&added), "none" | "NOT_FOUND" | "FORBIDDEN"), "{added}");
-            assert_eq!(held(&engine, ben, &shelf).await, ["own"], "{backend:?}");
+            assert_eq!(artifact_names(&engine, ben, &shelf).await, ["own"], "{backend:?}");
         }
     }
 }
 
-/// Two accounts import the same source: each has its own, and neither touches the other's.
+/// Two accounts that import the same source have separate rows.
 #[tokio::test]
-async fn each_account_has_what_it_imports() {
+async fn each_account_owns_what_it_imports() {
     const LIST: &str = "type,name,description,tags,collections,groups\nskill,lint,of the file,t,tools,tools/first\n\
                         skill,format,of the file,t,tools,tools/first\n";
     let directory = tempfile::tempdir().expect("a directory");
@@ -455,7 +462,7 @@ async fn each_account_has_what_it_imports() {
             assert_eq!((again.written(), again.rejected()), (0, 0), "{backend:?}\n{again}");
         }
 
-        // What one no longer has is removed from its own.
+        // An item missing in the source is removed only from the importing account.
         let mut mirror = SourceSync::new(ben.user);
         mirror.import(&test.db, source()).await.expect("an import");
         std::fs::write(&path, LIST.lines().take(2).collect::<Vec<_>>().join("\n")).expect("a file");
@@ -469,7 +476,7 @@ async fn each_account_has_what_it_imports() {
 }
 
 #[tokio::test]
-async fn what_is_hidden_is_not_written_to() {
+async fn hidden_objects_cannot_be_changed() {
     for backend in Backend::all().await {
         let (_test, engine, People { ann, ben }) = prepared(backend).await;
         let secret = artifact(&engine, ann, "secret", "PRIVATE").await;
@@ -486,9 +493,9 @@ async fn what_is_hidden_is_not_written_to() {
     }
 }
 
-/// What is taken for the copy of what was shared is not shown to more people by it.
+/// An artifact that an import matches as the existing copy keeps its visibility.
 #[tokio::test]
-async fn importing_publishes_nothing_of_one_s_own() {
+async fn importing_a_share_does_not_publish_own_artifacts() {
     for backend in Backend::all().await {
         let (_test, engine, People { ann, ben }) = prepared(backend).await;
         let bait = artifact(&engine, ben, "payroll", "PRIVATE").await;
@@ -512,9 +519,9 @@ async fn importing_publishes_nothing_of_one_s_own() {
     }
 }
 
-/// What was there before there were accounts is the first one's.
+/// Objects that exist before the first account belong to it.
 #[tokio::test]
-async fn the_first_account_takes_over_what_has_no_owner() {
+async fn the_first_account_takes_over_objects_without_owner() {
     for backend in Backend::all().await {
         let test = backend.database().await;
         let engine = engine(&test.db);
@@ -524,7 +531,7 @@ async fn the_first_account_takes_over_what_has_no_owner() {
         let seen = ask_json(&engine, ann, query, &json!({ "id": before })).await;
         assert_eq!(seen["data"]["artifact"]["owner"]["name"], "Ann", "{backend:?}");
         assert_eq!(ask_json(&engine, ben, query, &json!({ "id": before })).await["data"]["artifact"], Value::Null);
-        // Names are unique for each owner.
+        // Names are unique per owner.
         artifact(&engine, ben, "before", "PRIVATE").await;
     }
 }

@@ -1,4 +1,4 @@
-//! Hundreds of clients that are silent, half done or deaf: each is let go, and the others notice nothing.
+//! Hundreds of clients that are silent, stop sending or do not read: each is disconnected, and others are not affected.
 #![cfg(target_os = "linux")]
 use std::{net::SocketAddr, time::Duration};
 
@@ -16,31 +16,30 @@ use crate::{
     process::{Sandbox, Served},
 };
 
-/// How long the server waits for the headers. Above what it may take to come to a connection that has sent them, while
-/// it writes a hundred large answers.
+/// `http.header_timeout` of the server. More than it needs to read headers while it writes a hundred large responses.
 const HEADER_TIMEOUT: &str = "3s";
 
-/// How long it waits for all else.
-const PATIENCE: &str = "300ms";
+/// All other timeouts of the server.
+const OTHER_TIMEOUTS: &str = "300ms";
 
-/// How long the test waits for the server. It is not what is tested, and far above what a busy machine needs.
-const GIVEN_UP_AFTER: Duration = Duration::from_secs(60);
+/// Time limit of the test for each client, far above what a busy machine needs.
+const TIME_LIMIT: Duration = Duration::from_secs(60);
 
-/// Bytes of the answer that is not read: above what the system takes from the server for a client on the same machine.
+/// Size of the response that is not read, in bytes: more than the socket buffers hold.
 const LARGE_BYTES: usize = 3 << 20;
 
-/// Bytes that all answers may take.
-const ANSWERS_BYTES: u64 = 16 << 20;
+/// `http.response_bytes_total` of the server.
+const RESPONSE_BYTES: u64 = 16 << 20;
 
 const HEAD: &str = "POST /graphql HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n";
 
-/// What a client does before it does nothing any more.
+/// The state in which a client stops.
 #[derive(Clone, Copy, Debug)]
-enum Manner {
-    Silent,
-    HalfHead,
-    HalfBody,
-    Deaf,
+enum Stall {
+    BeforeRequest,
+    InHeaders,
+    InBody,
+    Reading,
 }
 
 fn post(query: &str) -> String {
@@ -48,53 +47,53 @@ fn post(query: &str) -> String {
     format!("{HEAD}Content-Length: {}\r\n\r\n{body}", body.len())
 }
 
-/// Connects, begins in its manner, and waits until the server closes the connection. Returns what it answered.
-async fn suffer(address: SocketAddr, manner: Manner) -> String {
-    let mut stream = match manner {
-        Manner::Deaf => {
+/// Connects, stalls, and waits until the server closes the connection. Returns the response.
+async fn stall(address: SocketAddr, kind: Stall) -> String {
+    let mut stream = match kind {
+        Stall::Reading => {
             let socket = TcpSocket::new_v4().expect("a socket");
             socket.set_recv_buffer_size(4_096).expect("a small buffer");
             socket.connect(address).await.expect("a connection")
         }
         _ => TcpStream::connect(address).await.expect("a connection"),
     };
-    let beginning = match manner {
-        Manner::Silent => String::new(),
-        Manner::HalfHead => HEAD[..HEAD.len() / 2].to_owned(),
-        Manner::HalfBody => format!("{HEAD}Content-Length: 100\r\n\r\n{}", " ".repeat(50)),
-        // What the server has not read when it closes the connection makes the system tell at once.
-        Manner::Deaf => post(&format!("{{ artifact(id: \"{}\") {{ content }} }}", large_id())) + &" ".repeat(1 << 16),
+    let beginning = match kind {
+        Stall::BeforeRequest => String::new(),
+        Stall::InHeaders => HEAD[..HEAD.len() / 2].to_owned(),
+        Stall::InBody => format!("{HEAD}Content-Length: 100\r\n\r\n{}", " ".repeat(50)),
+        // Unread bytes make the kernel send a reset when the server closes the connection.
+        Stall::Reading => post(&format!("{{ artifact(id: \"{}\") {{ content }} }}", large_id())) + &" ".repeat(1 << 16),
     };
     stream.write_all(beginning.as_bytes()).await.expect("a server that reads");
-    let mut answer = Vec::new();
+    let mut response = Vec::new();
     let closed = async {
-        if let Manner::Deaf = manner {
+        if let Stall::Reading = kind {
             stream.ready(Interest::ERROR).await.expect("a socket");
         }
-        // The end and a reset are both a close.
-        let _ = stream.read_to_end(&mut answer).await;
+        // The connection may be closed or reset.
+        let _ = stream.read_to_end(&mut response).await;
     };
-    timeout(GIVEN_UP_AFTER, closed).await.unwrap_or_else(|_| panic!("{manner:?}: not closed"));
-    String::from_utf8_lossy(&answer).into_owned()
+    timeout(TIME_LIMIT, closed).await.unwrap_or_else(|_| panic!("{kind:?}: not closed"));
+    String::from_utf8_lossy(&response).into_owned()
 }
 
-/// The id of the artifact with the large content.
+/// Returns the id of the artifact with the large content.
 fn large_id() -> String {
     let id = fixture::id(fixture::Kind::Artifact, 0);
     gatherum::graphql::id::GlobalId { prefix: "artifact", id }.to_string()
 }
 
-async fn ask(address: SocketAddr) -> String {
+async fn query(address: SocketAddr) -> String {
     let mut stream = TcpStream::connect(address).await.expect("a connection");
     let request = post("{ artifacts { totalCount } }").replace("Host", "Connection: close\r\nHost");
     stream.write_all(request.as_bytes()).await.expect("a server that reads");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.expect("an answer");
-    answer
+    let mut response = String::new();
+    stream.read_to_string(&mut response).await.expect("a response");
+    response
 }
 
 #[tokio::test]
-async fn hundreds_of_slow_clients_are_let_go_and_others_are_answered() {
+async fn hundreds_of_slow_clients_are_disconnected_and_others_are_served() {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
     let raised = rustix::process::Rlimit { current: limit.maximum, maximum: limit.maximum };
     rustix::process::setrlimit(rustix::process::Resource::Nofile, raised).expect("room for sockets");
@@ -114,46 +113,48 @@ async fn hundreds_of_slow_clients_are_let_go_and_others_are_answered() {
         sandbox.gatherum(&format!("--bind 127.0.0.1:0 --log-level error --database-url {}", test.config.url));
     command.env("GATHERUM_HTTP_HEADER_TIMEOUT", HEADER_TIMEOUT);
     for name in ["BODY", "WRITE", "IDLE"] {
-        command.env(format!("GATHERUM_HTTP_{name}_TIMEOUT"), PATIENCE);
+        command.env(format!("GATHERUM_HTTP_{name}_TIMEOUT"), OTHER_TIMEOUTS);
     }
-    command.env("GATHERUM_HTTP_RESPONSE_BYTES_TOTAL", ANSWERS_BYTES.to_string());
-    // Hundreds of them on a machine that runs other tests take their time, which is not what is looked at.
+    command.env("GATHERUM_HTTP_RESPONSE_BYTES_TOTAL", RESPONSE_BYTES.to_string());
+    // Request and statement timeouts are not under test, and hundreds of clients on a busy machine take time.
     for name in ["HTTP_REQUEST_TIMEOUT", "DATABASE_STATEMENT_TIMEOUT"] {
         command.env(format!("GATHERUM_{name}"), "2m");
     }
     let served = Served::start(command);
 
-    let manners = [(Manner::Silent, 200), (Manner::HalfHead, 200), (Manner::HalfBody, 200), (Manner::Deaf, 100)];
-    let manners = manners.into_iter().flat_map(|(manner, count)| std::iter::repeat_n(manner, count));
+    let kinds = [(Stall::BeforeRequest, 200), (Stall::InHeaders, 200), (Stall::InBody, 200), (Stall::Reading, 100)];
+    let kinds = kinds.into_iter().flat_map(|(kind, count)| std::iter::repeat_n(kind, count));
     let slow = async {
-        let suffering = manners.map(async |manner| (manner, suffer(served.address, manner).await));
-        join_all(suffering).await
+        let stalled = kinds.map(async |kind| (kind, stall(served.address, kind).await));
+        join_all(stalled).await
     };
     let mut slow = std::pin::pin!(slow);
-    let mut answered = 0;
+    let mut completed = 0;
     let slow = loop {
         let others = async {
-            let answer = ask(served.address).await;
-            assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("{\"totalCount\":5}}}"), "{answer}");
+            let response = query(served.address).await;
+            assert!(response.starts_with("HTTP/1.1 200") && response.ends_with("{\"totalCount\":5}}}"), "{response}");
         };
         tokio::select! {
             slow = &mut slow => break slow,
-            () = others => answered += 1,
+            () = others => completed += 1,
         }
     };
 
-    assert!(answered > 0);
-    let (mut cut_off, mut refused) = (0, 0);
-    for (manner, answer) in slow {
-        match manner {
-            Manner::Silent | Manner::HalfHead => assert!(!answer.starts_with("HTTP/1.1 2"), "{manner:?} {answer:.200}"),
-            Manner::HalfBody => assert!(answer.starts_with("HTTP/1.1 408"), "{answer:.200}"),
-            Manner::Deaf if answer.starts_with("HTTP/1.1 503") => refused += 1,
-            // Nothing but the beginning of a large answer, where the system kept even that.
-            Manner::Deaf => cut_off += usize::from(answer.len() < LARGE_BYTES),
+    assert!(completed > 0);
+    let (mut cut_off, mut rejected) = (0, 0);
+    for (kind, response) in slow {
+        match kind {
+            Stall::BeforeRequest | Stall::InHeaders => {
+                assert!(!response.starts_with("HTTP/1.1 2"), "{kind:?} {response:.200}")
+            }
+            Stall::InBody => assert!(response.starts_with("HTTP/1.1 408"), "{response:.200}"),
+            Stall::Reading if response.starts_with("HTTP/1.1 503") => rejected += 1,
+            // At most the beginning of the large response.
+            Stall::Reading => cut_off += usize::from(response.len() < LARGE_BYTES),
         }
     }
-    // Those who found room for their answer did not read it; the others were told so.
-    assert!(cut_off > 0 && refused > 0, "{cut_off} {refused}");
-    assert!(ask(served.address).await.ends_with("{\"totalCount\":5}}}"));
+    // Responses within the memory budget were cut off, the others were rejected.
+    assert!(cut_off > 0 && rejected > 0, "{cut_off} {rejected}");
+    assert!(query(served.address).await.ends_with("{\"totalCount\":5}}}"));
 }

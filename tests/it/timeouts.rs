@@ -1,4 +1,4 @@
-//! Nothing waits for ever: statements end at their limit, and so does the wait for a connection.
+//! Time limits of statements and of waiting for a connection.
 use std::time::Duration;
 
 use gatherum::{
@@ -9,7 +9,7 @@ use sqlx::{ConnectOptions, Row, sqlite::SqliteConnectOptions};
 
 use crate::backend::{Backend, TestDb};
 
-/// A statement that would run until somebody stops it.
+/// A statement that runs until it is cancelled.
 fn endless(db: &Db) -> Sql {
     let mut sql = db.sql();
     sql.either(
@@ -26,7 +26,7 @@ async fn open(test: &TestDb, change: impl FnOnce(&mut Config)) -> Db {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_statement_ends_at_its_limit_and_the_next_one_runs() {
+async fn a_statement_times_out_and_the_next_one_runs() {
     for backend in Backend::all().await {
         let test = backend.database().await;
         let db = open(&test, |config| {
@@ -38,13 +38,13 @@ async fn a_statement_ends_at_its_limit_and_the_next_one_runs() {
         let error = db.fetch::<i64>("endless", endless(&db)).await.expect_err("a limit");
 
         assert_eq!(error.code, Code::Timeout, "{backend:?} {error:?}");
-        // The only connection was not lost with it.
+        // The only connection of the pool is still usable.
         db.ping().await.expect("a database that answers");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_full_pool_is_answered_unavailable() {
+async fn a_full_pool_is_unavailable() {
     for backend in Backend::all().await {
         let test = backend.database().await;
         let db = open(&test, |config| {
@@ -53,12 +53,12 @@ async fn a_full_pool_is_answered_unavailable() {
             (config.pool_size, config.max_overflow) = (1, 0);
         })
         .await;
-        // The pool takes back what opening needed in a task of its own.
+        // A task returns the connection that opening used.
         while db.usage().in_use > 0 {
             tokio::task::yield_now().await;
         }
         let mut busy = std::pin::pin!(db.fetch::<i64>("endless", endless(&db)));
-        // Polled until it has the connection.
+        // Polled until it holds the connection.
         while db.usage().in_use == 0 {
             assert!(futures_util::poll!(&mut busy).is_pending());
             tokio::task::yield_now().await;
@@ -72,7 +72,7 @@ async fn a_full_pool_is_answered_unavailable() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn postgresql_ends_the_statement_of_a_request_that_went_away() {
+async fn postgresql_cancels_the_statement_of_a_cancelled_request() {
     if !Backend::all().await.contains(&Backend::Postgres) {
         return;
     }
@@ -101,22 +101,21 @@ async fn postgresql_ends_the_statement_of_a_request_that_went_away() {
     tokio::time::timeout(Duration::from_secs(20), ended).await.expect("a statement that has ended");
 }
 
-/// A reader of SQLite keeps its view of the file until its statement has ended: as long as it does, the write-ahead log
-/// cannot be folded into the file and cut off.
+/// A running SQLite statement keeps its snapshot, and while it does, a checkpoint cannot truncate the write-ahead log.
 #[tokio::test(flavor = "multi_thread")]
-async fn sqlite_ends_the_statement_of_a_request_that_went_away() {
+async fn sqlite_cancels_the_statement_of_a_cancelled_request() {
     let test = Backend::Sqlite.database().await;
     let file: SqliteConnectOptions = test.config.url.parse().expect("a URL");
-    let mut beside = file.busy_timeout(Duration::ZERO).connect().await.expect("another connection");
+    let mut observer = file.busy_timeout(Duration::ZERO).connect().await.expect("another connection");
     let mut is_being_read = async || {
         sqlx::query(
             "insert into users (id, name, created_at, updated_at) values (randomblob(16), hex(randomblob(8)), 0, 0)",
         )
-        .execute(&mut beside)
+        .execute(&mut observer)
         .await
         .expect("a row in the log");
         let checkpoint =
-            sqlx::query("pragma wal_checkpoint(truncate)").fetch_one(&mut beside).await.expect("a checkpoint");
+            sqlx::query("pragma wal_checkpoint(truncate)").fetch_one(&mut observer).await.expect("a checkpoint");
         checkpoint.get::<i64, _>("busy") == 1
     };
     let mut sql = test.db.sql();

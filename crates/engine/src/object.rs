@@ -33,7 +33,12 @@ pub trait Object: Clone + Send + Sync + 'static {
     const IS_EMPTY: bool = false;
 
     /// The name in the schema.
-    fn name() -> String;
+    const NAME: &'static str = "";
+
+    /// The name in the schema, if it depends on a type parameter.
+    fn name() -> String {
+        Self::NAME.to_owned()
+    }
 
     /// Declares description, interfaces and fields. [`crate::fields!`] writes it.
     fn declare(fields: &mut ObjectBuilder<'_, '_, Self>);
@@ -405,10 +410,10 @@ impl<P: Object> ObjectBuilder<'_, '_, P> {
         self.add::<A>(meta, type_ref, Field { source, columns, nested_projection: Some(V::columns) });
     }
 
-    /// What a relationship leads to: the parents' keys are asked for together.
+    /// The values of a relation, loaded together for the keys of all parents.
     ///
-    /// `relation` sees the first parent alone: what it takes from there must be the same in all parents of a column, as
-    /// the arguments of a field above are.
+    /// The loader is made from the first parent. Values that it takes from there must be the same in all parents, as the
+    /// arguments of a field above are; debug builds check that.
     pub fn load<A: Arguments, L: Loader, V: Output>(
         &mut self,
         meta: FieldMeta,
@@ -418,7 +423,12 @@ impl<P: Object> ObjectBuilder<'_, '_, P> {
     ) {
         self.batch::<A, V>(meta, move |parents, args, node| {
             let keys = parents.iter().map(&key).collect();
-            let loader = loader(&parents[0], &args, node.context());
+            let of = |parent| loader(parent, &args, node.context());
+            let loader = of(&parents[0]);
+            if cfg!(debug_assertions) {
+                let is_same = |parent| of(parent).ok() == loader.as_ref().ok().cloned();
+                assert!(parents[1..].iter().all(is_same), "the loader {} differs between parents", L::NAME);
+            }
             Box::pin(async move {
                 let values = node.load::<V, L>(loader?, keys).await?;
                 Ok(values.into_iter().map(value).collect())
@@ -491,6 +501,14 @@ impl<P: Object> ObjectBuilder<'_, '_, P> {
         assert!(previous.is_none(), "field {}.{} is declared twice", self.declared.name, meta.name);
         self.meta.insert(meta.name.to_owned(), meta_field(meta, args, type_ref));
     }
+}
+
+/// Name and description of a field.
+#[macro_export]
+macro_rules! field {
+    ($name:expr, $doc:expr $(,)?) => {
+        $crate::object::FieldMeta { name: $name, docs: &[$doc] }
+    };
 }
 
 /// Declares a type: its description, then each field as `name => kind(…);` under its doc comment.

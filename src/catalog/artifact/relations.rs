@@ -4,58 +4,52 @@ use uuid::Uuid;
 use super::Artifact;
 use crate::{
     catalog::policy::{self, Access},
+    db::columns,
     relation,
 };
 
 relation! {
     /// Artifacts by their ids.
-    pub ArtifactById("Query.artifact"): Uuid => Option<Artifact>, rows of Artifact;
-    |keys, sql| {
-        sql.push("select a.id, ").columns::<Artifact>().push(" from artifacts a where a.id").in_ids(keys);
-        policy::artifacts(Access::ById, sql);
-    }
+    pub ArtifactById("Query.artifact"): Uuid => Option<Artifact>;
+    "select a.id, {columns} from artifacts a where a.id {in_keys} {a_visible}",
+    columns: columns::<Artifact>(),
+    a_visible: policy::artifacts(Access::ById),
 }
 
 relation! {
-    /// The artifacts of versions: who can see the one sees the other.
-    pub ArtifactOfVersion("ArtifactVersion.artifact"): Uuid => Option<Artifact>, rows of Artifact;
-    |keys, sql| {
-        sql.push("select a.id, ").columns::<Artifact>().push(" from artifacts a where a.id").in_ids(keys);
-    }
+    /// The artifacts of versions.
+    pub ArtifactOfVersion("ArtifactVersion.artifact"): Uuid => Option<Artifact>;
+    "select a.id, {columns} from artifacts a where a.id {in_keys} {exempt: visible with its version}",
+    columns: columns::<Artifact>(),
 }
 
 relation! {
     /// The full text of an artifact.
-    pub ContentOfArtifact("Artifact.content"): Uuid => Option<Option<String>>, rows of Option<String>;
-    |keys, sql| {
-        sql.push("select a.id, a.content from artifacts a where a.id").in_ids(keys);
-    }
+    pub ContentOfArtifact("Artifact.content"): Uuid => Option<Option<String>>;
+    "select a.id, a.content from artifacts a where a.id {in_keys} {exempt: visible with its artifact}",
 }
 
 relation! {
     /// The further properties of an artifact, as JSON.
-    pub MetadataOfArtifact("Artifact.metadata"): Uuid => Option<Option<String>>, rows of Option<String>;
-    |keys, sql| {
-        sql.push("select a.id, a.metadata from artifacts a where a.id").in_ids(keys);
-    }
+    pub MetadataOfArtifact("Artifact.metadata"): Uuid => Option<Option<String>>;
+    "select a.id, a.metadata from artifacts a where a.id {in_keys} {exempt: visible with its artifact}",
 }
 
 relation! {
-    /// How many collections hold an artifact.
-    pub CollectionCount("Artifact.collectionCount"): Uuid => i64, rows of i64;
-    |keys, sql| {
-        sql.push("select m.artifact_id, count(*) from collection_artifacts m where m.artifact_id").in_ids(keys);
-        policy::memberships(Access::InLists, sql);
-        sql.push(" group by m.artifact_id");
-    }
+    /// The number of collections that contain an artifact.
+    pub CollectionCount("Artifact.collectionCount"): Uuid => i64;
+    "select m.artifact_id, count(*)
+     from collection_artifacts m
+     where m.artifact_id {in_keys} {m_visible}
+     group by m.artifact_id",
+    m_visible: policy::memberships(Access::InLists),
 }
 
 relation! {
-    /// How many versions an artifact has.
-    pub VersionCount("Artifact.versionCount"): Uuid => i64, rows of i64;
-    |keys, sql| {
-        sql.push("select v.artifact_id, count(*) from artifact_versions v where v.artifact_id")
-            .in_ids(keys)
-            .push(" group by v.artifact_id");
-    }
+    /// The number of versions of an artifact.
+    pub VersionCount("Artifact.versionCount"): Uuid => i64;
+    "select v.artifact_id, count(*)
+     from artifact_versions v
+     where v.artifact_id {in_keys} {exempt: visible with its artifact}
+     group by v.artifact_id",
 }

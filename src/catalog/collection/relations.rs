@@ -3,8 +3,9 @@ use uuid::Uuid;
 
 use super::Collection;
 use crate::{
+    append,
     catalog::policy::{self, Access},
-    db::{Row, Sql},
+    db::{Row, Sql, columns, in_ids, in_texts, with},
     graphql::CountStrategy,
     loader::Relation,
     relation,
@@ -12,27 +13,25 @@ use crate::{
 
 relation! {
     /// Collections by their ids.
-    pub CollectionById("Query.collection"): Uuid => Option<Collection>, rows of Collection;
-    |keys, sql| {
-        sql.push("select c.id, ").columns::<Collection>().push(" from collections c where c.id").in_ids(keys);
-        policy::collections(Access::ById, sql);
-    }
+    pub CollectionById("Query.collection"): Uuid => Option<Collection>;
+    "select c.id, {columns} from collections c where c.id {in_keys} {c_visible}",
+    columns: columns::<Collection>(),
+    c_visible: policy::collections(Access::ById),
 }
 
 relation! {
-    /// The collections of groups: who can see the one sees the other.
-    pub CollectionOfGroup("Group.collection"): Uuid => Option<Collection>, rows of Collection;
-    |keys, sql| {
-        sql.push("select c.id, ").columns::<Collection>().push(" from collections c where c.id").in_ids(keys);
-    }
+    /// The collections of groups.
+    pub CollectionOfGroup("Group.collection"): Uuid => Option<Collection>;
+    "select c.id, {columns} from collections c where c.id {in_keys} {exempt: visible with its group}",
+    columns: columns::<Collection>(),
 }
 
-/// How many artifacts a collection holds, of one type or of all.
+/// The number of artifacts in a collection, of one type or of all.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ArtifactCount {
-    /// Where the count comes from.
+    /// Where the count is read from.
     pub strategy: CountStrategy,
-    /// Only those of this type.
+    /// Only artifacts of this type.
     pub of_type: Option<String>,
 }
 
@@ -47,7 +46,7 @@ impl Relation for ArtifactCount {
     fn statement(&self, keys: &[Uuid], sql: &mut Sql) {
         let types = self.of_type.as_ref().map(std::slice::from_ref);
         match self.strategy {
-            CountStrategy::Maintained => kept_counts(keys, types, sql),
+            CountStrategy::Maintained => maintained_counts(keys, types, sql),
             CountStrategy::Live => live_counts(keys, types, sql),
         }
     }
@@ -57,30 +56,44 @@ impl Relation for ArtifactCount {
     }
 }
 
-/// Reads the counts that triggers keep.
-pub fn kept_counts(keys: &[Uuid], types: Option<&[String]>, sql: &mut Sql) {
-    sql.push("select n.collection_id, cast(sum(n.n) as bigint) from collection_counts n where n.collection_id")
-        .in_ids(keys);
-    if let Some(types) = types {
-        sql.push(" and n.artifact_type").in_texts(types);
-    }
-    sql.push(" group by n.collection_id");
+/// Appends the statement that reads the counts which triggers maintain.
+pub fn maintained_counts(keys: &[Uuid], types: Option<&[String]>, sql: &mut Sql) {
+    append!(
+        sql,
+        "select n.collection_id, cast(sum(n.n) as bigint)
+         from collection_counts n
+         where n.collection_id {in_keys} {of_types}
+         group by n.collection_id",
+        in_keys: in_ids(keys),
+        of_types: with(&|sql| {
+            if let Some(types) = types {
+                append!(sql, "and n.artifact_type {types}", types: in_texts(types));
+            }
+        }),
+    );
 }
 
 fn live_counts(keys: &[Uuid], types: Option<&[String]>, sql: &mut Sql) {
-    sql.push("select m.collection_id, count(*) from collection_artifacts m where m.collection_id").in_ids(keys);
-    if let Some(types) = types {
-        sql.push(" and m.artifact_type").in_texts(types);
-    }
-    sql.push(" group by m.collection_id");
+    append!(
+        sql,
+        "select m.collection_id, count(*)
+         from collection_artifacts m
+         where m.collection_id {in_keys} {exempt: visible with its collection} {of_types}
+         group by m.collection_id",
+        in_keys: in_ids(keys),
+        of_types: with(&|sql| {
+            if let Some(types) = types {
+                append!(sql, "and m.artifact_type {types}", types: in_texts(types));
+            }
+        }),
+    );
 }
 
 relation! {
-    /// How many groups a collection has.
-    pub GroupCount("Collection.groupCount"): Uuid => i64, rows of i64;
-    |keys, sql| {
-        sql.push("select g.collection_id, count(*) from groups g where g.collection_id")
-            .in_ids(keys)
-            .push(" group by g.collection_id");
-    }
+    /// The number of groups of a collection.
+    pub GroupCount("Collection.groupCount"): Uuid => i64;
+    "select g.collection_id, count(*)
+     from groups g
+     where g.collection_id {in_keys} {exempt: visible with its collection}
+     group by g.collection_id",
 }

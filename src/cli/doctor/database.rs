@@ -10,7 +10,8 @@ use crate::{
     access::Accounts,
     catalog::collection,
     config::Config,
-    db::{Db, migrate},
+    db::{Db, either, migrate},
+    statement,
 };
 
 /// Time limit for connecting.
@@ -65,8 +66,7 @@ pub(super) async fn check(config: &Config, repair: bool) -> Vec<Finding> {
 
 /// The only row of a statement.
 async fn one<T: crate::db::Record>(db: &Db, sqlite: &'static str, postgres: &'static str) -> Result<T, Box<Finding>> {
-    let mut sql = db.sql();
-    sql.either(sqlite, postgres);
+    let sql = statement!(db, "{statement}", statement: either(sqlite, postgres));
     let failed =
         |found: String| Box::new(Finding::problem("database", found, "check the log and the disk of the database"));
     match db.fetch::<T>("doctor", sql).await {
@@ -86,8 +86,7 @@ async fn version(db: &Db) -> Finding {
 }
 
 async fn integrity(db: &Db) -> Finding {
-    let mut sql = db.sql();
-    sql.push("pragma quick_check(10)");
+    let sql = statement!(db, "pragma quick_check(10)");
     let remedy = "restore a backup, or save the readable data with `gatherum export`";
     match db.fetch::<String>("doctor.quick_check", sql).await {
         Ok(faults) if faults == ["ok"] => Finding::ok("integrity", "the file is intact"),

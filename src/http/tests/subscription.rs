@@ -1,4 +1,4 @@
-//! The protocols of subscriptions, with real sockets and the fake behind them.
+//! Subscription protocols over real sockets, with a fake engine.
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio_tungstenite::{
@@ -18,27 +18,30 @@ async fn try_open(server: &Server, headers: &[(&'static str, &str)]) -> Result<S
     connect_async(request).await.map(|(socket, _)| socket)
 }
 
-async fn open(server: &Server) -> Socket {
-    try_open(server, &[("sec-websocket-protocol", "graphql-transport-ws")]).await.expect("a socket")
+const CURRENT: &str = "graphql-transport-ws";
+const LEGACY: &str = "graphql-ws";
+
+async fn open(server: &Server, protocol: &str) -> Socket {
+    try_open(server, &[("sec-websocket-protocol", protocol)]).await.expect("a socket")
 }
 
-/// A socket that was acknowledged.
-async fn initialised(server: &Server) -> Socket {
-    let mut socket = open(server).await;
-    say(&mut socket, json!({ "type": "connection_init", "payload": { "anything": 1 } })).await;
-    assert_eq!(hear(&mut socket).await, json!({ "type": "connection_ack" }));
+/// Opens and initialises a socket.
+async fn initialised(server: &Server, protocol: &str) -> Socket {
+    let mut socket = open(server, protocol).await;
+    send(&mut socket, json!({ "type": "connection_init", "payload": { "anything": 1 } })).await;
+    assert_eq!(receive(&mut socket).await, json!({ "type": "connection_ack" }));
     socket
 }
 
-async fn say(socket: &mut Socket, message: Value) {
+async fn send(socket: &mut Socket, message: Value) {
     socket.send(Message::text(message.to_string())).await.expect("a server that listens");
 }
 
 async fn subscribe(socket: &mut Socket, id: &str, query: &str) {
-    say(socket, json!({ "type": "subscribe", "id": id, "payload": { "query": query } })).await;
+    send(socket, json!({ "type": "subscribe", "id": id, "payload": { "query": query } })).await;
 }
 
-async fn hear(socket: &mut Socket) -> Value {
+async fn receive(socket: &mut Socket) -> Value {
     loop {
         match socket.next().await.expect("a message").expect("a message") {
             Message::Text(text) => return serde_json::from_str(&text).expect("JSON"),
@@ -48,8 +51,8 @@ async fn hear(socket: &mut Socket) -> Value {
     }
 }
 
-/// The code with which the server closes the socket.
-async fn closed(socket: &mut Socket) -> u16 {
+/// Returns the code with which the server closes the socket.
+async fn close_code(socket: &mut Socket) -> u16 {
     loop {
         match socket.next().await {
             Some(Ok(Message::Close(Some(frame)))) => return frame.code.into(),
@@ -60,43 +63,43 @@ async fn closed(socket: &mut Socket) -> u16 {
 }
 
 #[tokio::test]
-async fn a_socket_follows_several_operations_at_once() {
+async fn a_socket_runs_several_operations_concurrently() {
     let server = Server::start(|_| {}).await;
-    let mut socket = initialised(&server).await;
+    let mut socket = initialised(&server, CURRENT).await;
     subscribe(&mut socket, "never", "subscription { never }").await;
-    server.fake.begun.notified().await;
+    server.fake.started.notified().await;
     subscribe(&mut socket, "a", "subscription { three }").await;
     for n in 1..=3 {
-        assert_eq!(hear(&mut socket).await, json!({ "id": "a", "type": "next", "payload": { "data": { "n": n } } }));
+        assert_eq!(receive(&mut socket).await, json!({ "id": "a", "type": "next", "payload": { "data": { "n": n } } }));
     }
-    assert_eq!(hear(&mut socket).await, json!({ "id": "a", "type": "complete" }));
+    assert_eq!(receive(&mut socket).await, json!({ "id": "a", "type": "complete" }));
 
     // The id is free again; queries and mutations have one response.
     subscribe(&mut socket, "a", "{ ok }").await;
-    assert_eq!(hear(&mut socket).await["type"], "next");
-    assert_eq!(hear(&mut socket).await, json!({ "id": "a", "type": "complete" }));
+    assert_eq!(receive(&mut socket).await["type"], "next");
+    assert_eq!(receive(&mut socket).await, json!({ "id": "a", "type": "complete" }));
 
     subscribe(&mut socket, "b", "nonsense").await;
-    let refused = hear(&mut socket).await;
+    let refused = receive(&mut socket).await;
     assert_eq!((&refused["id"], &refused["type"]), (&json!("b"), &json!("error")));
     assert_eq!(refused["payload"][0]["extensions"]["code"], "GRAPHQL_PARSE_FAILED");
 
     subscribe(&mut socket, "c", "subscription { lost }").await;
-    assert_eq!(hear(&mut socket).await["type"], "next");
-    let lost = hear(&mut socket).await;
+    assert_eq!(receive(&mut socket).await["type"], "next");
+    let lost = receive(&mut socket).await;
     assert_eq!((&lost["type"], &lost["payload"][0]["extensions"]["code"]), (&json!("error"), &json!("EVENTS_LOST")));
 
-    say(&mut socket, json!({ "type": "ping", "payload": { "n": 1 } })).await;
-    assert_eq!(hear(&mut socket).await, json!({ "type": "pong", "payload": { "n": 1 } }));
+    send(&mut socket, json!({ "type": "ping", "payload": { "n": 1 } })).await;
+    assert_eq!(receive(&mut socket).await, json!({ "type": "pong", "payload": { "n": 1 } }));
 
-    say(&mut socket, json!({ "type": "complete", "id": "never" })).await;
+    send(&mut socket, json!({ "type": "complete", "id": "never" })).await;
     server.fake.dropped.notified().await;
     drop(socket);
     server.stop().await;
 }
 
 #[tokio::test]
-async fn a_socket_that_breaks_the_protocol_is_closed_with_its_code() {
+async fn a_protocol_violation_closes_the_socket_with_its_code() {
     let server = Server::start(|config| config.header_timeout = std::time::Duration::from_millis(300)).await;
     let subscription = json!({ "type": "subscribe", "id": "a", "payload": { "query": "subscription { never }" } });
     let init = json!({ "type": "connection_init" });
@@ -111,15 +114,15 @@ async fn a_socket_that_breaks_the_protocol_is_closed_with_its_code() {
         (vec![json!([])], 4400),
     ];
     for (messages, code) in cases {
-        let mut socket = open(&server).await;
+        let mut socket = open(&server, CURRENT).await;
         for message in &messages {
-            say(&mut socket, message.clone()).await;
+            send(&mut socket, message.clone()).await;
         }
-        assert_eq!(closed(&mut socket).await, code, "{messages:?}");
+        assert_eq!(close_code(&mut socket).await, code, "{messages:?}");
     }
-    let mut socket = initialised(&server).await;
+    let mut socket = initialised(&server, CURRENT).await;
     socket.send(Message::binary(vec![1])).await.expect("room");
-    assert_eq!(closed(&mut socket).await, 4400);
+    assert_eq!(close_code(&mut socket).await, 4400);
     server.stop().await;
 }
 
@@ -131,11 +134,11 @@ async fn sockets_have_limits() {
         config.body_bytes = 10_000;
     })
     .await;
-    let mut socket = initialised(&server).await;
+    let mut socket = initialised(&server, CURRENT).await;
     subscribe(&mut socket, "a", "subscription { never }").await;
-    server.fake.begun.notified().await;
+    server.fake.started.notified().await;
     subscribe(&mut socket, "b", "{ ok }").await;
-    let refused = hear(&mut socket).await;
+    let refused = receive(&mut socket).await;
     assert_eq!(refused["payload"][0]["extensions"]["code"], "LIMIT_EXCEEDED", "{refused}");
 
     let protocol = ("sec-websocket-protocol", "graphql-transport-ws");
@@ -145,32 +148,213 @@ async fn sockets_have_limits() {
     };
     assert_eq!(status(try_open(&server, &[protocol]).await), 503);
     assert_eq!(status(try_open(&server, &[]).await), 400);
-    assert_eq!(status(try_open(&server, &[("sec-websocket-protocol", "graphql-ws")]).await), 400);
-    assert_eq!(status(try_open(&server, &[protocol, ("origin", "https://elsewhere.example")]).await), 403);
-    assert_eq!(server.get("/graphql/ws").send().await.expect("an answer").status(), 426);
+    assert_eq!(status(try_open(&server, &[("sec-websocket-protocol", "mqtt")]).await), 400);
+    assert_eq!(status(try_open(&server, &[("sec-websocket-protocol", LEGACY)]).await), 503);
+    for protocol in [CURRENT, LEGACY] {
+        let headers = [("sec-websocket-protocol", protocol), ("origin", "https://elsewhere.example")];
+        assert_eq!(status(try_open(&server, &headers).await), 403, "{protocol}");
+    }
+    assert_eq!(server.get("/graphql/ws").send().await.expect("a response").status(), 426);
 
-    // A message that is too large ends the socket, and what it followed.
+    // A message that is too large closes the socket and ends its operations.
     let _ = socket.send(Message::text("x".repeat(20_000))).await;
     server.fake.dropped.notified().await;
     server.stop().await;
 }
 
 #[tokio::test]
-async fn a_server_that_stops_tells_its_sockets() {
-    let mut server = Server::start(|_| {}).await;
-    let mut socket = initialised(&server).await;
-    server.begin_to_stop();
-    assert_eq!(closed(&mut socket).await, 1001);
+async fn shutdown_closes_sockets_with_1001() {
+    for protocol in [CURRENT, LEGACY] {
+        let mut server = Server::start(|_| {}).await;
+        let mut socket = initialised(&server, protocol).await;
+        server.begin_to_stop();
+        assert_eq!(close_code(&mut socket).await, 1001, "{protocol}");
+    }
 }
 
 #[tokio::test]
-async fn events_are_next_and_complete() {
+async fn the_current_protocol_is_preferred() {
+    let server = Server::start(|_| {}).await;
+    let mut socket = initialised(&server, "graphql-ws, graphql-transport-ws").await;
+
+    send(&mut socket, json!({ "type": "ping" })).await;
+    assert_eq!(receive(&mut socket).await, json!({ "type": "pong" }));
+    subscribe(&mut socket, "a", "nonsense").await;
+    assert_eq!(receive(&mut socket).await["type"], "error");
+    drop(socket);
+    server.stop().await;
+}
+
+/// Starts an operation with the legacy protocol.
+async fn legacy_start(socket: &mut Socket, id: &str, query: &str) {
+    send(socket, json!({ "type": "start", "id": id, "payload": { "query": query, "variables": {} } })).await;
+}
+
+#[tokio::test]
+async fn the_legacy_protocol_runs_several_operations_concurrently() {
+    let server = Server::start(|_| {}).await;
+    let mut socket = initialised(&server, LEGACY).await;
+    let complete = |id: &str| json!({ "type": "complete", "id": id });
+    legacy_start(&mut socket, "never", "subscription { never }").await;
+    server.fake.started.notified().await;
+    legacy_start(&mut socket, "a", "subscription { three }").await;
+    for n in 1..=3 {
+        let expected = json!({ "type": "data", "id": "a", "payload": { "data": { "n": n } } });
+        assert_eq!(receive(&mut socket).await, expected);
+    }
+    assert_eq!(receive(&mut socket).await, complete("a"));
+
+    legacy_start(&mut socket, "b", "{ ok }").await;
+    assert_eq!(receive(&mut socket).await["payload"], json!({ "data": {} }));
+    assert_eq!(receive(&mut socket).await, complete("b"));
+
+    // The protocol reports errors as the last `data` of an operation.
+    for (query, code) in [("nonsense", "GRAPHQL_PARSE_FAILED"), ("subscription { lost }", "EVENTS_LOST")] {
+        legacy_start(&mut socket, "c", query).await;
+        let mut message = receive(&mut socket).await;
+        if code == "EVENTS_LOST" {
+            message = receive(&mut socket).await;
+        }
+        assert_eq!(message["payload"]["errors"][0]["extensions"]["code"], code);
+        assert_eq!(receive(&mut socket).await, complete("c"));
+    }
+
+    send(&mut socket, json!({ "type": "stop", "id": "never" })).await;
+    server.fake.dropped.notified().await;
+    assert_eq!(receive(&mut socket).await, complete("never"));
+    send(&mut socket, json!({ "type": "connection_terminate" })).await;
+    assert_eq!(close_code(&mut socket).await, 1000);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn the_legacy_protocol_authenticates_and_limits_like_the_current_one() {
+    let server = Server::start(|config| {
+        config.header_timeout = std::time::Duration::from_millis(300);
+        config.operations_per_socket = 1;
+        config.body_bytes = 10_000;
+    })
+    .await;
+    let mut silent = open(&server, LEGACY).await;
+    assert_eq!(close_code(&mut silent).await, 4408);
+
+    let mut rejected = open(&server, LEGACY).await;
+    let payload = json!({ "Authorization": "Bearer wrong" });
+    send(&mut rejected, json!({ "type": "connection_init", "payload": payload })).await;
+    let error = receive(&mut rejected).await;
+    assert_eq!((&error["type"], &error["payload"]["message"]), (&json!("connection_error"), &json!("Forbidden")));
+    assert_eq!(close_code(&mut rejected).await, 4403);
+
+    let mut premature = open(&server, LEGACY).await;
+    legacy_start(&mut premature, "a", "{ ok }").await;
+    assert_eq!(close_code(&mut premature).await, 1011);
+
+    let mut socket = initialised(&server, LEGACY).await;
+    legacy_start(&mut socket, "a", "subscription { never }").await;
+    server.fake.started.notified().await;
+    legacy_start(&mut socket, "b", "{ ok }").await;
+    let limited = receive(&mut socket).await;
+    assert_eq!(limited["payload"]["errors"][0]["extensions"]["code"], "LIMIT_EXCEEDED", "{limited}");
+    assert_eq!(receive(&mut socket).await, json!({ "type": "complete", "id": "b" }));
+    // A message that is too large closes the socket and ends its operations.
+    let _ = socket.send(Message::text("x".repeat(20_000))).await;
+    server.fake.dropped.notified().await;
+    server.stop().await;
+}
+
+/// Posts a query that accepts multipart responses, as Apollo Client does.
+async fn post_multipart(server: &Server, query: &str) -> reqwest::Response {
+    let accept = "multipart/mixed;boundary=graphql;subscriptionSpec=1.0,application/json";
+    server.post(query).header("accept", accept).send().await.expect("a response")
+}
+
+/// Returns the JSON of the parts of a multipart body; the second value is whether the body is complete.
+fn parts(body: &str) -> (Vec<Value>, bool) {
+    let (parts, is_complete) = match body.strip_suffix("\r\n--graphql--\r\n") {
+        Some(parts) => (parts, true),
+        None => (body.strip_suffix("\r\n--graphql").expect("a delimiter"), false),
+    };
+    let parts = parts.split("\r\n--graphql").filter(|part| !part.is_empty()).map(|part| {
+        let json = part.strip_prefix("\r\nContent-Type: application/json\r\n\r\n").expect("headers");
+        serde_json::from_str(json).expect("JSON")
+    });
+    (parts.collect(), is_complete)
+}
+
+#[tokio::test]
+async fn a_subscription_is_streamed_as_parts() {
+    let server = Server::start(|_| {}).await;
+    let response = post_multipart(&server, "subscription { three }").await;
+    assert_eq!(response.status(), 200);
+    assert_eq!(response.headers()["content-type"], r#"multipart/mixed;boundary="graphql";subscriptionSpec="1.0""#);
+
+    let (mut received, is_complete) = parts(&response.text().await.expect("a body"));
+
+    received.retain(|part| *part != json!({}));
+    let expected = [1, 2, 3].map(|n| json!({ "payload": { "data": { "n": n } } }));
+    assert_eq!((received.as_slice(), is_complete), (&expected[..], true));
+
+    let lost = post_multipart(&server, "subscription { lost }").await.text().await.expect("a body");
+    let (received, is_complete) = parts(&lost);
+    let code = &received.last().expect("a part")["payload"]["errors"][0]["extensions"]["code"];
+    assert_eq!((code, is_complete), (&json!("EVENTS_LOST"), true));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn other_operations_that_accept_parts_receive_json() {
+    let server = Server::start(|config| config.subscription_connections = 1).await;
+    for query in ["{ ok }", "nonsense"] {
+        let response = post_multipart(&server, query).await;
+        assert_eq!(
+            (response.status().as_u16(), super::header(&response, "content-type")),
+            (200, "application/json; charset=utf-8")
+        );
+        let body: Value = response.json().await.expect("JSON");
+        assert_eq!(body.get("errors").is_some(), query == "nonsense");
+    }
+
+    // A part arrives when it is sent: the first heartbeat has its delimiter.
+    let mut running = post_multipart(&server, "subscription { never }").await;
+    server.fake.started.notified().await;
+    let mut start = String::new();
+    while parts_so_far(&start) == 0 {
+        start.push_str(std::str::from_utf8(&running.chunk().await.expect("a chunk").expect("a chunk")).expect("text"));
+    }
+    assert_eq!(parts(&start), (vec![json!({})], false));
+    assert_eq!(post_multipart(&server, "subscription { three }").await.status(), 503);
+    drop(running);
+    server.fake.dropped.notified().await;
+    server.stop().await;
+}
+
+/// Returns the number of complete parts at the start of a body.
+fn parts_so_far(body: &str) -> usize {
+    body.matches("--graphql").count().saturating_sub(1)
+}
+
+#[tokio::test]
+async fn shutdown_ends_parts_with_an_error() {
+    let mut server = Server::start(|_| {}).await;
+    let response = post_multipart(&server, "subscription { never }").await;
+    server.fake.started.notified().await;
+
+    server.begin_to_stop();
+
+    let (received, is_complete) = parts(&response.text().await.expect("a body"));
+    let last = received.last().expect("a part");
+    assert_eq!((&last["payload"], is_complete), (&Value::Null, true));
+    assert_eq!(last["errors"][0]["extensions"]["code"], "UNAVAILABLE");
+}
+
+#[tokio::test]
+async fn an_event_stream_has_next_and_complete_events() {
     let server = Server::start(|_| {}).await;
     let ask = async |query: &str| {
-        let answer = server.post(query).header("accept", "text/event-stream").send().await.expect("an answer");
-        assert_eq!(answer.status(), 200, "{query}");
-        assert_eq!(answer.headers()["content-type"], "text/event-stream");
-        answer.text().await.expect("a text")
+        let response = server.post(query).header("accept", "text/event-stream").send().await.expect("a response");
+        assert_eq!(response.status(), 200, "{query}");
+        assert_eq!(response.headers()["content-type"], "text/event-stream");
+        response.text().await.expect("a text")
     };
     let event = |n: u32| format!("event: next\ndata: {{\"data\":{{\"n\":{n}}}}}\n\n");
     let complete = "event: complete\ndata: {}\n\n";
@@ -182,30 +366,30 @@ async fn events_are_next_and_complete() {
     let refused = ask("nonsense").await;
     assert!(refused.starts_with("event: next\ndata: {\"errors\":") && refused.ends_with(complete), "{refused}");
 
-    // Who prefers JSON gets it, and what is no request is refused before events begin.
+    // A client that prefers JSON receives it, and an invalid request is rejected before the stream starts.
     let accept = "application/json, text/event-stream;q=0.5";
-    let answer = server.post("{ ok }").header("accept", accept).send().await.expect("an answer");
-    assert!(answer.headers()["content-type"].to_str().expect("a text").starts_with("application/json"));
+    let response = server.post("{ ok }").header("accept", accept).send().await.expect("a response");
+    assert!(response.headers()["content-type"].to_str().expect("a text").starts_with("application/json"));
     let request = server.client.post(server.url("/graphql")).header("accept", "text/event-stream");
-    let answer = request.header("content-type", "application/json").body("{}").send().await.expect("an answer");
-    assert_eq!(answer.status(), 400);
+    let response = request.header("content-type", "application/json").body("{}").send().await.expect("a response");
+    assert_eq!(response.status(), 400);
     server.stop().await;
 }
 
 #[tokio::test]
-async fn events_end_when_the_client_leaves_or_the_server_stops() {
+async fn an_event_stream_ends_on_disconnect_and_on_shutdown() {
     let mut server = Server::start(|config| config.idle_timeout = std::time::Duration::from_millis(100)).await;
     let head = post("subscription { never }").replace("Host:", "Accept: text/event-stream\r\nHost:");
     let mut left = server.connect().await;
     tokio::io::AsyncWriteExt::write_all(&mut left, head.as_bytes()).await.expect("room");
-    server.fake.begun.notified().await;
+    server.fake.started.notified().await;
     drop(left);
     server.fake.dropped.notified().await;
 
     let mut stays = server.connect().await;
     tokio::io::AsyncWriteExt::write_all(&mut stays, head.as_bytes()).await.expect("room");
-    server.fake.begun.notified().await;
-    // A connection whose answer goes on is not idle.
+    server.fake.started.notified().await;
+    // A connection is not idle while a response is being streamed.
     let idle = tokio::time::timeout(std::time::Duration::from_millis(500), server.fake.dropped.notified()).await;
     assert!(idle.is_err());
     server.begin_to_stop();

@@ -8,7 +8,10 @@ use super::{
     row::{PendingRow, numbered},
     table::Table,
 };
-use crate::db::Cell;
+use crate::{
+    db::{Cell, Fragment, text},
+    statement,
+};
 
 /// The version of UUIDs that are derived from names.
 const DERIVED_VERSION: usize = 5;
@@ -27,11 +30,17 @@ impl Importer {
         }
         self.separate_owners(table, rows).await?;
         let Some(natural_key) = table.natural_key else { return Ok(()) };
-        let mut sql = self.tx.sql();
-        sql.push("select r.n, o.id from ").row_table(table.columns, &numbered(rows.iter()));
-        sql.push(" r join ").push(table.name).push(" o on ").push(natural_key).push(" where o.id <> r.id");
-        // A row that exists under the derived id was renamed, and is not the row that has the name now.
-        sql.push(" and not exists (select 1 from ").push(table.name).push(" s where s.id = r.id)");
+        // A row that exists under the derived id (`s`) was renamed, and is not the row that has the name now.
+        let sql = statement!(
+            self.tx,
+            "select r.n, o.id
+             from {rows} r
+             join {table} o on {has_same_name} {exempt: the import compares owners itself}
+             where o.id <> r.id and not exists (select 1 from {table} s where s.id = r.id)",
+            rows: Fragment::Rows(table.columns, &numbered(rows.iter())),
+            table: text(table.name),
+            has_same_name: text(natural_key),
+        );
         for (n, existing) in self.tx.fetch::<(i64, Uuid)>("import.resolve_ids", sql).await? {
             self.replace_derived_id(rows, n, |_| existing);
         }
@@ -42,9 +51,16 @@ impl Importer {
     /// Gives rows whose derived ids belong to another account's rows different ids, which are the same in every run.
     async fn separate_owners(&mut self, table: &'static Table, rows: &mut [PendingRow]) -> Result<()> {
         let (Some(owner), Some(is_foreign)) = (self.owner, table.is_foreign) else { return Ok(()) };
-        let mut sql = self.tx.sql();
-        sql.push("select r.n from ").row_table(table.columns, &numbered(rows.iter()));
-        sql.push(" r join ").push(table.name).push(" e on e.id = r.id where ").push(is_foreign);
+        let sql = statement!(
+            self.tx,
+            "select r.n
+             from {rows} r
+             join {table} e on e.id = r.id {exempt: the import compares owners itself}
+             where {is_foreign}",
+            rows: Fragment::Rows(table.columns, &numbered(rows.iter())),
+            table: text(table.name),
+            is_foreign: text(is_foreign),
+        );
         for n in self.tx.fetch::<i64>("import.separate_owners", sql).await? {
             self.replace_derived_id(rows, n, |id| Uuid::new_v5(&owner, id.as_bytes()));
         }

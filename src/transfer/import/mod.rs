@@ -19,7 +19,10 @@ use self::{
     table::TABLES,
 };
 use super::{ImportReport, Source, SourceRecord, change_log::ChangeLog};
-use crate::db::{Db, Dialect, Time, Transaction};
+use crate::{
+    db::{Db, Dialect, Time, Transaction, text},
+    statement,
+};
 
 /// Maximum number of rows of one statement.
 const BATCH_ROWS: usize = 5_000;
@@ -59,9 +62,7 @@ async fn announce_and_commit(mut tx: Transaction, changes: ChangeLog) -> Result<
 async fn analyze(db: &Db) -> Result<()> {
     if db.dialect() == Dialect::Postgres {
         let mut tx = db.begin().await?;
-        let mut sql = tx.sql();
-        sql.push("analyze");
-        tx.execute("import.analyze", sql).await?;
+        tx.execute("import.analyze", statement!(tx, "analyze")).await?;
         tx.commit().await?;
     }
     Ok(())
@@ -81,9 +82,7 @@ async fn begin(db: &Db) -> Result<Transaction> {
         Dialect::Sqlite => &["pragma cache_size = -65536"],
     };
     for setting in settings {
-        let mut sql = tx.sql();
-        sql.push(setting);
-        tx.execute("import.settings", sql).await?;
+        tx.execute("import.settings", statement!(tx, "{setting}", setting: text(setting))).await?;
     }
     Ok(tx)
 }

@@ -12,7 +12,11 @@ use super::{
     BATCH_ROWS, Importer, analyze, announce_and_commit, begin,
     table::{ARTIFACTS, ARTIFACTS_INDEX, TABLES, TAGS, Table},
 };
-use crate::db::{Arg, Cell, CellType::Id, Db};
+use crate::{
+    append,
+    db::{Cell, CellType::Id, Db, Fragment, in_ids, text, with},
+    statement,
+};
 
 /// Imports one source repeatedly and removes rows that the source no longer has. Tags are not removed, because other
 /// artifacts may have them.
@@ -85,9 +89,13 @@ impl Importer {
     /// Removes artifacts from all collections, including those that the source does not have.
     async fn remove_from_all_collections(&mut self, artifacts: &[&Vec<Uuid>]) -> Result<()> {
         let ids: Vec<Uuid> = artifacts.iter().map(|key| key[0]).collect();
-        let mut sql = self.tx.sql();
-        sql.push("delete from collection_artifacts where artifact_id").in_ids(&ids);
-        sql.push(" returning collection_id, artifact_id");
+        let sql = statement!(
+            self.tx,
+            "delete from collection_artifacts {exempt: the artifacts belong to the owner of the import}
+             where artifact_id {ids}
+             returning collection_id, artifact_id",
+            ids: in_ids(&ids),
+        );
         for (collection, artifact) in self.tx.fetch::<(Uuid, Uuid)>("import.remove_from_collections", sql).await? {
             self.changes.record(EventTarget::Membership, RowChange::Deleted, &[collection, artifact]);
         }
@@ -95,20 +103,25 @@ impl Importer {
     }
 
     async fn delete_rows(&mut self, table: &'static Table, keys: &[&Vec<Uuid>]) -> Result<()> {
-        let columns = &table.columns[..table.key_columns];
         let rows: Vec<Vec<Cell>> = keys.iter().map(|key| key.iter().copied().map(Cell::Id).collect()).collect();
         let second = if let EventTarget::Part(_, index) = table.event_target { index } else { table.key_columns - 1 };
-        let mut sql = self.tx.sql();
-        sql.push("delete from ").push(table.name).push(" where (");
-        for (index, (name, _)) in columns.iter().enumerate() {
-            sql.push(if index > 0 { ", " } else { "" }).push(name);
-        }
-        sql.push(") in (select * from ").row_table(columns, &rows).push(" r)");
-        if let (Some(owner), true) = (self.owner, table.columns.contains(&("owner_id", Id))) {
-            sql.push(" and owner_id = ").bind(Arg::Id(owner));
-        }
-        sql.push(" returning ");
-        sql.push(table.columns[0].0).push(", ").push(table.columns[second].0);
+        let owner = self.owner.filter(|_| table.columns.contains(&("owner_id", Id)));
+        let sql = statement!(
+            self.tx,
+            "delete from {table} {exempt: the keys are those of a previous import by the same owner}
+             where ({key}) in (select * from {rows} r) {of_owner}
+             returning {first}, {second}",
+            table: text(table.name),
+            key: with(&|sql| table.push_key(sql)),
+            rows: Fragment::Rows(table.key(), &rows),
+            of_owner: with(&|sql| {
+                if let Some(owner) = owner {
+                    append!(sql, " and owner_id = {owner}", owner);
+                }
+            }),
+            first: text(table.columns[0].0),
+            second: text(table.columns[second].0),
+        );
         let deleted = self.tx.fetch::<(Uuid, Uuid)>("import.delete", sql).await?;
         for (first, second) in &deleted {
             self.changes.record(table.event_target, RowChange::Deleted, &[*first, *second]);

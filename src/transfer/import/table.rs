@@ -1,10 +1,14 @@
 //! The tables that an import writes, as data.
 use super::super::change_log::EventTarget;
 use crate::{
-    catalog::{artifact, collection, group, tag},
+    append,
+    catalog::{
+        artifact::{self, ArtifactValues},
+        collection, group, tag,
+    },
     db::{
         CellType::{self, Id, Int, Text, Time as TimeCell},
-        Sql,
+        Sql, Table as _, join_columns, text,
     },
 };
 
@@ -39,12 +43,8 @@ pub(super) struct Table {
 pub(super) const OTHER_OWNER: (&str, &str) =
     ("e.id is not null and e.owner_id is distinct from r.owner_id", "it belongs to another account");
 
-/// Rejects a membership that the collection cannot have. Evaluated only if the server has accounts. The condition continues
-/// with [`collection::MAY_BE_HELD`] and a closing parenthesis.
-pub(super) const NOT_SHAREABLE: (&str, &str) = (
-    "exists (select 1 from artifacts a join collections c on c.id = r.collection_id where a.id = r.artifact_id and not ",
-    "its artifact belongs to another account and is not public",
-);
+/// The reason for rejecting a membership whose artifact may not be in the collection.
+pub(super) const NOT_SHAREABLE: &str = "its artifact belongs to another account and is not public";
 
 pub(super) const TAGS: Table = Table {
     kind: "tags",
@@ -68,24 +68,11 @@ pub(super) const ARTIFACTS: Table = Table {
     kind: "artifacts",
     name: "artifacts",
     event_target: EventTarget::Object(artifact::PREFIX),
-    columns: &[
-        ("id", Id),
-        ("type", Text),
-        ("name", Text),
-        ("description", Text),
-        ("source", Text),
-        ("author", Text),
-        ("license", Text),
-        ("version", Text),
-        ("visibility", Text),
-        ("metadata", Text),
-        ("content", Text),
-        ("owner_id", Id),
-        ("created_at", TimeCell),
-        ("updated_at", TimeCell),
-        ("tags", Text),
-        ("n", Int),
-    ],
+    columns: &join_columns::<{ ArtifactValues::COLUMNS.len() + 6 }>(&[
+        &[("id", Id)],
+        ArtifactValues::COLUMNS,
+        &[("owner_id", Id), ("created_at", TimeCell), ("updated_at", TimeCell), ("tags", Text), ("n", Int)],
+    ]),
     key_columns: 1,
     compared: &[
         "coalesce((select string_agg(t.slug, '\n' order by t.slug) from artifact_tags l join tags t on t.id = l.tag_id where l.artifact_id = e.id), '')",
@@ -269,35 +256,64 @@ impl Table {
         name == "created_at" && self.name != "artifact_versions"
     }
 
-    /// Appends the names of the written columns, each with `alias` before it.
-    pub(super) fn push_written(&self, sql: &mut Sql, alias: &'static str) {
-        for (index, (name, _)) in self.written().iter().enumerate() {
-            sql.push(if index > 0 { ", " } else { "" }).push(alias).push(name);
+    /// Appends the columns of an insert.
+    pub(super) fn push_inserted_columns(&self, sql: &mut Sql) {
+        let written = self.written().iter().map(|(name, _)| *name);
+        push_list(sql, "", written.chain(self.derived.iter().map(|(name, _)| *name)));
+    }
+
+    /// Appends the values of an insert, in the order of [`Table::push_inserted_columns`].
+    pub(super) fn push_inserted_values(&self, sql: &mut Sql) {
+        push_list(sql, "r.", self.written().iter().map(|(name, _)| *name));
+        for (_, value) in self.derived {
+            append!(sql, ", {value}", value: text(value));
+        }
+    }
+
+    /// Appends the assignments of an update, each after a comma.
+    pub(super) fn push_assignments(&self, sql: &mut Sql) {
+        for name in self.updated() {
+            append!(sql, ", {column} = r.{column}", column: text(name));
         }
     }
 
     /// Appends the values of the imported row that are compared with those of the existing one.
     pub(super) fn push_imported_values(&self, sql: &mut Sql) {
         let compared = self.columns[self.written().len()..].iter().map(|(name, _)| *name);
-        for (index, name) in self.updated().chain(compared.take(self.compared.len())).enumerate() {
-            sql.push(if index > 0 { ", r." } else { "r." }).push(name);
-        }
+        push_list(sql, "r.", self.updated().chain(compared.take(self.compared.len())));
     }
 
     /// Appends the values of the existing row, in the order of [`Table::push_imported_values`].
     pub(super) fn push_existing_values(&self, sql: &mut Sql) {
-        for (index, name) in self.updated().enumerate() {
-            sql.push(if index > 0 { ", e." } else { "e." }).push(name);
-        }
+        push_list(sql, "e.", self.updated());
         for expression in self.compared {
-            sql.push(", ").push(expression);
+            append!(sql, ", {expression}", expression: text(expression));
         }
     }
 
     /// Appends the condition that `e` has the key of `r`.
     pub(super) fn push_key_condition(&self, sql: &mut Sql) {
-        for (index, (name, _)) in self.columns.iter().take(self.key_columns).enumerate() {
-            sql.push(if index > 0 { " and e." } else { "e." }).push(name).push(" = r.").push(name);
+        for (index, (name, _)) in self.key().iter().enumerate() {
+            let and = if index > 0 { " and " } else { "" };
+            append!(sql, "{and}e.{column} = r.{column}", and: text(and), column: text(name));
         }
+    }
+
+    /// Appends the columns of the key.
+    pub(super) fn push_key(&self, sql: &mut Sql) {
+        push_list(sql, "", self.key().iter().map(|(name, _)| *name));
+    }
+
+    /// Columns of the key.
+    pub(super) fn key(&self) -> &'static [(&'static str, CellType)] {
+        &self.columns[..self.key_columns]
+    }
+}
+
+/// Appends a list of columns, each with `alias` before it.
+fn push_list(sql: &mut Sql, alias: &'static str, names: impl Iterator<Item = &'static str>) {
+    for (index, name) in names.enumerate() {
+        let comma = if index > 0 { ", " } else { "" };
+        append!(sql, "{comma}{alias}{name}", comma: text(comma), alias: text(alias), name: text(name));
     }
 }

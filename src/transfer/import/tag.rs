@@ -2,9 +2,13 @@
 use anyhow::Result;
 
 use super::{super::record::derived_id, Importer, row::PendingRow};
-use crate::db::{
-    Cell,
-    CellType::{self, Id, Text, Time as TimeCell},
+use crate::{
+    db::{
+        Cell,
+        CellType::{self, Id, Text},
+        Fragment, in_ids,
+    },
+    statement,
 };
 
 /// Columns of the pairs of artifact and tag.
@@ -19,15 +23,18 @@ impl Importer {
         if slugs.is_empty() {
             return Ok(());
         }
-        let cells = slugs
-            .into_iter()
-            .map(|slug| vec![Cell::Id(derived_id("tag", slug)), Cell::Text(slug.clone()), Cell::Time(self.now)]);
-        let mut sql = self.tx.sql();
-        sql.push(
-            "insert into tags (id, name, slug, created_at, updated_at) select r.id, r.slug, r.slug, r.now, r.now from ",
-        )
-        .row_table(&[("id", Id), ("slug", Text), ("now", TimeCell)], &cells.collect::<Vec<_>>())
-        .push(" r where not exists (select 1 from tags t where t.slug = r.slug) on conflict do nothing");
+        let rows: Vec<Vec<Cell>> =
+            slugs.into_iter().map(|slug| vec![Cell::Id(derived_id("tag", slug)), Cell::Text(slug.clone())]).collect();
+        let sql = statement!(
+            self.tx,
+            "insert into tags (id, name, slug, created_at, updated_at)
+             select r.id, r.slug, r.slug, {now}, {now}
+             from {rows} r
+             where not exists (select 1 from tags t where t.slug = r.slug)
+             on conflict do nothing",
+            rows: Fragment::Rows(&[("id", Id), ("slug", Text)], &rows),
+            now: self.now,
+        );
         self.tx.execute("import.create_tags", sql).await?;
         Ok(())
     }
@@ -44,20 +51,33 @@ impl Importer {
         if pairs.is_empty() {
             return Ok(());
         }
-        let mut sql = self.tx.sql();
-        sql.push("insert into artifact_tags (artifact_id, tag_id, artifact_created_at, created_at) select a.id, t.id, a.created_at, a.updated_at from ")
-            .row_table(PAIR_COLUMNS, &pairs)
-            .push(" r join artifacts a on a.id = r.artifact_id join tags t on t.slug = r.slug where true on conflict do nothing");
+        let sql = statement!(
+            self.tx,
+            "insert into artifact_tags (artifact_id, tag_id, artifact_created_at, created_at)
+             select a.id, t.id, a.created_at, a.updated_at
+             from {pairs} r
+             join artifacts a on a.id = r.artifact_id {exempt: the rows were written by this transaction}
+             join tags t on t.slug = r.slug
+             where true
+             on conflict do nothing",
+            pairs: Fragment::Rows(PAIR_COLUMNS, &pairs),
+        );
         self.tx.execute("import.set_tags", sql).await?;
         Ok(())
     }
 
     async fn remove_other_tags(&mut self, rows: &[&PendingRow], pairs: &[Vec<Cell>]) -> Result<()> {
         let artifacts: Vec<_> = rows.iter().flat_map(|row| row.ids(1)).collect();
-        let mut sql = self.tx.sql();
-        sql.push("delete from artifact_tags where artifact_id").in_ids(&artifacts);
-        sql.push(" and (artifact_id, tag_id) not in (select r.artifact_id, t.id from ");
-        sql.row_table(PAIR_COLUMNS, pairs).push(" r join tags t on t.slug = r.slug)");
+        let sql = statement!(
+            self.tx,
+            "delete from artifact_tags {exempt: the rows were written by this transaction}
+             where artifact_id {artifacts}
+               and (artifact_id, tag_id) not in (
+                   select r.artifact_id, t.id from {pairs} r join tags t on t.slug = r.slug
+               )",
+            artifacts: in_ids(&artifacts),
+            pairs: Fragment::Rows(PAIR_COLUMNS, pairs),
+        );
         self.tx.execute("import.remove_tags", sql).await?;
         Ok(())
     }

@@ -11,7 +11,12 @@ use super::{
     row::{PendingRow, numbered},
     table::{ARTIFACTS, MEMBERSHIPS, NOT_SHAREABLE, OTHER_OWNER, TABLES, Table},
 };
-use crate::{catalog::collection, db::Arg};
+use crate::{
+    append,
+    catalog::collection,
+    db::{Fragment, Sql, text, with},
+    statement,
+};
 
 /// The state of a row compared with the database.
 type RowState = i64;
@@ -72,43 +77,45 @@ impl Importer {
         for (row, state) in rows.iter().zip(states) {
             let of_table = || usize::try_from(state - REJECTED).ok().and_then(|index| table.rejections.get(index));
             let rejection = match *state {
-                PARENT_NOT_OWNED => Some(&OTHER_OWNER),
-                MEMBER_NOT_SHAREABLE => Some(&NOT_SHAREABLE),
-                _ => of_table(),
+                PARENT_NOT_OWNED => Some(OTHER_OWNER.1),
+                MEMBER_NOT_SHAREABLE => Some(NOT_SHAREABLE),
+                _ => of_table().map(|(_, reason)| *reason),
             };
-            if let Some((_, reason)) = rejection {
-                self.report.reject(RejectedRecord::new(&row.location, *reason));
+            if let Some(reason) = rejection {
+                self.report.reject(RejectedRecord::new(&row.location, reason));
             }
         }
     }
 
     /// Compares each row with the database.
     async fn classify(&mut self, table: &'static Table, rows: &[PendingRow]) -> Result<Vec<RowState>> {
-        let mut sql = self.tx.sql();
-        sql.push("select s.n, s.state from (select r.n, cast(case ");
-        for (index, (condition, _)) in table.rejections.iter().enumerate() {
-            sql.push("when ").push(condition).push(" then ").int(REJECTED + index as i64).push(" ");
-        }
-        if let Some(owner) = self.owner {
-            for owners in table.owners {
-                sql.push("when exists (select 1 from (").push(owners).push(") p where p.owner_id is distinct from ");
-                sql.bind(Arg::Id(owner)).push(") then ").int(PARENT_NOT_OWNED).push(" ");
-            }
-            if table.name == MEMBERSHIPS.name {
-                sql.push("when ").push(NOT_SHAREABLE.0).push(collection::MAY_BE_HELD).push(") then ");
-                sql.int(MEMBER_NOT_SHAREABLE).push(" ");
-            }
-        }
-        sql.push("when e.").push(table.columns[0].0).push(" is null then 0 when (");
-        table.push_existing_values(&mut sql);
-        sql.push(") is not distinct from (");
-        table.push_imported_values(&mut sql);
-        sql.push(") then 2 else 1 end as bigint) as state from ");
-        sql.row_table(table.columns, &numbered(rows.iter()));
-        sql.push(" r left join ").push(table.name).push(" e on ");
-        table.push_key_condition(&mut sql);
+        let owner = self.owner;
         // Most rows are new: leaving them out keeps the result small.
-        sql.push(") s where s.state <> ").int(NEW);
+        let sql = statement!(
+            self.tx,
+            "select s.n, s.state
+             from (
+                 select r.n, cast(case {when_rejected} {when_not_owned}
+                     when e.{key_column} is null then {new}
+                     when ({existing_values}) is not distinct from ({imported_values}) then {unchanged}
+                     else {changed}
+                 end as bigint) as state
+                 from {rows} r
+                 left join {table} e on {has_same_key} {exempt: the import compares owners itself}
+             ) s
+             where s.state <> {new}",
+            when_rejected: with(&|sql| push_rejections(table, sql)),
+            when_not_owned: with(&|sql| push_ownership(table, owner, sql)),
+            key_column: text(table.columns[0].0),
+            existing_values: with(&|sql| table.push_existing_values(sql)),
+            imported_values: with(&|sql| table.push_imported_values(sql)),
+            rows: Fragment::Rows(table.columns, &numbered(rows.iter())),
+            table: text(table.name),
+            has_same_key: with(&|sql| table.push_key_condition(sql)),
+            new: NEW,
+            changed: CHANGED,
+            unchanged: UNCHANGED,
+        );
         let mut states = vec![NEW; rows.len()];
         for (n, state) in self.tx.fetch::<(i64, RowState)>("import.classify", sql).await? {
             if let Some(found) = usize::try_from(n).ok().and_then(|n| states.get_mut(n)) {
@@ -120,19 +127,19 @@ impl Importer {
 
     /// Inserts new rows and returns their number. Rows that conflict with an earlier one of the batch are left out.
     async fn insert(&mut self, table: &'static Table, rows: &[&PendingRow]) -> Result<u64> {
-        let mut sql = self.tx.sql();
-        sql.push("insert into ").push(table.name).push(" (");
-        table.push_written(&mut sql, "");
-        for (name, _) in table.derived {
-            sql.push(", ").push(name);
-        }
-        sql.push(") select ");
-        table.push_written(&mut sql, "r.");
-        for (_, value) in table.derived {
-            sql.push(", ").push(value);
-        }
-        sql.push(" from ").row_table(table.columns, &numbered(rows.iter().copied()));
-        sql.push(" r").push(table.joins).push(" where true on conflict do nothing");
+        let sql = statement!(
+            self.tx,
+            "insert into {table} ({columns})
+             select {values}
+             from {rows} r {joins}
+             where true
+             on conflict do nothing",
+            table: text(table.name),
+            columns: with(&|sql| table.push_inserted_columns(sql)),
+            values: with(&|sql| table.push_inserted_values(sql)),
+            rows: Fragment::Rows(table.columns, &numbered(rows.iter().copied())),
+            joins: text(table.joins),
+        );
         Ok(self.tx.execute("import.insert", sql).await?)
     }
 
@@ -142,10 +149,15 @@ impl Importer {
         table: &'static Table,
         rows: Vec<&'r PendingRow>,
     ) -> Result<Vec<&'r PendingRow>> {
-        let mut sql = self.tx.sql();
-        sql.push("select r.n from ").row_table(table.columns, &numbered(rows.iter().copied()));
-        sql.push(" r join ").push(table.name).push(" e on ");
-        table.push_key_condition(&mut sql);
+        let sql = statement!(
+            self.tx,
+            "select r.n
+             from {rows} r
+             join {table} e on {has_same_key} {exempt: the rows were written by this transaction}",
+            rows: Fragment::Rows(table.columns, &numbered(rows.iter().copied())),
+            table: text(table.name),
+            has_same_key: with(&|sql| table.push_key_condition(sql)),
+        );
         let mut is_inserted = vec![false; rows.len()];
         for n in self.tx.fetch::<i64>("import.inserted", sql).await? {
             if let Some(found) = usize::try_from(n).ok().and_then(|n| is_inserted.get_mut(n)) {
@@ -160,13 +172,17 @@ impl Importer {
     }
 
     async fn update(&mut self, table: &'static Table, rows: &[&PendingRow]) -> Result<()> {
-        let mut sql = self.tx.sql();
-        sql.push("update ").push(table.name).push(" as e set revision = e.revision + 1");
-        for name in table.updated() {
-            sql.push(", ").push(name).push(" = r.").push(name);
-        }
-        sql.push(" from ").row_table(table.columns, &numbered(rows.iter().copied())).push(" r where ");
-        table.push_key_condition(&mut sql);
+        let sql = statement!(
+            self.tx,
+            "update {table} as e
+             set revision = e.revision + 1 {assignments}
+             from {rows} r
+             where {has_same_key} {exempt: the import has compared owners}",
+            table: text(table.name),
+            assignments: with(&|sql| table.push_assignments(sql)),
+            rows: Fragment::Rows(table.columns, &numbered(rows.iter().copied())),
+            has_same_key: with(&|sql| table.push_key_condition(sql)),
+        );
         self.tx.execute("import.update", sql).await?;
         Ok(())
     }
@@ -199,12 +215,46 @@ impl Importer {
             return Ok(());
         }
         let mut sql = self.tx.sql();
-        collection::write_withdrawal(&artifacts, &mut sql);
+        collection::append_removal_from_foreign_collections(&artifacts, &mut sql);
         let name = "import.remove_from_foreign_collections";
         for (collection, artifact) in self.tx.fetch::<(Uuid, Uuid)>(name, sql).await? {
             self.changes.record(EventTarget::Membership, RowChange::Deleted, &[collection, artifact]);
         }
         Ok(())
+    }
+}
+
+/// Appends a `when` for each rejection of the table.
+fn push_rejections(table: &'static Table, sql: &mut Sql) {
+    for (index, (condition, _)) in table.rejections.iter().enumerate() {
+        append!(sql, " when {is_rejected} then {state}", is_rejected: text(condition), state: REJECTED + index as i64);
+    }
+}
+
+/// Appends a `when` for rows that `owner` may not write.
+fn push_ownership(table: &'static Table, owner: Option<Uuid>, sql: &mut Sql) {
+    let Some(owner) = owner else { return };
+    for owners in table.owners {
+        append!(
+            sql,
+            " when exists (select 1 from ({owners}) p where p.owner_id is distinct from {owner}) then {state}",
+            owners: text(owners),
+            owner,
+            state: PARENT_NOT_OWNED,
+        );
+    }
+    if table.name == MEMBERSHIPS.name {
+        append!(
+            sql,
+            " when exists (
+                select 1
+                from artifacts a {exempt: the condition is about the viewer}
+                join collections c on c.id = r.collection_id
+                where a.id = r.artifact_id and not {may_be_member}
+             ) then {state}",
+            may_be_member: text(collection::MAY_CONTAIN),
+            state: MEMBER_NOT_SHAREABLE,
+        );
     }
 }
 

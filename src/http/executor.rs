@@ -1,0 +1,154 @@
+//! Adapter from [`Execute`] to the [`Executor`] trait of async-graphql, which its HTTP integrations require.
+use std::{
+    any::{Any, TypeId},
+    sync::Arc,
+};
+
+use async_graphql::{Data, Executor, ServerError};
+use futures_util::{
+    StreamExt,
+    future::ready,
+    stream::{self, BoxStream},
+};
+
+use crate::{
+    access::Viewer,
+    graphql::{Execute, Request, Response},
+};
+
+/// Executes requests of async-graphql's services, such as `async_graphql_axum::GraphQL`.
+///
+/// The viewer is the [`Viewer`] in the data of the request or, if it has none, in the data of the connection; without
+/// either, the request is anonymous. Extensions of requests are ignored. The adapter applies no limits: wrap the inner
+/// [`Execute`] for that.
+#[derive(Clone)]
+pub struct EngineExecutor(Arc<dyn Execute>);
+
+impl EngineExecutor {
+    /// Creates an executor over `execute`.
+    pub fn new(execute: Arc<dyn Execute>) -> Self {
+        Self(execute)
+    }
+}
+
+impl Executor for EngineExecutor {
+    async fn execute(&self, request: async_graphql::Request) -> async_graphql::Response {
+        convert_response(&self.0.execute(convert_request(request, None)).await)
+    }
+
+    fn execute_stream(
+        &self,
+        request: async_graphql::Request,
+        session_data: Option<Arc<Data>>,
+    ) -> BoxStream<'static, async_graphql::Response> {
+        let started = self.0.clone().subscribe(convert_request(request, session_data.as_deref()));
+        let responses = async { started.await.unwrap_or_else(|response| stream::once(ready(response)).boxed()) };
+        stream::once(responses).flatten().map(|response| convert_response(&response)).boxed()
+    }
+}
+
+fn convert_request(request: async_graphql::Request, session_data: Option<&Data>) -> Request {
+    let viewer = viewer_of(&request.data).or_else(|| session_data.and_then(viewer_of));
+    Request {
+        query: request.query,
+        operation_name: request.operation_name.filter(|name| !name.is_empty()),
+        variables: request.variables,
+        viewer: viewer.unwrap_or(Viewer::ANONYMOUS),
+        ..Request::default()
+    }
+}
+
+fn viewer_of(data: &Data) -> Option<Viewer> {
+    let viewer: &(dyn Any + Send + Sync) = &**data.get(&TypeId::of::<Viewer>())?;
+    viewer.downcast_ref().copied()
+}
+
+/// Parses the body, because async-graphql's response is a tree of values.
+fn convert_response(response: &Response) -> async_graphql::Response {
+    serde_json::from_slice(&response.body).unwrap_or_else(|error| {
+        async_graphql::Response::from_errors(vec![ServerError::new(format!("invalid response: {error}"), None)])
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use async_graphql_axum::GraphQL;
+    use axum::Router;
+    use serde_json::{Value, json};
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::{access::TokenScope, graphql::Responses, http::tests::executed};
+
+    /// Responds with the request it received and with an error.
+    struct Echo;
+
+    #[async_trait::async_trait]
+    impl Execute for Echo {
+        async fn execute(&self, request: Request) -> Response {
+            let data = json!({
+                "query": request.query,
+                "operation": request.operation_name,
+                "variables": request.variables,
+                "viewer": if request.viewer == Viewer::ANONYMOUS { "anonymous" } else { "known" },
+            });
+            let body = json!({ "data": data, "errors": errors(), "extensions": { "n": 9_007_199_254_740_993_i64 } });
+            Response { body: body.to_string().into(), ..executed("{}") }
+        }
+
+        async fn subscribe(self: Arc<Self>, request: Request) -> Result<Responses, Response> {
+            let (first, second) = (self.execute(request).await, executed("2"));
+            Ok(stream::iter([first, second]).boxed())
+        }
+
+        fn sdl(&self) -> Option<&str> {
+            None
+        }
+    }
+
+    fn errors() -> Value {
+        let location = json!({ "line": 1, "column": 2 });
+        json!([{ "message": "m", "locations": [location], "path": ["a", 0], "extensions": { "code": "NOT_FOUND" } }])
+    }
+
+    fn request() -> Value {
+        json!({ "query": "{ a }", "operationName": "o", "variables": { "v": [1, 2.5, "x"] }, "extensions": { "e": 1 } })
+    }
+
+    fn response(viewer: &str) -> Value {
+        let variables = json!({ "v": [1, 2.5, "x"] });
+        let data = json!({ "query": "{ a }", "operation": "o", "variables": variables, "viewer": viewer });
+        json!({ "data": data, "errors": errors(), "extensions": { "n": 9_007_199_254_740_993_i64 } })
+    }
+
+    #[tokio::test]
+    async fn requests_and_responses_are_converted_without_loss() {
+        let executor = EngineExecutor::new(Arc::new(Echo));
+        let request = || serde_json::from_value::<async_graphql::Request>(request()).expect("a request");
+        let viewer = Viewer::of(uuid::Uuid::nil(), TokenScope::Read);
+
+        let anonymous = executor.execute(request()).await;
+        let with_data = executor.execute(request().data(viewer)).await;
+        let mut session = Data::default();
+        session.insert(viewer);
+        let streamed: Vec<_> = executor.execute_stream(request(), Some(Arc::new(session))).collect().await;
+
+        assert_eq!(serde_json::to_value(&anonymous).expect("JSON"), response("anonymous"));
+        assert_eq!(serde_json::to_value(&with_data).expect("JSON"), response("known"));
+        assert_eq!(serde_json::to_value(&streamed).expect("JSON"), json!([response("known"), { "data": 2 }]));
+    }
+
+    #[tokio::test]
+    async fn the_standard_axum_service_serves_the_engine() {
+        let service = GraphQL::new(EngineExecutor::new(Arc::new(Echo)));
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("http://{}/graphql", listener.local_addr().expect("an address"));
+        let server =
+            tokio::spawn(async { axum::serve(listener, Router::new().route_service("/graphql", service)).await });
+
+        let received = reqwest::Client::new().post(url).json(&request()).send().await.expect("a response");
+
+        assert_eq!(received.json::<Value>().await.expect("JSON"), response("anonymous"));
+        server.abort();
+    }
+}

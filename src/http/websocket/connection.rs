@@ -1,0 +1,120 @@
+//! A WebSocket with the timers that both subprotocols share.
+use std::{pin::Pin, sync::Arc, time::Duration};
+
+use axum::extract::ws::{CloseFrame, Message, WebSocket};
+use tokio::time::{Instant, Interval, interval_at, sleep_until, timeout};
+use tracing::debug;
+
+use super::{super::authentication, session::Session};
+
+/// Interval of pings. A client that sends nothing for twice as long is disconnected.
+const PING_INTERVAL: Duration = Duration::from_secs(20);
+
+/// Why a WebSocket is closed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum CloseReason {
+    /// The client closed the connection or does not respond.
+    Disconnected,
+    /// The server closes it with a code and a text.
+    Code(u16, String),
+}
+
+impl CloseReason {
+    pub(super) fn with(code: u16, text: impl Into<String>) -> Self {
+        Self::Code(code, text.into())
+    }
+}
+
+/// What happens next on a connection.
+pub(super) enum Event {
+    Message(Message),
+    Disconnected,
+    PingDue,
+    TokenCheckDue,
+    InitTimeout,
+    Shutdown,
+}
+
+/// A WebSocket and its timers.
+pub(super) struct Connection {
+    session: Arc<Session>,
+    socket: WebSocket,
+    ping: Interval,
+    token_check: Interval,
+    init_deadline: Instant,
+    last_received: Instant,
+    shutdown: Pin<Box<dyn Future<Output = ()> + Send>>,
+}
+
+impl Connection {
+    pub(super) fn new(session: Arc<Session>, socket: WebSocket) -> Self {
+        let now = Instant::now();
+        Self {
+            socket,
+            ping: interval_at(now + PING_INTERVAL, PING_INTERVAL),
+            token_check: interval_at(now + authentication::RECHECK_INTERVAL, authentication::RECHECK_INTERVAL),
+            init_deadline: now + session.state.config().header_timeout,
+            last_received: now,
+            shutdown: Box::pin(session.state.stopping()),
+            session,
+        }
+    }
+
+    /// Waits for the next event, which must be passed to [`handle`](Self::handle). Cancel safe.
+    pub(super) async fn next_event(&mut self) -> Event {
+        tokio::select! {
+            message = self.socket.recv() => match message {
+                Some(Ok(message)) => {
+                    self.last_received = Instant::now();
+                    Event::Message(message)
+                }
+                Some(Err(_)) | None => Event::Disconnected,
+            },
+            _ = self.ping.tick() => Event::PingDue,
+            _ = self.token_check.tick() => Event::TokenCheckDue,
+            () = sleep_until(self.init_deadline), if self.session.viewer().is_none() => Event::InitTimeout,
+            () = &mut self.shutdown => Event::Shutdown,
+        }
+    }
+
+    /// Handles an event and returns its message if it is one for the subprotocol.
+    ///
+    /// # Errors
+    /// The connection must be closed.
+    pub(super) async fn handle(&mut self, event: Event) -> Result<Option<Message>, CloseReason> {
+        match event {
+            Event::Message(Message::Close(_)) | Event::Disconnected => Err(CloseReason::Disconnected),
+            Event::Message(Message::Ping(_) | Message::Pong(_)) => Ok(None),
+            Event::Message(message) => Ok(Some(message)),
+            Event::PingDue if self.last_received.elapsed() > 2 * PING_INTERVAL => Err(CloseReason::Disconnected),
+            Event::PingDue => self.send(Message::Ping(Default::default())).await.map(|()| None),
+            Event::TokenCheckDue => self.session.check_token().await.map(|()| None),
+            Event::InitTimeout if self.session.viewer().is_some() => Ok(None),
+            Event::InitTimeout => Err(CloseReason::with(4408, "Connection initialisation timeout")),
+            Event::Shutdown => Err(CloseReason::with(1001, "the server is shutting down: connect again")),
+        }
+    }
+
+    pub(super) async fn send_text(&mut self, text: String) -> Result<(), CloseReason> {
+        self.send(Message::Text(text.into())).await
+    }
+
+    /// Sends a message within `http.write_timeout`.
+    ///
+    /// # Errors
+    /// The client does not read, or the connection is broken.
+    pub(super) async fn send(&mut self, message: Message) -> Result<(), CloseReason> {
+        match timeout(self.session.state.config().write_timeout, self.socket.send(message)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(CloseReason::Disconnected),
+        }
+    }
+
+    /// Sends the close frame, if there is one to send.
+    pub(super) async fn close(mut self, reason: CloseReason) {
+        if let CloseReason::Code(code, reason) = reason {
+            debug!(code, reason, "websocket closed");
+            let _ = self.send(Message::Close(Some(CloseFrame { code, reason: reason.into() }))).await;
+        }
+    }
+}
