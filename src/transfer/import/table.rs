@@ -9,7 +9,7 @@ use crate::{
     },
 };
 
-/// How rows of a table are imported. SQL fragments name the imported row `r` and the existing row with its key `e`.
+/// Describes the import into one table. SQL fragments name the imported row `r` and the existing row with its key `e`.
 pub(super) struct Table {
     /// The name of its rows in the report.
     pub(super) kind: &'static str,
