@@ -1,4 +1,4 @@
-//! What stands for the placeholders of a statement's text: parameters, lists, tables of rows, and named pieces of SQL.
+//! Values of the placeholders of a statement: parameters, lists, tables of rows, and named pieces of SQL.
 use uuid::Uuid;
 
 use super::{
@@ -272,7 +272,7 @@ mod tests {
     #[test]
     fn a_value_is_a_parameter_and_one_that_occurs_twice_is_the_same() {
         let text = rendered(Dialect::Sqlite, |sql| {
-            append!(sql, "select {name}, {now}, {now} where true {limit}", now: Time(1), name: "a", limit: limit(3));
+            append!(sql, "select {name}, {now}, {now} where true {limit}", now = Time(1), name = "a", limit = limit(3));
         });
 
         assert_eq!(text, "select $1, $2, $2 where true limit +$3");
@@ -282,7 +282,12 @@ mod tests {
     fn the_databases_differ_in_named_fragments() {
         let text = |dialect| {
             rendered(dialect, |sql| {
-                append!(sql, "select t.id from tags t where t.id {in_ids} {lock}", in_ids: in_ids(&[]), lock: FOR_UPDATE);
+                append!(
+                    sql,
+                    "select t.id from tags t where t.id {in_ids} {lock}",
+                    in_ids = in_ids(&[]),
+                    lock = FOR_UPDATE
+                );
             })
         };
 
@@ -294,7 +299,7 @@ mod tests {
     #[should_panic(expected = "{a_visible} has a policy on the alias b")]
     fn a_policy_on_another_alias_is_an_error() {
         rendered(Dialect::Sqlite, |sql| {
-            append!(sql, "select 1 from artifacts a where true {a_visible}", a_visible: Policy::new("b", |_| {}));
+            append!(sql, "select 1 from artifacts a where true {a_visible}", a_visible = Policy::new("b", |_| {}));
         });
     }
 
@@ -302,7 +307,7 @@ mod tests {
     #[should_panic(expected = "{a_visible} takes a policy")]
     fn a_policy_placeholder_takes_nothing_else() {
         rendered(Dialect::Sqlite, |sql| {
-            append!(sql, "select 1 from artifacts a where true {a_visible}", a_visible: text(""));
+            append!(sql, "select 1 from artifacts a where true {a_visible}", a_visible = text(""));
         });
     }
 }

@@ -352,7 +352,11 @@ async fn fetch_sqlite<T>(mut lent: sqlite::Lent<'_>, sql: Sql, mut read: impl Re
     {
         let mut stream = query.fetch(lent.connection());
         while let Some(row) = stream.try_next().await? {
-            rows.push(Row::sqlite(&row).read(&mut read)?);
+            let mut row = Row::sqlite(&row);
+            rows.push(read(&mut row)?);
+            if rows.len() == 1 {
+                row.ensure_end()?;
+            }
         }
     }
     lent.give_back();
@@ -366,7 +370,11 @@ async fn fetch_postgres<T>(mut lent: session::Lent, sql: Sql, mut read: impl Rea
     {
         let mut stream = query.fetch(lent.connection());
         while let Some(row) = stream.try_next().await? {
-            rows.push(Row::postgres(&row).read(&mut read)?);
+            let mut row = Row::postgres(&row);
+            rows.push(read(&mut row)?);
+            if rows.len() == 1 {
+                row.ensure_end()?;
+            }
         }
     }
     lent.give_back();

@@ -104,7 +104,7 @@ impl<W: Write> Export<'_, W> {
                  )
                  from artifacts a
                  where true {exempt: runs with the rights of the server}",
-                columns: ArtifactValues::columns_of("a"),
+                columns = ArtifactValues::columns_of("a"),
             );
             after_key(&mut sql, "a.id", after.as_ref().map(std::slice::from_ref));
             self.limit_to(&mut sql, "a.id", OF_MEMBERS, ")");
