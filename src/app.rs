@@ -13,7 +13,7 @@ use crate::{
     access::{Accounts, IdentityProvider, Viewer},
     catalog::{
         Mutation, Query, Subscription,
-        sharing::{SHARED_DOCUMENT, Views},
+        sharing::{SHARED_DOCUMENT, ViewCounter},
     },
     config::Config,
     dataloader,
@@ -28,7 +28,7 @@ pub struct App {
     listener: TcpListener,
     site: Site,
     db: Db,
-    views: Views,
+    views: ViewCounter,
 }
 
 impl App {
@@ -51,7 +51,7 @@ impl App {
         );
         let listener =
             listen(address).with_context(|| format!("cannot listen on {address}: choose another with --bind"))?;
-        let views = Views::default();
+        let views = ViewCounter::default();
         let engine = engine(config, db.clone(), views.clone())?;
         let site = Site::new(
             config.http.clone(),
@@ -95,7 +95,7 @@ impl App {
 const FLUSH_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Stores the views of share links periodically until the server has stopped. A running write is completed.
-async fn flush(views: &Views, db: &Db, has_ended: &Notify) {
+async fn flush(views: &ViewCounter, db: &Db, has_ended: &Notify) {
     let mut ticks = tokio::time::interval(FLUSH_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -133,7 +133,7 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 ///
 /// # Errors
 /// The schema is invalid.
-pub fn engine(config: &Config, db: Db, views: Views) -> Result<Engine> {
+pub fn engine(config: &Config, db: Db, views: ViewCounter) -> Result<Engine> {
     let settings = Settings {
         page_size_default: config.limits.page_size_default,
         page_size_max: config.limits.page_size_max,

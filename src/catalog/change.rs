@@ -1,11 +1,12 @@
-//! What those who follow are told of: that an object was made, changed or deleted, or what a collection holds.
+//! Change events of objects and collections, and the subscriptions that deliver them.
 use async_graphql::{Enum, ID, InputObject, InputType, registry::Registry};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{
     Visibility, artifact,
-    collection::{self, Collection, CollectionById},
+    collection::{self, CollectionById},
+    fields::DeclareFields,
     group,
     node::{self, AnyNode},
     policy::{self, Access},
@@ -16,7 +17,7 @@ use crate::{
     dataloader::Relation,
     db::{Projection, Record, Row, Sql, in_ids},
     error::Result,
-    fields,
+    field,
     graphql::{
         self, Context, Leaf,
         id::{self, GlobalId},
@@ -24,56 +25,56 @@ use crate::{
     },
 };
 
-/// What happened to an object.
+/// Kind of a change.
 #[derive(Enum, Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub enum ChangeKind {
-    /// It was made.
+    /// The object was created.
     Created,
-    /// Fields of its own were changed.
+    /// Fields of the object were changed.
     Updated,
-    /// It was deleted.
+    /// The object was deleted.
     Deleted,
-    /// Artifacts came into the collection.
+    /// Artifacts were added to the collection.
     ArtifactsAdded,
-    /// Artifacts left the collection.
+    /// Artifacts were removed from the collection.
     ArtifactsRemoved,
-    /// Artifacts of the collection have other places, or another status or note.
+    /// Artifacts of the collection were moved, or their status or note was changed.
     ArtifactsMoved,
 }
 
-/// One change.
+/// A change of an object.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Change {
-    /// What happened.
+    /// Kind of the change.
     pub kind: ChangeKind,
-    /// The prefix of the id of the object.
+    /// Prefix of the object's id.
     pub prefix: String,
-    /// The object.
+    /// Id of the object.
     pub id: Uuid,
-    /// The artifacts that came, left or moved.
+    /// The artifacts that were added, removed or moved.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub artifacts: Vec<Uuid>,
-    /// Who could see what is there no longer, where it was deleted.
+    /// Who could list a deleted object.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audience: Option<Audience>,
 }
 
-/// Who could see an object in lists.
+/// Who can list an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Audience {
     /// Its owner.
     pub owner: Option<Uuid>,
-    /// Whether everyone could.
+    /// Whether everyone can.
     pub is_public: bool,
 }
 
 impl Audience {
-    fn has(self, viewer: Viewer) -> bool {
+    fn includes(self, viewer: Viewer) -> bool {
         self.is_public || (self.owner.is_some() && self.owner == viewer.user)
     }
 }
 
-/// The owner and the visibility.
+/// Reads the owner and the visibility.
 impl Record for Audience {
     fn read(row: &mut Row<'_>) -> sqlx::Result<Self> {
         let owner = row.next_or_null()?;
@@ -82,12 +83,12 @@ impl Record for Audience {
 }
 
 impl Change {
-    /// A change of an object itself.
+    /// A change without artifacts.
     pub fn of(kind: ChangeKind, prefix: &str, id: Uuid) -> Self {
         Self { kind, prefix: prefix.to_owned(), id, artifacts: Vec::new(), audience: None }
     }
 
-    /// The end of an object, told to those who could see it.
+    /// The deletion of an object, for those who could list it.
     pub fn deleted(prefix: &str, id: Uuid, audience: Audience) -> Self {
         Self { audience: Some(audience), ..Self::of(ChangeKind::Deleted, prefix, id) }
     }
@@ -111,24 +112,24 @@ impl Leaf for ChangeKind {
     }
 }
 
-/// The root of all that can be followed: one change.
+/// The root of subscriptions: one change.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(transparent)]
 pub struct Subscription(Change);
 
 #[async_trait::async_trait]
 impl graphql::Change for Subscription {
-    /// Asked anew for each change: what could be seen when following began may be hidden now.
+    /// Checked for each change, because the visibility of an object may change during a subscription.
     async fn is_seen(&self, field: &str, context: &Context) -> Result<bool> {
         let (change, viewer) = (&self.0, context.viewer);
         if viewer.is_admin() {
             return Ok(true);
         }
         if let Some(audience) = change.audience {
-            return Ok(audience.has(viewer));
+            return Ok(audience.includes(viewer));
         }
         let access = if field == COLLECTION_CHANGED { Access::ById } else { Access::InLists };
-        let relation = Seen { prefix: change.prefix.clone(), access };
+        let relation = IsVisible { prefix: change.prefix.clone(), access };
         let seen = context.rounds.drive(context.rounds.load(relation, Projection::NONE, vec![change.id])).await?;
         Ok(seen.first() == Some(&1))
     }
@@ -136,14 +137,14 @@ impl graphql::Change for Subscription {
 
 const COLLECTION_CHANGED: &str = "collectionChanged";
 
-/// Whether whoever follows may see an object: 1, else 0.
+/// Whether the subscriber may see an object: 1, else 0.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Seen {
+struct IsVisible {
     prefix: String,
     access: Access,
 }
 
-impl Relation for Seen {
+impl Relation for IsVisible {
     type Key = Uuid;
     type Row = i64;
     type Value = i64;
@@ -156,26 +157,26 @@ impl Relation for Seen {
                 sql,
                 "select a.id, cast(1 as bigint) from artifacts a where a.id {in_keys} {a_visible}",
                 in_keys,
-                a_visible: policy::artifacts(self.access),
+                a_visible = policy::artifacts(self.access),
             ),
             collection::PREFIX => append!(
                 sql,
                 "select c.id, cast(1 as bigint) from collections c where c.id {in_keys} {c_visible}",
                 in_keys,
-                c_visible: policy::collections(self.access),
+                c_visible = policy::collections(self.access),
             ),
             group::PREFIX => append!(
                 sql,
                 "select g.id, cast(1 as bigint) from groups g where g.id {in_keys} {g_visible}",
                 in_keys,
-                g_visible: policy::groups(self.access),
+                g_visible = policy::groups(self.access),
             ),
             // Tags are the only other objects with changes.
             _ => append!(
                 sql,
                 "select t.id, cast(1 as bigint) from tags t where t.id {in_keys} {t_visible}",
                 in_keys,
-                t_visible: policy::tags(self.access),
+                t_visible = policy::tags(self.access),
             ),
         };
     }
@@ -186,36 +187,38 @@ impl Relation for Seen {
 }
 
 impl Object for Subscription {
-    fn name() -> String {
-        "Subscription".to_owned()
-    }
+    const NAME: &'static str = "Subscription";
 
     fn declare(fields: &mut Fields<'_, '_, Self>) {
-        fields! { fields;
-            /// All that can be followed. Changes are told of once they are kept; those of one collection in their order.
-            /// One who is too slow, or was cut off, is told so by an error with the code `EVENTS_LOST`, and reads again.
-            type;
-            /// Changes of one collection: its own fields, and which artifacts it holds.
-            collectionChanged => events::<CollectionChangedArguments, _>(|change, args| {
+        fields.describe(&["The root of subscriptions. Events are delivered after commit, those of one collection in \
+            order. A subscriber that falls behind or is disconnected receives an error with the code `EVENTS_LOST`; refetch \
+            and resubscribe."]);
+        fields.events::<CollectionChangedArguments, _>(
+            field!("collectionChanged", "Changes of one collection: of its fields, and of the artifacts it contains."),
+            |change, args| {
                 let id = id::parse(collection::PREFIX, &args.id)?;
                 let is_it = change.0.prefix == collection::PREFIX && change.0.id == id;
                 Ok(is_it.then(|| CollectionEvent(change.0.clone())))
-            });
-            /// Every change that the viewer may see: of objects that are listed for the viewer after it, or were before
-            /// they were deleted.
-            catalogChanged => events::<NoArguments, _>(|change, _| Ok(Some(CatalogEvent(change.0.clone()))));
-        }
+            },
+        );
+        fields.events::<NoArguments, _>(
+            field!(
+                "catalogChanged",
+                "All changes of objects that the viewer may list after the change, or could list before their deletion."
+            ),
+            |change, _| Ok(Some(CatalogEvent(change.0.clone()))),
+        );
     }
 }
 
 #[derive(InputObject)]
 struct CollectionChangedArguments {
-    /// The collection.
+    /// ID of the collection.
     #[graphql(validator(custom = "CollectionId"))]
     id: ID,
 }
 
-/// Refuses what is no id of a collection when following begins.
+/// Rejects an id of another type when the subscription starts.
 struct CollectionId;
 
 impl async_graphql::CustomValidator<ID> for CollectionId {
@@ -232,30 +235,24 @@ impl async_graphql::CustomValidator<ID> for CollectionId {
 struct CollectionEvent(Change);
 
 impl Object for CollectionEvent {
-    fn name() -> String {
-        "CollectionEvent".to_owned()
-    }
+    const NAME: &'static str = "CollectionEvent";
 
     fn declare(fields: &mut Fields<'_, '_, Self>) {
-        fields! { fields;
-            /// A change of a collection.
-            type;
-            /// What happened.
-            kind => leaf(|event| &event.0.kind);
-            /// The id of the collection.
-            collectionId => value(|event: &Self| GlobalId { prefix: collection::PREFIX, id: event.0.id });
-            /// The collection as it is now; null where it is no more.
-            collection => load::<NoArguments, _, _>(
-                |event| event.0.id,
-                |_, _, _| Ok(CollectionById),
-                |collection: Option<Collection>| collection,
-            );
-            /// The artifacts that came, left or moved.
-            artifactIds => compute::<NoArguments, _>(|event, _, _| {
-                let id = |id: &Uuid| GlobalId { prefix: artifact::PREFIX, id: *id };
-                Ok(event.0.artifacts.iter().map(id).collect::<Vec<_>>())
-            });
-        }
+        fields.describe(&["A change of a collection."]);
+        fields.leaf(field!("kind", "Kind of the change."), |event| &event.0.kind);
+        fields.value(field!("collectionId", "ID of the collection."), |event: &Self| GlobalId {
+            prefix: collection::PREFIX,
+            id: event.0.id,
+        });
+        fields.related(
+            field!("collection", "The collection in its current state; null if it was deleted."),
+            |event: &Self| event.0.id,
+            CollectionById,
+        );
+        fields.output(field!("artifactIds", "Artifacts that were added, removed or moved."), |event| {
+            let id = |id: &Uuid| GlobalId { prefix: artifact::PREFIX, id: *id };
+            event.0.artifacts.iter().map(id).collect::<Vec<_>>()
+        });
     }
 }
 
@@ -270,23 +267,18 @@ impl CatalogEvent {
 }
 
 impl Object for CatalogEvent {
-    fn name() -> String {
-        "CatalogEvent".to_owned()
-    }
+    const NAME: &'static str = "CatalogEvent";
 
     fn declare(fields: &mut Fields<'_, '_, Self>) {
-        fields! { fields;
-            /// A change of an object.
-            type;
-            /// What happened.
-            kind => leaf(|event| &event.0.kind);
-            /// The id of the object.
-            nodeId => value(CatalogEvent::node_id);
-            /// The object as it is now; null where it is no more.
-            node => batch::<NoArguments, crate::error::Result<Option<AnyNode>>>(|events, _, node| Box::pin(async move {
+        fields.describe(&["A change of an object."]);
+        fields.leaf(field!("kind", "Kind of the change."), |event| &event.0.kind);
+        fields.value(field!("nodeId", "ID of the object."), CatalogEvent::node_id);
+        fields.batch::<NoArguments, Result<Option<AnyNode>>>(
+            field!("node", "The object in its current state; null if it was deleted."),
+            |events, _, field| {
                 let ids = events.iter().map(|event| Ok(event.node_id())).collect();
-                Ok(node::load(node, ids).await)
-            }));
-        }
+                Box::pin(async move { Ok(node::load(field, ids).await) })
+            },
+        );
     }
 }

@@ -1,23 +1,24 @@
-//! What the filters of all lists have in common.
+//! Filters: the parts that lists have in common.
 use async_graphql::{Enum, ID, InputObject};
 use uuid::Uuid;
 
 use crate::{
-    db::{Arg, Sql},
+    append,
+    db::{Dialect, Fragment, Sql, in_ids, in_texts, text, with},
     error::{Error, Result},
     graphql::{connection::PageArguments, id},
 };
 
-/// Values in one list of a filter at most.
+/// Maximum number of values in a list of a filter.
 const VALUES_MAX: usize = 1_000;
 
-/// Characters of a search at most.
+/// Maximum number of characters of a search.
 const SEARCH_LENGTH_MAX: usize = 1_000;
 
-/// Words of a search that are looked for; further ones are left out.
+/// Maximum number of words of a search; further ones are ignored.
 const SEARCH_WORDS_MAX: usize = 16;
 
-/// Names that must match.
+/// Condition on names.
 #[derive(InputObject, Clone, Debug, Default, PartialEq, Eq)]
 pub struct NameMatch {
     /// At least one of these; an empty list matches nothing.
@@ -26,7 +27,7 @@ pub struct NameMatch {
     pub all_of: Option<Vec<String>>,
 }
 
-/// Ids that must match.
+/// Condition on IDs.
 #[derive(InputObject, Clone, Debug, Default, PartialEq, Eq)]
 #[graphql(name = "IDMatch")]
 pub struct IdMatch {
@@ -36,26 +37,26 @@ pub struct IdMatch {
     pub all_of: Option<Vec<ID>>,
 }
 
-/// Which way a list is sorted.
+/// Direction of an order.
 #[derive(Enum, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OrderDirection {
-    /// From the smallest to the largest, from the oldest to the newest.
+    /// Smallest first, oldest first.
     Asc,
-    /// From the largest to the smallest, from the newest to the oldest.
+    /// Largest first, newest first.
     Desc,
 }
 
-/// A list without filter and order: `first`, `after`, `last`, `before` alone.
+/// The arguments of a list without filter and order: only `first`, `after`, `last` and `before`.
 pub type PlainArguments = PageArguments;
 
-/// Ids of one type that must match, parsed.
+/// An [`IdMatch`] for ids of one type, parsed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ids {
     any_of: Option<Vec<Uuid>>,
     all_of: Option<Vec<Uuid>>,
 }
 
-/// Names that must match, checked.
+/// A [`NameMatch`], validated.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Names {
     any_of: Option<Vec<String>>,
@@ -63,69 +64,61 @@ pub struct Names {
 }
 
 impl Ids {
-    /// Reads ids of the type that `prefix` names.
+    /// Parses ids with this prefix.
     ///
     /// # Errors
-    /// `BAD_USER_INPUT` for what is no such id, or for too many.
+    /// `BAD_USER_INPUT` for an id of another type, or too many ids.
     pub fn parse(prefix: &'static str, given: Option<IdMatch>) -> Result<Self> {
         let given = given.unwrap_or_default();
         let parse = |ids: Option<Vec<ID>>| ids.map(|ids| distinct_ids(prefix, &ids)).transpose();
         Ok(Self { any_of: parse(given.any_of)?, all_of: parse(given.all_of)? })
     }
 
-    /// Writes the conditions: `column in (select id, from a table of links, where its target is one of the ids)`.
-    pub fn write(&self, column: &'static str, links: Links, sql: &mut Sql) {
+    /// Appends the conditions that objects are linked to one of the ids, and to all of them.
+    pub fn append(&self, links: Links, sql: &mut Sql) {
         if let Some(ids) = &self.any_of {
-            sql.push(" and ").push(column).push(" in (").push(links.select).in_ids(ids);
-            (links.policy)(sql);
-            sql.push(")");
+            links(in_ids(ids), None, sql);
         }
         if let Some(ids) = self.all_of.as_ref().filter(|ids| !ids.is_empty()) {
-            sql.push(" and ").push(column).push(" in (").push(links.select).in_ids(ids);
-            (links.policy)(sql);
-            sql.push(links.having).int(ids.len() as i64).push(")");
+            links(in_ids(ids), Some(ids.len() as i64), sql);
         }
     }
 }
 
 impl Names {
-    /// Checks names.
+    /// Validates names.
     ///
     /// # Errors
-    /// `BAD_USER_INPUT` for too many, or U+0000 in one.
+    /// `BAD_USER_INPUT` for too many, or one with U+0000.
     pub fn parse(given: Option<NameMatch>) -> Result<Self> {
         let given = given.unwrap_or_default();
         let parse = |names: Option<Vec<String>>| names.map(distinct_texts).transpose();
         Ok(Self { any_of: parse(given.any_of)?, all_of: parse(given.all_of)? })
     }
 
-    /// Writes the conditions, as [`Ids::write`].
-    pub fn write(&self, column: &'static str, links: Links, sql: &mut Sql) {
+    /// Appends the conditions that objects are linked to one of the names, and to all of them.
+    pub fn append(&self, links: Links, sql: &mut Sql) {
         if let Some(names) = &self.any_of {
-            sql.push(" and ").push(column).push(" in (").push(links.select).in_texts(names);
-            (links.policy)(sql);
-            sql.push(")");
+            links(in_texts(names), None, sql);
         }
         if let Some(names) = self.all_of.as_ref().filter(|names| !names.is_empty()) {
-            sql.push(" and ").push(column).push(" in (").push(links.select).in_texts(names);
-            (links.policy)(sql);
-            sql.push(links.having).int(names.len() as i64).push(")");
+            links(in_texts(names), Some(names.len() as i64), sql);
         }
     }
 }
 
-/// A table of links between what is filtered and what it must have.
-#[derive(Clone, Copy, Debug)]
-pub struct Links {
-    /// Selects the one side where the other side …
-    pub select: &'static str,
-    /// Writes the condition for those links that whoever asks may see.
-    pub policy: fn(&mut Sql),
-    /// Groups by the one side and compares the count of the other.
-    pub having: &'static str,
+/// Appends the condition, after ` and `, that an object is in the table of links of one of the values, or of as many as the
+/// count says, see [`having_all`].
+pub type Links = fn(Fragment<'_>, Option<i64>, &mut Sql);
+
+/// Appends the end of a select from a table of links: `column`, which is the linked object, has `count` links.
+pub fn having_all(column: &'static str, count: Option<i64>, sql: &mut Sql) {
+    if let Some(count) = count {
+        append!(sql, "group by {column} having count(*) = {count}", column = text(column), count);
+    }
 }
 
-/// Texts of a filter, each once.
+/// The texts of a filter, sorted, each once.
 ///
 /// # Errors
 /// `BAD_USER_INPUT` for too many, or U+0000 in one.
@@ -147,14 +140,12 @@ fn distinct_ids(prefix: &'static str, texts: &[ID]) -> Result<Vec<Uuid>> {
 
 fn limit(count: usize) -> Result<()> {
     if count > VALUES_MAX {
-        return Err(Error::bad_user_input(format!(
-            "a filter takes at most {VALUES_MAX} values in a list, not {count}"
-        )));
+        return Err(Error::bad_user_input(format!("a list of a filter has at most {VALUES_MAX} values, not {count}")));
     }
     Ok(())
 }
 
-/// Refuses U+0000, which PostgreSQL cannot store.
+/// Rejects U+0000, which PostgreSQL cannot store.
 ///
 /// # Errors
 /// `BAD_USER_INPUT`.
@@ -165,25 +156,28 @@ pub fn no_nul(text: &str) -> Result<()> {
     Ok(())
 }
 
-/// The words of a search, of letters and digits, in lower case. None where the search has no words, so that a search box
-/// that was emptied filters nothing.
+/// The words of a search: letters and digits, in lower case. A search has at least one word.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Search(Vec<String>);
 
-/// The full-text index of a type, by its name in both databases.
+/// The full-text index of a type.
 #[derive(Clone, Copy, Debug)]
 pub struct SearchIndex {
-    /// `… in (select rowid from … where … match `
-    pub sqlite: &'static str,
-    /// `… in (select … from … where words @@ search_query(`
-    pub postgres: &'static str,
+    /// The table of the index.
+    pub index: &'static str,
+    /// The column of the searched table with the row number that the index has on SQLite.
+    pub row: &'static str,
+    /// The column of the searched table with the id that the index has on PostgreSQL.
+    pub id: &'static str,
+    /// The column of the index with that id.
+    pub item: &'static str,
 }
 
 impl Search {
-    /// Reads a search.
+    /// Parses a search. `None` if it has no words, so an empty search box filters nothing.
     ///
     /// # Errors
-    /// `BAD_USER_INPUT` where it is too long.
+    /// `BAD_USER_INPUT` if it is too long.
     pub fn parse(given: Option<&str>) -> Result<Option<Self>> {
         let Some(given) = given else { return Ok(None) };
         if given.chars().count() > SEARCH_LENGTH_MAX {
@@ -198,31 +192,43 @@ impl Search {
         Ok(Some(Self(words)).filter(|search| !search.0.is_empty()))
     }
 
-    /// Writes the condition: every word is the beginning of a word of the indexed text.
-    pub fn write(&self, index: SearchIndex, sql: &mut Sql) {
-        sql.push(" and ");
-        self.matches(index, false, sql);
+    /// Appends the condition that every word is the beginning of a word of the indexed text.
+    pub fn append(&self, index: SearchIndex, sql: &mut Sql) {
+        append!(sql, " and {matches}", matches = with(&|sql| self.matches(index, false, sql)));
     }
 
-    /// Writes 0 where the name has every word, else 1: the first column of a search's order.
-    pub fn rank(&self, index: SearchIndex, sql: &mut Sql) {
-        sql.push("cast(case when ");
-        self.matches(index, true, sql);
-        sql.push(" then 0 else 1 end as bigint)");
+    /// Appends 0 if the name has every word, else 1: the first sort key of a search.
+    pub fn append_rank(&self, index: SearchIndex, sql: &mut Sql) {
+        append!(
+            sql,
+            "cast(case when {matches} then 0 else 1 end as bigint)",
+            matches = with(&|sql| self.matches(index, true, sql)),
+        );
     }
 
-    /// The two databases ask their full-text index in their own words.
-    fn matches(&self, index: SearchIndex, in_name: bool, sql: &mut Sql) {
-        sql.either(index.sqlite, index.postgres);
+    /// The full-text indexes of the two databases have different query languages.
+    fn matches(&self, SearchIndex { index, row, id, item }: SearchIndex, in_name: bool, sql: &mut Sql) {
         match sql.dialect() {
-            crate::db::Dialect::Sqlite => sql.bind(Arg::Text(Some(self.fts5(in_name)))).push(")"),
-            crate::db::Dialect::Postgres => {
-                sql.bind(Arg::Text(Some(self.0.join(" ")))).push(if in_name { ", 'A'))" } else { ", ''))" })
-            }
+            Dialect::Sqlite => append!(
+                sql,
+                "{row} in (select rowid from {index} where {index} match {words})",
+                row = text(row),
+                index = text(index),
+                words = self.fts5(in_name),
+            ),
+            Dialect::Postgres => append!(
+                sql,
+                "{id} in (select s.{item} from {index} s where s.words @@ search_query({words}, {weight}))",
+                id = text(id),
+                item = text(item),
+                index = text(index),
+                words = self.0.join(" "),
+                weight = text(if in_name { "'A'" } else { "''" }),
+            ),
         };
     }
 
-    /// The words in FTS5's language: prefixes, all of them, quoted, so that none is an operator.
+    /// The words as an FTS5 query: quoted prefixes, so that none is an operator.
     fn fts5(&self, in_name: bool) -> String {
         let words: Vec<String> = self.0.iter().map(|word| format!("\"{word}\" *")).collect();
         if in_name { format!("name : ({})", words.join(" AND ")) } else { words.join(" AND ") }

@@ -1,5 +1,5 @@
-//! What the inputs of mutations have in common.
-use std::collections::HashSet;
+//! Inputs and outcomes that the mutations of all types have in common.
+use std::{borrow::Cow, collections::HashSet};
 
 use async_graphql::{Enum, ID, InputObject, MaybeUndefined};
 use serde::{Deserialize, Serialize};
@@ -7,44 +7,43 @@ use uuid::Uuid;
 
 use super::{node, rules};
 use crate::{
-    db::Cell,
     error::{Code, Error, Result},
-    fields,
+    field,
     graphql::{
-        id,
+        Write, id,
         object::{Fields, Object},
     },
 };
 
-/// Objects that one batch writes at most.
+/// Maximum number of items in a batch.
 pub const ITEMS_MAX: usize = 1_000;
 
-/// Ids that one mutation takes at most.
+/// Maximum number of ids in an input.
 const IDS_MAX: usize = 10_000;
 
-/// Tags that one mutation takes at most.
+/// Maximum number of tags in an input.
 pub const TAGS_MAX: usize = 100;
 
-/// What becomes of a batch when one of its items is refused.
+/// What happens to a batch if one of its items is rejected.
 #[derive(Enum, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum BatchMode {
-    /// Nothing of it is written.
+    /// No item is written.
     #[default]
     Atomic,
-    /// The others are written.
+    /// The other items are written.
     Partial,
 }
 
-/// What to delete.
+/// The object to write.
 #[derive(InputObject, Clone, Debug)]
 pub struct DeleteInput {
-    /// Its id.
+    /// ID of the object.
     pub id: ID,
-    /// Refused as `CONFLICT` where it has another revision.
+    /// The revision that the object must have; otherwise the write is rejected as `CONFLICT`.
     pub expected_revision: Option<i64>,
 }
 
-/// What was deleted.
+/// The outcome of a deletion.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct DeletePayload {
     prefix: String,
@@ -52,51 +51,47 @@ pub struct DeletePayload {
 }
 
 impl DeletePayload {
-    /// Of the object with this id.
+    /// The outcome of deleting the object with this id.
     pub fn new(prefix: &str, id: Uuid) -> Self {
         Self { prefix: prefix.to_owned(), id }
     }
 }
 
 impl Object for DeletePayload {
-    fn name() -> String {
-        "DeletePayload".to_owned()
-    }
+    const NAME: &'static str = "DeletePayload";
 
     fn declare(fields: &mut Fields<'_, '_, Self>) {
-        fields! { fields;
-            /// What was deleted.
-            type;
-            /// The id it had.
-            deletedId => value(|payload: &Self| node::global_id(&payload.prefix, payload.id));
-        }
+        fields.describe(&["The outcome of a deletion."]);
+        fields.value(field!("deletedId", "ID of the deleted object."), |payload: &Self| {
+            node::global_id(&payload.prefix, payload.id)
+        });
     }
 }
 
-/// Why an item of a batch was not written.
+/// Why an item of a batch was rejected.
 #[derive(Clone, Debug)]
 pub struct BatchError(pub Error);
 
 impl Object for BatchError {
-    fn name() -> String {
-        "BatchError".to_owned()
-    }
+    const NAME: &'static str = "BatchError";
 
     fn declare(fields: &mut Fields<'_, '_, Self>) {
-        fields! { fields;
-            /// Why an item of a batch was not written.
-            type;
-            /// The stable code, as `extensions.code` of an error has it; `ABORTED` where another item was at fault.
-            code => value(|error: &Self| error.0.code.as_str().to_owned());
-            /// What is wrong, as a sentence.
-            message => value(|error: &Self| error.0.message.to_string());
-            /// The field of the item that is to be changed.
-            field => value(|error: &Self| error.0.details.as_ref().and_then(|about| about.field.clone()));
-        }
+        fields.describe(&["Why an item of a batch was rejected."]);
+        fields.value(
+            field!(
+                "code",
+                "Stable error code, as in `extensions.code` of an error; `ABORTED` if another item was rejected."
+            ),
+            |error: &Self| error.0.code.as_str().to_owned(),
+        );
+        fields.value(field!("message", "Description of the error."), |error: &Self| error.0.message.to_string());
+        fields.value(field!("field", "The invalid field of the item."), |error: &Self| {
+            error.0.details.as_ref().and_then(|details| details.field.clone())
+        });
     }
 }
 
-/// What became of each item of a batch.
+/// The outcome of each item of a batch.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Outcomes {
     /// In the order of the items.
@@ -104,16 +99,18 @@ pub struct Outcomes {
 }
 
 impl Outcomes {
-    /// Whether something of the batch must not be kept: an item was refused, and the mode is to write all or none. Then
-    /// the good items have failed too.
-    pub fn abort(&mut self, mode: Option<BatchMode>) -> bool {
+    /// The outcomes after the batch has ended. If an item was rejected and the mode is atomic, the transaction is rolled
+    /// back, and all other items have failed too.
+    #[must_use]
+    pub fn finish(mut self, write: &mut Write<'_>, mode: Option<BatchMode>) -> Self {
         let is_aborted = mode.unwrap_or_default() == BatchMode::Atomic && self.items.iter().any(Result::is_err);
         if is_aborted {
+            write.discard();
             for item in self.items.iter_mut().filter(|item| item.is_ok()) {
-                *item = Err(Error::new(Code::Aborted, "not written, because another item of the batch was refused"));
+                *item = Err(Error::new(Code::Aborted, "not written, because another item of the batch was rejected"));
             }
         }
-        is_aborted
+        self
     }
 
     /// How many items were written.
@@ -121,12 +118,12 @@ impl Outcomes {
         self.items.iter().filter(|item| item.is_ok()).count() as i64
     }
 
-    /// How many were not.
+    /// How many items were rejected.
     pub fn failed(&self) -> i64 {
         self.items.len() as i64 - self.succeeded()
     }
 
-    /// The outcome of a batch of one.
+    /// The outcome of a batch of one item.
     ///
     /// # Errors
     /// That of the item.
@@ -135,7 +132,7 @@ impl Outcomes {
     }
 }
 
-/// Refuses a batch without items, or with too many.
+/// Rejects a batch without items, or with too many.
 ///
 /// # Errors
 /// `BAD_USER_INPUT`.
@@ -146,19 +143,19 @@ pub fn batch_size(field: &'static str, count: usize) -> Result<()> {
     Err(Error::bad_user_input(format!("a batch has 1 to {ITEMS_MAX} items, not {count}")).in_field(field))
 }
 
-/// Ids of one type, each once, in the order given.
+/// Ids of one type, each once, in the given order.
 ///
 /// # Errors
-/// `BAD_USER_INPUT` for what is no such id, or too many.
+/// `BAD_USER_INPUT` for an id of another type, or too many ids.
 pub fn ids(prefix: &'static str, field: &'static str, given: &[ID]) -> Result<Vec<Uuid>> {
     if given.len() > IDS_MAX {
-        let message = format!("at most {IDS_MAX} ids are taken at once, not {}", given.len());
+        let message = format!("`{field}` has {} ids; the maximum is {IDS_MAX}", given.len());
         return Err(Error::bad_user_input(message).in_field(field));
     }
     let mut seen = HashSet::with_capacity(given.len());
     let mut ids = Vec::with_capacity(given.len());
-    for (place, text) in given.iter().enumerate() {
-        let id = id::parse(prefix, text).map_err(|error| error.at_index(field, place))?;
+    for (index, text) in given.iter().enumerate() {
+        let id = id::parse(prefix, text).map_err(|error| error.at_index(field, index))?;
         if seen.insert(id) {
             ids.push(id);
         }
@@ -169,56 +166,60 @@ pub fn ids(prefix: &'static str, field: &'static str, given: &[ID]) -> Result<Ve
 /// The id of an object.
 ///
 /// # Errors
-/// `BAD_USER_INPUT` for what is no such id.
+/// `BAD_USER_INPUT` for an id of another type.
 pub fn id(prefix: &'static str, field: &'static str, given: &ID) -> Result<Uuid> {
     id::parse(prefix, given).map_err(|error| error.in_field(field))
 }
 
-/// What is refused by a rule, in a field of the input.
-pub fn refused(field: &'static str) -> impl Fn(String) -> Error {
+/// The error for a value that a rule rejects, in a field of the input.
+pub fn rejected(field: &'static str) -> impl Fn(String) -> Error {
     move |reason| Error::bad_user_input(reason).in_field(field)
 }
 
-/// A text that may be absent.
+/// A text that a rule permits: not given, cleared, or set.
 ///
 /// # Errors
-/// `BAD_USER_INPUT` where it cannot be stored.
-pub fn text(field: &'static str, given: &MaybeUndefined<String>) -> Result<Cell> {
-    rules::text(given.value().map(String::as_str)).map_err(refused(field))?;
-    Ok(given.value().map_or(Cell::Null, |text| Cell::Text(text.clone())))
+/// `BAD_USER_INPUT` if the rule rejects it.
+pub fn checked(
+    field: &'static str,
+    given: &MaybeUndefined<String>,
+    rule: impl Fn(Option<&str>) -> Result<(), String>,
+) -> Result<Option<Option<String>>> {
+    rule(given.value().map(String::as_str)).map_err(rejected(field))?;
+    Ok(given.as_opt_ref().map(|text| text.cloned()))
 }
 
-/// A colour that may be absent.
+/// A text: not given, cleared, or set.
 ///
 /// # Errors
-/// `BAD_USER_INPUT` where it is none.
-pub fn color(field: &'static str, given: &MaybeUndefined<String>) -> Result<Cell> {
-    rules::color(given.value().map(String::as_str)).map_err(refused(field))?;
-    Ok(given.value().map_or(Cell::Null, |text| Cell::Text(text.clone())))
+/// `BAD_USER_INPUT` if it cannot be stored.
+pub fn text(field: &'static str, given: &MaybeUndefined<String>) -> Result<Option<Option<String>>> {
+    checked(field, given, rules::text)
 }
 
-/// A name that must be there where it is given.
+/// A name, which cannot be cleared.
 ///
 /// # Errors
-/// `BAD_USER_INPUT` where it is null, empty or too long.
+/// `BAD_USER_INPUT` if it is null, empty or too long.
 pub fn name(field: &'static str, given: &MaybeUndefined<String>, max: usize) -> Result<Option<String>> {
     match given {
         MaybeUndefined::Undefined => Ok(None),
-        MaybeUndefined::Null => Err(Error::bad_user_input("a name cannot be taken away").in_field(field)),
-        MaybeUndefined::Value(name) => rules::name(name, max).map(Some).map_err(refused(field)),
+        MaybeUndefined::Null => Err(Error::bad_user_input("the name cannot be cleared").in_field(field)),
+        MaybeUndefined::Value(name) => rules::name(name, max).map(Some).map_err(rejected(field)),
     }
 }
 
-/// What is named does not exist.
+/// The error for an id of an object that does not exist, or that the viewer may not see.
 pub fn not_found(called: &str, field: &'static str) -> Error {
     Error::new(Code::NotFound, format!("there is no {called} with this id")).in_field(field)
 }
 
-/// Refuses to change what is not there for whoever writes, or what another account owns.
+/// Rejects the change of an object that the viewer may not see, or that belongs to another account. `found` says whether
+/// the viewer may change it.
 ///
 /// # Errors
-/// `NOT_FOUND` where nothing was found, `FORBIDDEN` where it may be seen and not changed.
-pub fn may_change(called: &str, field: &'static str, found: Option<bool>) -> Result<()> {
+/// `NOT_FOUND` if it was not found, `FORBIDDEN` if the viewer may see but not change it.
+pub fn ensure_may_change(called: &str, field: &'static str, found: Option<bool>) -> Result<()> {
     match found {
         Some(true) => Ok(()),
         Some(false) => Err(forbidden(format!("the {called} belongs to another account")).in_field(field)),
@@ -226,12 +227,12 @@ pub fn may_change(called: &str, field: &'static str, found: Option<bool>) -> Res
     }
 }
 
-/// What whoever writes may see and not do.
-pub fn forbidden(message: impl Into<std::borrow::Cow<'static, str>>) -> Error {
+/// The error for a change that the viewer may not make to a visible object.
+pub fn forbidden(message: impl Into<Cow<'static, str>>) -> Error {
     Error::new(Code::Forbidden, message)
 }
 
-/// Refuses a write that expects another revision than there is.
+/// Rejects a write that expects another revision than the object has.
 ///
 /// # Errors
 /// `CONFLICT` with the current revision.

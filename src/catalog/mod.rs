@@ -1,13 +1,15 @@
 //! The catalogue: one folder per type of the schema.
 //!
-//! A folder holds the type with its fields, the relationships that start there with their SQL, and the lists of it.
-//! Types may name each other, since the schema's graph has cycles; nothing else may.
+//! A folder contains the type with its fields, its relations and lists with their SQL, and its mutations. Types may import
+//! each other, because the graph of the schema has cycles; nothing else may.
 pub mod artifact;
 pub mod change;
 pub mod collection;
+pub mod fields;
 pub mod filter;
 pub mod group;
 mod input;
+mod list;
 pub mod node;
 pub mod order;
 pub mod policy;
@@ -18,31 +20,23 @@ pub mod user;
 pub mod version;
 mod visibility;
 
-use crate::{
-    fields,
-    graphql::object::{Fields, Object},
-};
+use crate::graphql::object::{Fields, Object};
 
 pub use change::Subscription;
 pub use visibility::Visibility;
 
-/// The root of all that can be read.
+/// The root of queries.
 #[derive(Clone, Debug, Default)]
 pub struct Query {
-    /// Counts what is opened by links.
-    pub views: sharing::Views,
+    /// Counts the views of links.
+    pub views: sharing::ViewCounter,
 }
 
 impl Object for Query {
-    fn name() -> String {
-        "Query".to_owned()
-    }
+    const NAME: &'static str = "Query";
 
     fn declare(fields: &mut Fields<'_, '_, Self>) {
-        fields! { fields;
-            /// All that can be read.
-            type;
-        }
+        fields.describe(&["The root of queries."]);
         node::declare_root(fields);
         artifact::declare_root(fields);
         collection::declare_root(fields);
@@ -52,21 +46,18 @@ impl Object for Query {
     }
 }
 
-/// The root of all that can be written.
+/// The root of mutations.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Mutation;
 
 impl Object for Mutation {
-    fn name() -> String {
-        "Mutation".to_owned()
-    }
+    const NAME: &'static str = "Mutation";
 
     fn declare(fields: &mut Fields<'_, '_, Self>) {
-        fields! { fields;
-            /// All that can be written. Each field is one transaction: it is kept whole or not at all. The fields of one
-            /// document are written one after the other; one that is refused ends it.
-            type;
-        }
+        fields.describe(&[
+            "The root of mutations. Each field is one transaction, which is committed or rolled back as a \
+            whole. The fields of a document run one after the other; a rejected field ends the document.",
+        ]);
         artifact::declare_mutations(fields);
         version::declare_mutations(fields);
         collection::declare_mutations(fields);

@@ -1,4 +1,4 @@
-//! Every object by its id.
+//! Any object by its id.
 use async_graphql::{ID, InputObject};
 use uuid::Uuid;
 
@@ -16,16 +16,16 @@ use crate::{
     },
     dataloader::Relation,
     error::{Error, Result},
-    fields,
+    field,
     graphql::{
         ExecutionField,
         id::{self, GlobalId},
-        object::{FieldMeta, Fields, SchemaBuilder},
+        object::{Fields, SchemaBuilder},
     },
 };
 
 abstract_output! {
-    /// Any object that has an id.
+    /// Any object with an id.
     pub enum AnyNode as "Node" by declare_interface {
         Artifact(Artifact),
         Collection(Collection),
@@ -50,70 +50,75 @@ const PREFIXES: [&str; 8] = [
     sharing::PREFIX,
 ];
 
-/// The id of an object whose prefix was stored.
+/// The global id of an object with a stored prefix.
 pub fn global_id(prefix: &str, id: Uuid) -> GlobalId {
     let known = PREFIXES.into_iter().find(|known| *known == prefix);
     GlobalId { prefix: known.unwrap_or("unknown"), id }
 }
 
 fn declare_interface(schema: &mut SchemaBuilder<'_>) {
-    let id = FieldMeta { name: "id", docs: &["Opaque, the same for ever, unique among all objects."] };
-    schema.interface("Node", &["An object that has an id and can be read by it."], &[(id, "ID!")]);
+    let id = field!("id", "Globally unique, opaque and stable identifier.");
+    schema.interface("Node", &["An object with an ID, which `Query.node` reads."], &[(id, "ID!")]);
 }
 
-/// Declares the root fields that lead to any object.
+/// Declares the root fields that read any object.
 pub fn declare_root(fields: &mut Fields<'_, '_, Query>) {
-    fields! { fields;
-        type;
-        /// The object with this id; null where there is none.
-        node => batch::<NodeArguments, _>(|parents, args, node| {
-            let count = parents.len();
-            Box::pin(async move {
-                let id = id::parse_any(&PREFIXES, &args.id)?;
-                let mut nodes = load(node, vec![Ok(id); count]).await;
-                nodes.drain(..).collect::<Result<Vec<_>>>()
-            })
-        });
-        /// The objects with these ids, in their order; null where there is none. An id that is none is an error of its
-        /// own place.
-        nodes => batch::<NodesArguments, _>(|parents, args, node| {
-            let count = parents.len();
-            Box::pin(async move {
-                let max = node.context().settings.page_size_max as usize;
-                if args.ids.len() > max {
-                    let message = format!("`ids` has {} ids, at most {max} can be read at once", args.ids.len());
-                    return Err(Error::bad_user_input(message));
-                }
-                let ids: Vec<_> = args.ids.iter().map(|id| id::parse_any(&PREFIXES, id)).collect();
-                let mut lists = Vec::with_capacity(count);
-                for _ in 0..count {
-                    lists.push(load(node, ids.clone()).await);
-                }
-                Ok(lists)
-            })
-        });
+    fields.batch::<NodeArguments, _>(
+        field!("node", "The object with this ID; null if there is none."),
+        |parents, args, field| Box::pin(load_one(parents.len(), args, field)),
+    );
+    fields.batch::<NodesArguments, _>(
+        field!(
+            "nodes",
+            "The objects with these IDs, in their order; null for an ID without an object. An invalid ID is an error only \
+             for its own index."
+        ),
+        |parents, args, field| Box::pin(load_many(parents.len(), args, field)),
+    );
+}
+
+async fn load_one(parents: usize, args: NodeArguments, field: ExecutionField<'_>) -> Result<Vec<Option<AnyNode>>> {
+    let id = id::parse_any(&PREFIXES, &args.id)?;
+    load(field, vec![Ok(id); parents]).await.into_iter().collect()
+}
+
+async fn load_many(
+    parents: usize,
+    args: NodesArguments,
+    field: ExecutionField<'_>,
+) -> Result<Vec<Vec<Result<Option<AnyNode>>>>> {
+    let max = field.context().settings.page_size_max as usize;
+    if args.ids.len() > max {
+        let message = format!("`ids` has {} IDs; the maximum is {max}", args.ids.len());
+        return Err(Error::bad_user_input(message));
     }
+    let ids: Vec<_> = args.ids.iter().map(|id| id::parse_any(&PREFIXES, id)).collect();
+    let mut lists = Vec::with_capacity(parents);
+    for _ in 0..parents {
+        lists.push(load(field, ids.clone()).await);
+    }
+    Ok(lists)
 }
 
 #[derive(InputObject)]
 struct NodeArguments {
-    /// The id, as this server gave it.
+    /// ID of the object.
     id: ID,
 }
 
 #[derive(InputObject)]
 struct NodesArguments {
-    /// The ids, as this server gave them; at most 100.
+    /// IDs of the objects, at most 100.
     ids: Vec<ID>,
 }
 
-/// The objects of these ids, in their order: one statement for each type, all in one round.
+/// The objects with these ids, in their order: one statement for each type, all in one round.
 pub async fn load(node: ExecutionField<'_>, ids: Vec<Result<GlobalId>>) -> Vec<Result<Option<AnyNode>>> {
     let mut nodes: Vec<Result<Option<AnyNode>>> = Vec::new();
     nodes.extend(ids.iter().map(|id| id.clone().map(|_| None)));
     let of = |prefix: &str| -> Vec<(usize, Uuid)> {
         let all = ids.iter().enumerate();
-        all.filter_map(|(place, id)| id.as_ref().ok().filter(|id| id.prefix == prefix).map(|id| (place, id.id)))
+        all.filter_map(|(index, id)| id.as_ref().ok().filter(|id| id.prefix == prefix).map(|id| (index, id.id)))
             .collect()
     };
     let found = futures_util::join!(
@@ -126,9 +131,9 @@ pub async fn load(node: ExecutionField<'_>, ids: Vec<Result<GlobalId>>) -> Vec<R
         load_type(node, UserById, of(user::PREFIX), AnyNode::User),
         load_type(node, VersionById, of(version::PREFIX), AnyNode::Version),
     );
-    for (place, node) in [found.0, found.1, found.2, found.3, found.4, found.5, found.6, found.7].into_iter().flatten()
+    for (index, node) in [found.0, found.1, found.2, found.3, found.4, found.5, found.6, found.7].into_iter().flatten()
     {
-        nodes[place] = node;
+        nodes[index] = node;
     }
     nodes
 }
@@ -136,16 +141,16 @@ pub async fn load(node: ExecutionField<'_>, ids: Vec<Result<GlobalId>>) -> Vec<R
 async fn load_type<T, R: Relation<Key = Uuid, Value = Option<T>>>(
     node: ExecutionField<'_>,
     relation: R,
-    places: Vec<(usize, Uuid)>,
+    ids: Vec<(usize, Uuid)>,
     any: fn(T) -> AnyNode,
 ) -> Vec<(usize, Result<Option<AnyNode>>)>
 where
     Option<T>: crate::dataloader::FromRows<R::Row>,
 {
-    let keys = places.iter().map(|(_, id)| *id).collect();
-    let places = places.into_iter().map(|(place, _)| place);
+    let keys = ids.iter().map(|(_, id)| *id).collect();
+    let indexes = ids.into_iter().map(|(index, _)| index);
     match node.load::<AnyNode, R>(relation, keys).await {
-        Ok(found) => places.zip(found.into_iter().map(|object| Ok(object.map(any)))).collect(),
-        Err(error) => places.map(|place| (place, Err(error.clone()))).collect(),
+        Ok(found) => indexes.zip(found.into_iter().map(|object| Ok(object.map(any)))).collect(),
+        Err(error) => indexes.map(|index| (index, Err(error.clone()))).collect(),
     }
 }

@@ -1,24 +1,24 @@
-//! Who may see an object.
+//! The visibility of objects.
 use async_graphql::{Enum, InputType, registry::Registry};
 
 use crate::{
-    db::{Record, Row, Text},
+    db::{Cell, CellType, ColumnValue, Record, Row, Text},
     graphql::Leaf,
 };
 
-/// Who may see an object.
+/// Visibility of an object.
 #[derive(Enum, Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Visibility {
-    /// Its owner, and those it was shared with.
+    /// Visible to its owner and to accounts that it was shared with.
     Private,
-    /// Whoever knows its id or a link to it; for others than its owner it is in no list, search or count.
+    /// Visible to everyone who has its ID or a link; other accounts do not find it in lists, searches and counts.
     Unlisted,
-    /// Everyone, without a token too.
+    /// Visible to everyone, even without a token.
     Public,
 }
 
 impl Visibility {
-    /// The word that both the database and the schema have for it.
+    /// The value in the database and in the schema.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Private => "PRIVATE",
@@ -27,16 +27,29 @@ impl Visibility {
         }
     }
 
-    /// The visibility that has this word.
+    /// The visibility with this value.
     pub fn parse(word: &str) -> Option<Self> {
         [Self::Private, Self::Unlisted, Self::Public].into_iter().find(|visibility| visibility.as_str() == word)
     }
 }
 
 impl Record for Visibility {
-    /// A word that is unknown hides the object.
+    /// An unknown value hides the object.
     fn read(row: &mut Row<'_>) -> sqlx::Result<Self> {
         Ok(Self::parse(&row.next::<Text>()?).unwrap_or(Self::Private))
+    }
+}
+
+impl ColumnValue for Visibility {
+    type Value = Self;
+    const TYPE: CellType = CellType::Text;
+
+    fn cell(value: Self) -> Cell {
+        Cell::Text(value.as_str().to_owned())
+    }
+
+    fn read(row: &mut Row<'_>) -> sqlx::Result<Self> {
+        Record::read(row)
     }
 }
 
@@ -44,6 +57,7 @@ impl Leaf for Visibility {
     fn type_ref(registry: &mut Registry) -> String {
         <Self as InputType>::create_type_info(registry)
     }
+
     fn write(&self, json: &mut Vec<u8>) {
         self.as_str().write(json);
     }

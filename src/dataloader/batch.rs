@@ -208,11 +208,11 @@ async fn fetch<R: Relation>(
     keys: &[R::Key],
 ) -> Result<(Vec<(R::Key, R::Row)>, usize)> {
     let mut sql = db.sql();
-    sql.ask(columns);
+    sql.select(columns);
     relation.statement(keys, &mut sql);
     let mut bytes = 0;
     let read = |row: &mut Row<'_>| {
-        row.ask(columns);
+        row.select(columns);
         let read = (R::Key::read(row)?, relation.read(row)?);
         bytes += row.bytes() + ROW_BYTES;
         Ok(read)

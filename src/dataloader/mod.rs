@@ -50,7 +50,7 @@ macro_rules! relation {
     (
         $(#[doc = $doc:literal])*
         $vis:vis $name:ident($label:literal): $key:ty => $value:ty $(, cacheable: $is_cacheable:literal)?;
-        $text:expr $(, $placeholder:ident $(: $fragment:expr)?)* $(,)?
+        $text:expr $(, $placeholder:ident $(= $fragment:expr)?)* $(,)?
     ) => {
         $(#[doc = $doc])*
         #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,7 +69,7 @@ macro_rules! relation {
                     [
                         $crate::db::SqlKeys::in_keys(keys),
                         $crate::db::SqlKeys::key_table(keys),
-                        $($crate::placeholder!($placeholder $(: $fragment)?)),*
+                        $($crate::placeholder!($placeholder $(= $fragment)?)),*
                     ],
                 );
             }

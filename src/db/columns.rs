@@ -1,20 +1,20 @@
-//! Which columns of a record a statement reads: those that its request asks for.
+//! Projections: the columns of a record that a statement selects, which are those that the request needs.
 use super::{Record, Row};
 
-/// Places for the columns of a record.
-const PLACES: u32 = 63;
+/// Maximum number of columns of a record.
+const COLUMNS_MAX: u32 = 63;
 
-/// A set of columns of one record, each at its place.
+/// A set of columns of one record: a bit for the index of each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Projection(u64);
 
 impl Projection {
-    /// None but those that are always read.
+    /// Only the eager columns.
     pub const NONE: Self = Self(0);
-    /// All there are.
+    /// All columns.
     pub const ALL: Self = Self(u64::MAX);
-    /// What a list is sorted by, which its statement reads behind the columns of the record.
-    pub const SORT_KEYS: Self = Self(1 << PLACES);
+    /// The sort keys of a list, which its statement selects after the columns of the record.
+    pub const SORT_KEYS: Self = Self(1 << COLUMNS_MAX);
 
     /// The columns of both sets.
     #[must_use]
@@ -28,73 +28,73 @@ impl Projection {
         self.0 & other.0 == other.0
     }
 
-    pub(super) const fn has_index(self, place: u32) -> bool {
-        self.0 & (1 << place) != 0
+    pub(super) const fn has_index(self, index: u32) -> bool {
+        self.0 & (1 << index) != 0
     }
 }
 
-/// A value of a row that is read where it is asked for. Only its [`ColumnRef`] gives it, and the same column says what to
-/// read, so that nothing can be used that was not read.
+/// A value of a row that is read on demand. Only its [`ColumnRef`] returns it, and the same constant selects the column, so
+/// no value is used that was not selected.
 #[derive(Clone, Debug)]
 pub struct Selected<T>(Option<T>);
 
 impl<T: Record> Selected<T> {
-    /// Reads the value where the row has it. [`crate::row!`] calls it.
+    /// Reads the value if the row has it. [`crate::row!`] calls it.
     ///
     /// # Errors
-    /// The column is missing or of another type.
-    pub fn read(place: u32, row: &mut Row<'_>) -> sqlx::Result<Self> {
-        row.columns().has_index(place).then(|| T::read(row)).transpose().map(Self)
+    /// The column is missing, or has another type.
+    pub fn read(index: u32, row: &mut Row<'_>) -> sqlx::Result<Self> {
+        row.columns().has_index(index).then(|| T::read(row)).transpose().map(Self)
     }
 }
 
-/// A column of the record `R` that is read where it is asked for.
+/// A column of the record `R` that is read on demand.
 #[derive(Debug)]
 pub struct ColumnRef<R, T> {
-    place: u32,
+    index: u32,
     get: fn(&R) -> &Selected<T>,
 }
 
 impl<R, T> ColumnRef<R, T> {
-    /// The column at a place. [`crate::row!`] calls it, at compile time.
+    /// The column with an index. [`crate::row!`] calls it, at compile time.
     ///
     /// # Panics
-    /// There is no such place.
-    pub const fn new(place: u32, get: fn(&R) -> &Selected<T>) -> Self {
-        assert!(place < PLACES, "a record has too many columns");
-        Self { place, get }
+    /// The record has too many columns.
+    pub const fn new(index: u32, get: fn(&R) -> &Selected<T>) -> Self {
+        assert!(index < COLUMNS_MAX, "a record has too many columns");
+        Self { index, get }
     }
 
     /// The set of this one column.
     pub const fn set(&self) -> Projection {
-        Projection(1 << self.place)
+        Projection(1 << self.index)
     }
 
     /// The value.
     ///
     /// # Panics
-    /// The row was read without this column, though [`ColumnRef::set`] was asked for.
+    /// The row was read without this column: [`ColumnRef::set`] was not selected.
     pub fn of<'r>(&self, row: &'r R) -> &'r T {
         (self.get)(row).0.as_ref().expect("a column is read with the field that needs it")
     }
 }
 
-/// A record that knows its columns, and lists those of them that a statement reads.
+/// A record that lists the columns which a statement selects.
 pub trait SelectColumns: Record {
-    /// Lists the columns, in the order in which [`Record::read`] reads them.
+    /// Lists the selected columns, in the order in which [`Record::read`] reads them.
     fn columns(list: &mut SelectList);
 }
 
-/// The columns of a statement, as they are listed.
+/// The select list of a statement.
 pub struct SelectList {
-    asked: Projection,
+    projection: Projection,
     columns: Vec<&'static str>,
 }
 
 impl SelectList {
-    /// The columns of a record, of which some are asked for.
-    pub(super) fn of<R: SelectColumns>(asked: Projection) -> Vec<&'static str> {
-        let mut list = Self { asked, columns: Vec::with_capacity(16) };
+    /// The columns of a record that are in the projection.
+    pub(super) fn of<R: SelectColumns>(projection: Projection) -> Vec<&'static str> {
+        let mut list = Self { projection, columns: Vec::with_capacity(16) };
         R::columns(&mut list);
         list.columns
     }
@@ -104,19 +104,19 @@ impl SelectList {
         self.columns.push(column);
     }
 
-    /// Appends a column where it is asked for.
-    pub fn push_asked(&mut self, place: u32, column: &'static str) {
-        if self.asked.has_index(place) {
+    /// Appends a column if it is in the projection.
+    pub fn push_on_demand(&mut self, index: u32, column: &'static str) {
+        if self.projection.has_index(index) {
             self.push(column);
         }
     }
 }
 
-/// Declares what is stored of an object: the columns that are always read, and those that are read where a field asks for
-/// them, each with its SQL. A field reads the latter through the constant of their name.
+/// Declares a record: the columns that are always selected, and those that are selected if a field needs them, each with its
+/// SQL. A field reads the latter through the constant with their name.
 ///
-/// With a name in parentheses the first struct is the second behind an `Arc`, cheap to clone. Records that one row holds
-/// together have places of their own: `from` says where they begin.
+/// With a name in parentheses the first struct is the second behind an `Arc`, cheap to clone. Records that are read from one
+/// row have indexes of their own: `from` is the first one.
 #[macro_export]
 macro_rules! row {
     (
@@ -128,7 +128,7 @@ macro_rules! row {
         $vis struct $name(std::sync::Arc<$stored>);
 
         $crate::row! {
-            #[doc = concat!("What is stored of [`", stringify!($name), "`].")]
+            #[doc = concat!("The columns of [`", stringify!($name), "`].")]
             struct $stored from $first { $($columns)* }
         }
 
@@ -153,40 +153,40 @@ macro_rules! row {
     (
         $(#[$meta:meta])*
         $vis:vis struct $name:ident from $first:literal {
-            eager { $($always:ident: $always_type:ty = $always_column:literal),* $(,)? }
-            on_demand { $($asked:ident: $asked_type:ty = $asked_column:literal),* $(,)? }
+            eager { $($eager:ident: $eager_type:ty = $eager_column:expr),* $(,)? }
+            on_demand { $($on_demand:ident: $on_demand_type:ty = $on_demand_column:expr),* $(,)? }
         }
     ) => {
         $(#[$meta])*
         #[derive(Clone, Debug)]
         $vis struct $name {
-            $($always: $always_type,)*
-            $($asked: $crate::db::Selected<$asked_type>,)*
+            $($eager: $eager_type,)*
+            $($on_demand: $crate::db::Selected<$on_demand_type>,)*
         }
 
         const _: () = {
             #[allow(dead_code, non_camel_case_types)]
-            enum Place { $($asked),* }
+            enum Index { $($on_demand),* }
 
             #[allow(non_upper_case_globals)]
             impl $name {
-                $($vis const $asked: $crate::db::ColumnRef<Self, $asked_type> =
-                    $crate::db::ColumnRef::new($first + Place::$asked as u32, |row| &row.$asked);)*
+                $($vis const $on_demand: $crate::db::ColumnRef<Self, $on_demand_type> =
+                    $crate::db::ColumnRef::new($first + Index::$on_demand as u32, |row| &row.$on_demand);)*
             }
 
             impl $crate::db::Record for $name {
                 fn read(row: &mut $crate::db::Row<'_>) -> sqlx::Result<Self> {
                     Ok(Self {
-                        $($always: $crate::db::Record::read(row)?,)*
-                        $($asked: $crate::db::Selected::read($first + Place::$asked as u32, row)?,)*
+                        $($eager: $crate::db::Record::read(row)?,)*
+                        $($on_demand: $crate::db::Selected::read($first + Index::$on_demand as u32, row)?,)*
                     })
                 }
             }
 
             impl $crate::db::SelectColumns for $name {
                 fn columns(list: &mut $crate::db::SelectList) {
-                    $(list.push($always_column);)*
-                    $(list.push_asked($first + Place::$asked as u32, $asked_column);)*
+                    $(list.push($eager_column);)*
+                    $(list.push_on_demand($first + Index::$on_demand as u32, $on_demand_column);)*
                 }
             }
         };
@@ -230,10 +230,10 @@ mod tests {
     }
 
     #[test]
-    fn a_statement_lists_the_columns_that_are_asked_for() {
-        let list = |asked| {
+    fn a_statement_selects_the_columns_of_its_projection() {
+        let list = |projection| {
             let mut sql = Sql::new(Dialect::Sqlite, AccessScope::Unrestricted);
-            sql.ask(asked);
+            sql.select(projection);
             sql.columns::<Both>();
             sql.text().to_owned()
         };

@@ -1,20 +1,20 @@
-//! What a violated constraint means to the one who wrote.
+//! The errors of violated constraints.
 use sqlx::error::{DatabaseError, ErrorKind};
 
 use crate::error::{Code, Error};
 
-/// A constraint of the migrations, and the sentence for it.
+/// A constraint of the migrations, and its error message.
 struct Constraint {
-    /// Its name, as PostgreSQL tells it, and SQLite for an index of an expression.
+    /// The name that PostgreSQL reports, and SQLite for an index on an expression.
     name: &'static str,
-    /// The columns that SQLite tells instead.
+    /// The columns that SQLite reports instead.
     columns: &'static str,
     message: &'static str,
-    /// The field of the input that is to be changed.
+    /// The invalid field of the input.
     field: &'static str,
 }
 
-/// Those that a write can meet although it looked before, because another one came between.
+/// Constraints that a concurrent write can make another one violate, although it checked before.
 const UNIQUE: [Constraint; 4] = [
     Constraint {
         name: "artifacts_owner_type_name_key",
@@ -37,7 +37,7 @@ const UNIQUE: [Constraint; 4] = [
     Constraint { name: "tags_slug_key", columns: "tags.slug", message: "another tag has this name", field: "name" },
 ];
 
-/// The fault for a violated constraint, where it is one.
+/// The error of a violated constraint, if it is one.
 pub(super) fn violated(error: &dyn DatabaseError) -> Option<Error> {
     match error.kind() {
         ErrorKind::UniqueViolation => {
@@ -50,7 +50,7 @@ pub(super) fn violated(error: &dyn DatabaseError) -> Option<Error> {
             Some(Error::new(Code::Conflict, constraint.message).in_field(constraint.field))
         }
         ErrorKind::ForeignKeyViolation => {
-            Some(Error::new(Code::Conflict, "something that this refers to was deleted meanwhile: try again"))
+            Some(Error::new(Code::Conflict, "a referenced object was deleted by another request: try again"))
         }
         _ => None,
     }

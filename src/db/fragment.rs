@@ -1,8 +1,8 @@
-//! What stands for the placeholders of a statement's text: parameters, lists, tables of rows, and named pieces of SQL.
+//! Values of the placeholders of a statement: parameters, lists, tables of rows, and named pieces of SQL.
 use uuid::Uuid;
 
 use super::{
-    Arg, Cell, CellType, SelectColumns, Sql, Time,
+    Arg, Cell, CellType, SelectColumns, Sql, Time, Values,
     template::{self, Part},
 };
 
@@ -42,6 +42,12 @@ pub enum Fragment<'a> {
     Write(fn(&mut Sql)),
     /// SQL that a function appends for a column.
     WriteFor(&'static str, fn(&'static str, &mut Sql)),
+    /// The values of all columns, see [`super::all_values`].
+    AllValues(&'a dyn Values),
+    /// The columns of an alias, but for those with a given value, see [`super::Table::copied_from`].
+    CopiedFrom(&'static str, &'a dyn Values),
+    /// Assignments of the given columns, see [`super::changes`].
+    Changes(&'a dyn Values),
     /// SQL that a closure appends.
     With(&'a dyn Fn(&mut Sql)),
 }
@@ -64,12 +70,6 @@ impl Policy {
     /// No condition, for the given reason, such as `visible with its collection`.
     pub const fn exempt(_reason: &'static str) -> Self {
         Self { alias: "", write: |_| {} }
-    }
-
-    /// Appends the condition, after a space.
-    pub fn append(self, sql: &mut Sql) {
-        sql.push(" ");
-        (self.write)(sql);
     }
 
     /// Whether the tables and joins of a statement define the alias that the policy is about.
@@ -237,6 +237,9 @@ impl Sql {
             Fragment::Policy(policy) => return self.policy(part, *policy),
             Fragment::Write(write) => return write(self),
             Fragment::WriteFor(column, write) => return write(column, self),
+            Fragment::AllValues(values) => return self.all_values(*values),
+            Fragment::CopiedFrom(alias, values) => return self.copied_from(alias, *values),
+            Fragment::Changes(values) => return self.changes(*values),
             Fragment::With(write) => return write(self),
         };
     }
@@ -269,7 +272,7 @@ mod tests {
     #[test]
     fn a_value_is_a_parameter_and_one_that_occurs_twice_is_the_same() {
         let text = rendered(Dialect::Sqlite, |sql| {
-            append!(sql, "select {name}, {now}, {now} where true {limit}", now: Time(1), name: "a", limit: limit(3));
+            append!(sql, "select {name}, {now}, {now} where true {limit}", now = Time(1), name = "a", limit = limit(3));
         });
 
         assert_eq!(text, "select $1, $2, $2 where true limit +$3");
@@ -279,7 +282,12 @@ mod tests {
     fn the_databases_differ_in_named_fragments() {
         let text = |dialect| {
             rendered(dialect, |sql| {
-                append!(sql, "select t.id from tags t where t.id {in_ids} {lock}", in_ids: in_ids(&[]), lock: FOR_UPDATE);
+                append!(
+                    sql,
+                    "select t.id from tags t where t.id {in_ids} {lock}",
+                    in_ids = in_ids(&[]),
+                    lock = FOR_UPDATE
+                );
             })
         };
 
@@ -291,7 +299,7 @@ mod tests {
     #[should_panic(expected = "{a_visible} has a policy on the alias b")]
     fn a_policy_on_another_alias_is_an_error() {
         rendered(Dialect::Sqlite, |sql| {
-            append!(sql, "select 1 from artifacts a where true {a_visible}", a_visible: Policy::new("b", |_| {}));
+            append!(sql, "select 1 from artifacts a where true {a_visible}", a_visible = Policy::new("b", |_| {}));
         });
     }
 
@@ -299,7 +307,7 @@ mod tests {
     #[should_panic(expected = "{a_visible} takes a policy")]
     fn a_policy_placeholder_takes_nothing_else() {
         rendered(Dialect::Sqlite, |sql| {
-            append!(sql, "select 1 from artifacts a where true {a_visible}", a_visible: text(""));
+            append!(sql, "select 1 from artifacts a where true {a_visible}", a_visible = text(""));
         });
     }
 }

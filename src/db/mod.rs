@@ -15,6 +15,7 @@ mod record;
 mod request;
 mod sql;
 mod sqlite;
+mod table;
 #[doc(hidden)]
 pub mod template;
 mod text;
@@ -47,6 +48,7 @@ pub use fragment::{
 };
 pub use record::{ColumnType, Record, Row};
 pub use sql::{AccessScope, Arg, Cell, CellType, Dialect, Sql};
+pub use table::{ColumnValue, RowTable, Table, TableRow, Values, all_values, changes, join_columns};
 pub use text::Text;
 pub use time::Time;
 pub use transaction::Transaction;
@@ -368,7 +370,11 @@ async fn fetch_sqlite<T>(
     {
         let mut stream = query.fetch(reader.connection());
         while let Some(row) = stream.try_next().await? {
-            rows.push(read(&mut Row::sqlite(&row))?);
+            let mut row = Row::sqlite(&row);
+            rows.push(read(&mut row)?);
+            if rows.len() == 1 {
+                row.ensure_end()?;
+            }
         }
     }
     reader.release();
@@ -386,7 +392,11 @@ async fn fetch_postgres<T>(
     {
         let mut stream = query.fetch(connection.connection());
         while let Some(row) = stream.try_next().await? {
-            rows.push(read(&mut Row::postgres(&row))?);
+            let mut row = Row::postgres(&row);
+            rows.push(read(&mut row)?);
+            if rows.len() == 1 {
+                row.ensure_end()?;
+            }
         }
     }
     connection.release();

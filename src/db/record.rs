@@ -1,16 +1,17 @@
-//! Rows, read alike from both databases.
+//! Rows, read in the same way from both databases.
 use sqlx::{Decode, Postgres, Row as _, Sqlite, Type, postgres::PgRow, sqlite::SqliteRow};
 
 use super::{Projection, SelectColumns, SelectList};
 
-/// A row of either database, read column by column from the left.
+/// A row of either database, read column by column from left to right.
 ///
-/// SQLite's columns hold values of any type, so each is checked. PostgreSQL's hold what the statement says: comparing types
-/// there again for each row costs more than reading the value, and one of another length is an error all the same.
+/// A column of SQLite can have values of any type, so the type of each value is checked. A column of PostgreSQL has the type
+/// that the statement gives it: checking it for each row would cost more than reading the value, and a value of another
+/// length is an error anyway.
 pub struct Row<'r> {
     row: Inner<'r>,
     column: usize,
-    asked: Projection,
+    selected: Projection,
     bytes: usize,
 }
 
@@ -19,11 +20,11 @@ enum Inner<'r> {
     Postgres(&'r PgRow),
 }
 
-/// What a column can hold: a type that both databases know.
+/// A type of column values that both databases support.
 pub trait ColumnType:
     for<'r> Decode<'r, Sqlite> + Type<Sqlite> + for<'r> Decode<'r, Postgres> + Type<Postgres>
 {
-    /// Bytes of memory that a value takes, about.
+    /// Approximate size of the value in memory, in bytes.
     fn bytes(&self) -> usize {
         size_of_val(self)
     }
@@ -46,28 +47,47 @@ impl ColumnType for super::Text {
     }
 }
 
-/// What a row holds. Columns are read in the order in which the statement lists them.
+/// A value that is read from a row. Columns are read in the order in which the statement selects them.
 pub trait Record: Sized + Send + 'static {
     /// Reads the record's columns.
     ///
     /// # Errors
-    /// A column that is missing or of another type.
+    /// A column is missing, or has another type.
     fn read(row: &mut Row<'_>) -> sqlx::Result<Self>;
 }
 
 impl<'r> Row<'r> {
     pub(super) fn sqlite(row: &'r SqliteRow) -> Self {
-        Self { row: Inner::Sqlite(row), column: 0, asked: Projection::ALL, bytes: 0 }
+        Self { row: Inner::Sqlite(row), column: 0, selected: Projection::ALL, bytes: 0 }
     }
 
     pub(super) fn postgres(row: &'r PgRow) -> Self {
-        Self { row: Inner::Postgres(row), column: 0, asked: Projection::ALL, bytes: 0 }
+        Self { row: Inner::Postgres(row), column: 0, selected: Projection::ALL, bytes: 0 }
     }
 
-    /// The next column.
+    /// Ensures, in debug builds, that all columns were read.
     ///
     /// # Errors
-    /// There is none, or it is of another type.
+    /// Columns are left: the statement selects more than is read, such as a key in the wrong place.
+    pub(super) fn ensure_end(&self) -> sqlx::Result<()> {
+        if cfg!(debug_assertions) && self.column != self.len() {
+            let message = format!("{} of {} columns were read", self.column, self.len());
+            return Err(sqlx::Error::Decode(message.into()));
+        }
+        Ok(())
+    }
+
+    fn len(&self) -> usize {
+        match self.row {
+            Inner::Sqlite(row) => row.len(),
+            Inner::Postgres(row) => row.len(),
+        }
+    }
+
+    /// Reads the next column.
+    ///
+    /// # Errors
+    /// The column is missing, or has another type.
     #[expect(clippy::should_implement_trait, reason = "each column may have another type")]
     pub fn next<T: ColumnType>(&mut self) -> sqlx::Result<T> {
         self.column += 1;
@@ -79,34 +99,34 @@ impl<'r> Row<'r> {
         Ok(value)
     }
 
-    /// Bytes of memory that the values take which were read, about.
+    /// Approximate size in memory of the values that were read, in bytes.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Says which columns the statement was asked for; all of them unless it is said.
-    pub fn ask(&mut self, asked: Projection) {
-        self.asked = asked;
+    /// Sets the columns that the statement selects. Default: all of them.
+    pub fn select(&mut self, selected: Projection) {
+        self.selected = selected;
     }
 
-    /// Whether the statement was asked for all of these.
-    pub fn asks(&self, columns: Projection) -> bool {
-        self.asked.contains(columns)
+    /// Whether the statement selects all of these.
+    pub fn selects(&self, columns: Projection) -> bool {
+        self.selected.contains(columns)
     }
 
     pub(super) fn columns(&self) -> Projection {
-        self.asked
+        self.selected
     }
 
-    /// Passes over the columns of a record.
+    /// Skips the columns of a record.
     pub fn skip<R: SelectColumns>(&mut self) {
-        self.column += SelectList::of::<R>(self.asked).len();
+        self.column += SelectList::of::<R>(self.selected).len();
     }
 
-    /// The next column, which may be null.
+    /// Reads the next column, which may be null.
     ///
     /// # Errors
-    /// There is none, or it is of another type.
+    /// The column is missing, or has another type.
     pub fn next_or_null<T: ColumnType>(&mut self) -> sqlx::Result<Option<T>> {
         self.column += 1;
         let value: Option<T> = match self.row {

@@ -1,9 +1,9 @@
-//! SQL text and its parameters, put together for one of the two databases.
+//! SQL texts with their parameters, for one of the two databases.
 use uuid::Uuid;
 
 use super::{Projection, SelectColumns, SelectList, Time};
 
-/// Which database a text is for.
+/// The database that a text is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dialect {
     /// SQLite, embedded.
@@ -12,19 +12,19 @@ pub enum Dialect {
     Postgres,
 }
 
-/// Whose eyes a statement reads with. The conditions for what they see are written by the catalogue.
+/// The access of a statement. The catalogue's policy turns it into conditions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AccessScope {
-    /// Everything: the server's own work, the user of a server without accounts, and who administers it.
+    /// Everything: for the server itself, the user of a server without accounts, and administrators.
     #[default]
     Unrestricted,
-    /// What this account may see.
+    /// The objects that this account may see.
     User(Uuid),
-    /// What everyone may see.
+    /// Public objects.
     Anonymous,
 }
 
-/// A value bound to a statement.
+/// The value of a parameter.
 #[derive(Clone, Debug)]
 pub enum Arg {
     /// Many ids, as one parameter.
@@ -43,25 +43,28 @@ pub enum Arg {
     Time(Time),
     /// One point in time, or null.
     OptionalTime(Option<Time>),
-    /// Many values of one type, any of which may be null, as one parameter. PostgreSQL alone has such.
+    /// Many values of one type, which may be null, as one parameter. Only for PostgreSQL.
     Column(CellType, Vec<Cell>),
 }
 
-/// A statement in the making. Text comes from the program alone, every value is a parameter, and a list is **one**
-/// parameter, so the text of a statement does not depend on how many values there are.
+/// A statement: its text and parameters. Text comes only from the program, every value is a parameter, and a list is **one**
+/// parameter, so the text of a statement does not depend on the number of values.
+///
+/// [`crate::statement!`] and [`crate::append!`] write readable texts with named placeholders. The methods here append
+/// single pieces.
 #[derive(Clone, Debug)]
 pub struct Sql {
     dialect: Dialect,
     scope: AccessScope,
-    asked: Projection,
+    projection: Projection,
     text: String,
     args: Vec<Arg>,
 }
 
 impl Sql {
-    /// An empty statement for `dialect`, which reads with the eyes of `scope`.
+    /// An empty statement with this access.
     pub fn new(dialect: Dialect, scope: AccessScope) -> Self {
-        Self { dialect, scope, asked: Projection::ALL, text: String::with_capacity(512), args: Vec::new() }
+        Self { dialect, scope, projection: Projection::ALL, text: String::with_capacity(512), args: Vec::new() }
     }
 
     /// Appends text.
@@ -70,7 +73,7 @@ impl Sql {
         self
     }
 
-    /// Appends the text for the database at hand: a named exception from the rule that both read the same.
+    /// Appends the text for the database of the statement.
     pub fn either(&mut self, sqlite: &'static str, postgres: &'static str) -> &mut Self {
         self.push(match self.dialect {
             Dialect::Sqlite => sqlite,
@@ -86,9 +89,16 @@ impl Sql {
         self
     }
 
-    /// Appends a parameter that is a whole number.
+    /// Appends an integer as a parameter.
     pub fn int(&mut self, value: i64) -> &mut Self {
         self.bind(Arg::Int(value))
+    }
+
+    /// Appends a number of the program as text.
+    pub(super) fn number(&mut self, number: u64) -> &mut Self {
+        use std::fmt::Write;
+        write!(self.text, "{number}").expect("writing to a string does not fail");
+        self
     }
 
     /// The number that the next parameter will have.
@@ -197,24 +207,24 @@ impl Sql {
         self.dialect
     }
 
-    /// Whose eyes it reads with.
+    /// The access of the statement.
     pub fn access_scope(&self) -> AccessScope {
         self.scope
     }
 
-    /// Says which columns it reads; all of them unless it is said.
-    pub fn ask(&mut self, asked: Projection) {
-        self.asked = asked;
+    /// Sets the columns that it selects. Default: all of them.
+    pub fn select(&mut self, projection: Projection) {
+        self.projection = projection;
     }
 
-    /// Whether it was asked for all of these.
-    pub fn asks(&self, columns: Projection) -> bool {
-        self.asked.contains(columns)
+    /// Whether it selects all of these.
+    pub fn selects(&self, columns: Projection) -> bool {
+        self.projection.contains(columns)
     }
 
-    /// Appends the columns of a record, those of them that are asked for.
+    /// Appends the columns of a record that it selects.
     pub fn columns<R: SelectColumns>(&mut self) -> &mut Self {
-        for (index, column) in SelectList::of::<R>(self.asked).into_iter().enumerate() {
+        for (index, column) in SelectList::of::<R>(self.projection).into_iter().enumerate() {
             self.push(if index > 0 { ", " } else { "" }).push(column);
         }
         self
@@ -231,7 +241,7 @@ impl Sql {
     }
 }
 
-/// What a column of a row table holds.
+/// The type of a column in a table of rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CellType {
     /// An id.
@@ -244,10 +254,10 @@ pub enum CellType {
     Time,
 }
 
-/// A value in a row table.
+/// A value in a table of rows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Cell {
-    /// Nothing.
+    /// Null.
     Null,
     /// An id.
     Id(Uuid),
@@ -259,7 +269,7 @@ pub enum Cell {
     Time(Time),
 }
 
-/// As SQLite reads it from a row of JSON.
+/// The JSON that SQLite reads.
 impl serde::Serialize for Cell {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
@@ -272,7 +282,7 @@ impl serde::Serialize for Cell {
 }
 
 impl From<Cell> for Arg {
-    /// Null is a null text: PostgreSQL wants to know what it is that is missing.
+    /// Null has the type text, because PostgreSQL needs a type.
     fn from(cell: Cell) -> Self {
         match cell {
             Cell::Null => Self::Text(None),

@@ -1,21 +1,22 @@
-//! Requests that are tried again: with the same `Idempotency-Key` they write nothing twice, and are answered alike.
+//! Repeated requests: with the same `Idempotency-Key` they write nothing twice, and receive the same response.
 //!
-//! What each root field came to is kept in the transaction of its write; so even where the first answer was never finished,
-//! the second request finds what was written, and answers from that. The answer itself is kept once it is whole. Both are
-//! kept in the database: for every node, through restarts, for 24 hours.
+//! The transaction of a write also stores the outcome of its root field. So a repeated request finds what was written even
+//! if the first response was never completed. A complete response is stored too. Both are stored in the database for 24
+//! hours, so they survive restarts and all nodes share them.
 use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
 use super::{Request, write::Write};
 use crate::{
-    db::{Arg, Db, Time},
+    db::{Db, Time},
     error::{Code, Error, Result},
+    statement,
 };
 
-/// How long what a request came to is kept, in microseconds.
-const KEPT_US: i64 = 24 * 60 * 60 * 1_000_000;
+/// How long responses and outcomes are stored, in microseconds.
+const RETENTION_US: i64 = 24 * 60 * 60 * 1_000_000;
 
-/// The key of a request, and how the request is known again.
+/// The key of a request, and a hash of the request.
 #[derive(Clone, Debug)]
 pub(super) struct Idempotency {
     key: String,
@@ -23,11 +24,11 @@ pub(super) struct Idempotency {
 }
 
 impl Idempotency {
-    /// Of a request that has a key.
+    /// The idempotency of a request with a key.
     pub(super) fn of(request: &Request) -> Option<Self> {
         const NAMESPACE: Uuid = Uuid::from_u128(0x7a1d_3c4e_55f0_5b6a_9e21_40c8_6d92_b3f7);
         let key = request.idempotency_key.as_deref()?;
-        // What one account has sent is not answered to another.
+        // The response to one account is not sent to another.
         let key = match request.viewer.user {
             Some(user) => format!("{}:{key}", user.simple()),
             None => key.to_owned(),
@@ -38,21 +39,26 @@ impl Idempotency {
         Some(Self { key, request: Uuid::new_v5(&NAMESPACE, whole.as_bytes()).simple().to_string() })
     }
 
-    /// Takes the key for this request, and returns the answer that the request was given before. Two statements.
+    /// Claims the key for this request, and returns the stored response, if there is one. Two statements.
     ///
     /// # Errors
-    /// `BAD_USER_INPUT` where the key was used for another request.
+    /// `BAD_USER_INPUT` if the key was used for another request.
     pub(super) async fn begin(&self, db: &Db) -> Result<Option<String>> {
         let now = Time::now();
         let mut tx = db.begin().await?;
-        let mut sql = tx.sql();
-        sql.push("delete from idempotent_requests where created_at < ").bind(Arg::Time(Time(now.0 - KEPT_US)));
+        let expired = Time(now.0 - RETENTION_US);
+        let sql = statement!(tx, "delete from idempotent_requests where created_at < {expired}", expired);
         tx.execute("idempotency.expire", sql).await?;
-        let mut sql = tx.sql();
-        sql.push("insert into idempotent_requests as r (key, request, created_at) values (");
-        sql.bind(Arg::Text(Some(self.key.clone()))).push(", ").bind(Arg::Text(Some(self.request.clone())));
-        sql.push(", ").bind(Arg::Time(now)).push(") on conflict (key) do update set key = excluded.key ");
-        sql.push("returning request, answer");
+        let sql = statement!(
+            tx,
+            "insert into idempotent_requests as r (key, request, created_at)
+             values ({key}, {request}, {now})
+             on conflict (key) do update set key = excluded.key
+             returning request, answer",
+            key = &self.key,
+            request = &self.request,
+            now,
+        );
         let found = tx
             .fetch_with("idempotency.begin", sql, |row| Ok((row.next::<String>()?, row.next_or_null::<String>()?)))
             .await?;
@@ -62,54 +68,61 @@ impl Idempotency {
                 Err(Error::bad_user_input("this Idempotency-Key was used for another request: choose a new one"))
             }
             Some((_, answer)) => Ok(answer),
-            None => Err(Error::internal("an Idempotency-Key was not kept")),
+            None => Err(Error::internal("an Idempotency-Key was not stored")),
         }
     }
 
-    /// Keeps the answer, unless what is wrong with it may be over by the next time.
+    /// Stores the response, unless it has an error that may be temporary.
     ///
     /// # Errors
     /// That of the statement.
     pub(super) async fn end(&self, db: &Db, answer: &[u8], codes: &[Code]) -> Result<()> {
-        let is_passing = |code: &Code| {
+        let is_temporary = |code: &Code| {
             matches!(
                 code,
                 Code::Unavailable | Code::Timeout | Code::Overloaded | Code::Internal | Code::SqlBudgetExceeded
             )
         };
-        if codes.iter().any(is_passing) {
+        if codes.iter().any(is_temporary) {
             return Ok(());
         }
         let mut tx = db.begin().await?;
-        let mut sql = tx.sql();
-        sql.push("update idempotent_requests set answer = ");
-        sql.bind(Arg::Text(Some(String::from_utf8_lossy(answer).into_owned())));
-        sql.push(" where key = ").bind(Arg::Text(Some(self.key.clone())));
+        let sql = statement!(
+            tx,
+            "update idempotent_requests set answer = {answer} where key = {key}",
+            answer = String::from_utf8_lossy(answer).into_owned(),
+            key = &self.key,
+        );
         tx.execute("idempotency.end", sql).await?;
         tx.commit().await
     }
 
-    /// What the field came to before; nothing where it has yet to be written. A second request waits here for the first.
+    /// The stored outcome of the field; `None` if it has not been written. A concurrent request waits here for the first.
     ///
     /// # Errors
     /// That of the statements.
     pub(super) async fn outcome<V: DeserializeOwned>(&self, write: &mut Write<'_>, field: &str) -> Result<Option<V>> {
-        let mut sql = write.sql();
-        sql.push("insert into idempotent_outcomes (key, field, outcome) values (");
-        sql.bind(Arg::Text(Some(self.key.clone()))).push(", ").bind(Arg::Text(Some(field.to_owned())));
-        sql.push(", '') on conflict do nothing");
+        let sql = statement!(
+            write,
+            "insert into idempotent_outcomes (key, field, outcome) values ({key}, {field}, '') on conflict do nothing",
+            key = &self.key,
+            field,
+        );
         if write.execute("idempotency.take", sql).await? > 0 {
             return Ok(None);
         }
-        let mut sql = write.sql();
-        sql.push("select o.outcome from idempotent_outcomes o where o.key = ").bind(Arg::Text(Some(self.key.clone())));
-        sql.push(" and o.field = ").bind(Arg::Text(Some(field.to_owned())));
+        let sql = statement!(
+            write,
+            "select o.outcome from idempotent_outcomes o where o.key = {key} and o.field = {field}",
+            key = &self.key,
+            field,
+        );
         let found = write.fetch::<String>("idempotency.outcome", sql).await?;
         let outcome = found.first().ok_or_else(|| Error::internal("an outcome is missing"))?;
         serde_json::from_str(outcome).map(Some).map_err(Error::internal)
     }
 
-    /// Keeps what the field came to, in the transaction that wrote it.
+    /// Stores the outcome of the field, in the transaction of the write.
     ///
     /// # Errors
     /// That of the statement.
@@ -120,10 +133,13 @@ impl Idempotency {
         outcome: &V,
     ) -> Result<()> {
         let outcome = serde_json::to_string(outcome).map_err(Error::internal)?;
-        let mut sql = write.sql();
-        sql.push("update idempotent_outcomes set outcome = ").bind(Arg::Text(Some(outcome)));
-        sql.push(" where key = ").bind(Arg::Text(Some(self.key.clone()))).push(" and field = ");
-        sql.bind(Arg::Text(Some(field.to_owned())));
+        let sql = statement!(
+            write,
+            "update idempotent_outcomes set outcome = {outcome} where key = {key} and field = {field}",
+            outcome,
+            key = &self.key,
+            field,
+        );
         write.execute("idempotency.keep", sql).await?;
         Ok(())
     }

@@ -107,6 +107,16 @@ pub struct Order {
 }
 
 impl Order {
+    /// From the smallest to the largest.
+    pub const fn ascending(name: &'static str, columns: &'static [(&'static str, SortType)]) -> Self {
+        Self { name, columns, descending: false }
+    }
+
+    /// From the largest to the smallest.
+    pub const fn descending(name: &'static str, columns: &'static [(&'static str, SortType)]) -> Self {
+        Self { name, columns, descending: true }
+    }
+
     /// What the columns hold.
     pub fn types(&self) -> Vec<SortType> {
         self.columns.iter().map(|(_, kind)| *kind).collect()
@@ -174,7 +184,7 @@ impl<L: List> Relation for Page<L> {
 
     fn read(&self, row: &mut Row<'_>) -> sqlx::Result<Self::Row> {
         let read = L::Row::read(row)?;
-        if !row.asks(Projection::SORT_KEYS) {
+        if !row.selects(Projection::SORT_KEYS) {
             return Ok(SortedRow { row: read, sort: None });
         }
         let columns = self.list.order().columns;
@@ -191,12 +201,12 @@ impl<L: List> Page<L> {
         append!(
             sql,
             "select {columns} from {from} where true {visible} {conditions} order by {order} {limit}",
-            columns: with(&|sql| self.columns(sql)),
-            from: text(L::FROM),
-            visible: policy::<L>(),
-            conditions: with(&|sql| self.conditions(sql)),
-            order: with(&|sql| self.order(sql)),
-            limit: self.limit(),
+            columns = with(&|sql| self.columns(sql)),
+            from = text(L::FROM),
+            visible = policy::<L>(),
+            conditions = with(&|sql| self.conditions(sql)),
+            order = with(&|sql| self.order(sql)),
+            limit = self.limit(),
         );
     }
 
@@ -205,14 +215,14 @@ impl<L: List> Page<L> {
         append!(
             sql,
             "select {parent}, {columns} from {from} where {parent} = {key} {visible} {conditions} order by {order} {limit}",
-            columns: with(&|sql| self.columns(sql)),
-            from: text(L::FROM),
-            parent: text(L::PARENT),
+            columns = with(&|sql| self.columns(sql)),
+            from = text(L::FROM),
+            parent = text(L::PARENT),
             key,
-            visible: policy::<L>(),
-            conditions: with(&|sql| self.conditions(sql)),
-            order: with(&|sql| self.order(sql)),
-            limit: self.limit(),
+            visible = policy::<L>(),
+            conditions = with(&|sql| self.conditions(sql)),
+            order = with(&|sql| self.order(sql)),
+            limit = self.limit(),
         );
     }
 
@@ -225,14 +235,14 @@ impl<L: List> Page<L> {
              cross join lateral (
                select {columns} from {from} where {parent} = keys.id {visible} {conditions} order by {order} {limit}
              ) page",
-            keys: L::Parent::table(keys),
-            columns: with(&|sql| self.columns(sql)),
-            from: text(L::FROM),
-            parent: text(L::PARENT),
-            visible: policy::<L>(),
-            conditions: with(&|sql| self.conditions(sql)),
-            order: with(&|sql| self.order(sql)),
-            limit: self.limit(),
+            keys = L::Parent::table(keys),
+            columns = with(&|sql| self.columns(sql)),
+            from = text(L::FROM),
+            parent = text(L::PARENT),
+            visible = policy::<L>(),
+            conditions = with(&|sql| self.conditions(sql)),
+            order = with(&|sql| self.order(sql)),
+            limit = self.limit(),
         );
     }
 
@@ -248,22 +258,22 @@ impl<L: List> Page<L> {
                select {row} from {from} where {parent} = keys.id {visible} {conditions} order by {order} {limit}
              )
              order by keys.id, {order}",
-            columns: with(&|sql| self.columns(sql)),
-            keys: L::Parent::table(keys),
-            from: text(L::FROM),
-            row: text(L::ROW),
-            parent: text(L::PARENT),
-            visible: policy::<L>(),
-            conditions: with(&|sql| self.conditions(sql)),
-            order: with(&|sql| self.order(sql)),
-            limit: self.limit(),
+            columns = with(&|sql| self.columns(sql)),
+            keys = L::Parent::table(keys),
+            from = text(L::FROM),
+            row = text(L::ROW),
+            parent = text(L::PARENT),
+            visible = policy::<L>(),
+            conditions = with(&|sql| self.conditions(sql)),
+            order = with(&|sql| self.order(sql)),
+            limit = self.limit(),
         );
     }
 
     /// The columns of a row, then those of the order if they are selected.
     fn columns(&self, sql: &mut Sql) {
-        append!(sql, "{columns}", columns: columns::<L::Row>());
-        if sql.asks(Projection::SORT_KEYS) {
+        append!(sql, "{columns}", columns = columns::<L::Row>());
+        if sql.selects(Projection::SORT_KEYS) {
             for (column, _) in self.list.order().columns {
                 sql.push(", ");
                 self.list.write_order_column(column, sql);
@@ -285,9 +295,9 @@ impl<L: List> Page<L> {
         append!(
             sql,
             " and ({columns}) {comparison} ({values})",
-            columns: with(&|sql| self.order_columns("", sql)),
-            comparison: text(comparison),
-            values: with(&|sql| {
+            columns = with(&|sql| self.order_columns("", sql)),
+            comparison = text(comparison),
+            values = with(&|sql| {
                 for (index, value) in values.iter().enumerate() {
                     sql.push(if index > 0 { ", " } else { "" }).bind(value.arg());
                 }
@@ -346,9 +356,9 @@ pub fn count_members<L: List>(list: &L, keys: &[L::Parent], sql: &mut Sql) {
         append!(
             sql,
             "select count(*) from {from} where true {visible} {filter}",
-            from: text(L::FROM),
-            visible: policy::<L>(),
-            filter: with(&|sql| list.filter(sql)),
+            from = text(L::FROM),
+            visible = policy::<L>(),
+            filter = with(&|sql| list.filter(sql)),
         );
     } else {
         append!(
@@ -357,11 +367,11 @@ pub fn count_members<L: List>(list: &L, keys: &[L::Parent], sql: &mut Sql) {
              from {keys} as keys cross join {from}
              where {parent} = keys.id {visible} {filter}
              group by keys.id",
-            keys: L::Parent::table(keys),
-            from: text(L::FROM),
-            parent: text(L::PARENT),
-            visible: policy::<L>(),
-            filter: with(&|sql| list.filter(sql)),
+            keys = L::Parent::table(keys),
+            from = text(L::FROM),
+            parent = text(L::PARENT),
+            visible = policy::<L>(),
+            filter = with(&|sql| list.filter(sql)),
         );
     }
 }

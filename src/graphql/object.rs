@@ -36,7 +36,12 @@ pub trait Object: Clone + Send + Sync + 'static {
     const IS_EMPTY: bool = false;
 
     /// The name in the schema.
-    fn name() -> String;
+    const NAME: &'static str = "";
+
+    /// The name in the schema, if it depends on a type parameter.
+    fn name() -> String {
+        Self::NAME.to_owned()
+    }
 
     /// Declares description, interfaces and fields. [`crate::fields!`] writes it.
     fn declare(fields: &mut Fields<'_, '_, Self>);
@@ -411,10 +416,10 @@ impl<P: Object> Fields<'_, '_, P> {
         self.add::<A>(about, type_ref, Field { source, columns, nested_projection: Some(V::columns) });
     }
 
-    /// What a relationship leads to: the parents' keys are asked for together.
+    /// The values of a relation, loaded together for the keys of all parents.
     ///
-    /// `relation` sees the first parent alone: what it takes from there must be the same in all parents of a column, as
-    /// the arguments of a field above are.
+    /// The relation is made from the first parent. Values that it takes from there must be the same in all parents, as the
+    /// arguments of a field above are; debug builds compare the first and the last parent.
     pub fn load<A: Arguments, R: Relation, V: Output>(
         &mut self,
         about: FieldMeta,
@@ -424,7 +429,12 @@ impl<P: Object> Fields<'_, '_, P> {
     ) {
         self.batch::<A, V>(about, move |parents, args, node| {
             let keys = parents.iter().map(&key).collect();
-            let relation = relation(&parents[0], &args, node.context());
+            let of = |parent| relation(parent, &args, node.context());
+            let relation = of(&parents[0]);
+            if cfg!(debug_assertions) && parents.len() > 1 {
+                let is_same = of(&parents[parents.len() - 1]).ok() == relation.as_ref().ok().cloned();
+                assert!(is_same, "the relation {} differs between parents", R::NAME);
+            }
             Box::pin(async move {
                 let values = node.load::<V, R>(relation?, keys).await?;
                 Ok(values.into_iter().map(value).collect())
@@ -511,6 +521,14 @@ impl<P: Object> Fields<'_, '_, P> {
         assert!(previous.is_none(), "field {}.{} is declared twice", self.declared.name, about.name);
         self.meta.insert(about.name.to_owned(), meta_field(about, args, type_ref));
     }
+}
+
+/// Name and description of a field.
+#[macro_export]
+macro_rules! field {
+    ($name:expr, $doc:expr $(,)?) => {
+        $crate::graphql::object::FieldMeta { name: $name, docs: &[$doc] }
+    };
 }
 
 /// Declares a type: its description, then each field as `name => kind(…);` under its doc comment.

@@ -126,6 +126,7 @@ fn records(
         source: Some(path.to_owned()),
         author,
         license,
+        homepage: None,
         version,
         visibility: Visibility::Private,
         tags: tags.iter().map(|tag| rules::slug_of(tag)).collect(),

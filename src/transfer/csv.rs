@@ -215,6 +215,7 @@ fn artifact(
         source: text("source"),
         author: text("author"),
         license: text("license"),
+        homepage: None,
         version: text("version"),
         visibility,
         tags: tags.iter().map(|tag| rules::slug_of(tag)).collect(),

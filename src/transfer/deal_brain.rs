@@ -87,6 +87,7 @@ fn listing(value: &Value) -> record::Artifact {
         source: text(&listing["listing_url"]),
         author: text(&listing["seller"]),
         license: None,
+        homepage: None,
         version: None,
         visibility: Visibility::Private,
         tags: Vec::new(),

@@ -7,8 +7,8 @@ use uuid::Uuid;
 use super::record::{self, Record};
 use crate::{
     append,
-    catalog::Visibility,
-    db::{Db, Record as DbRecord, Row, Sql, Time, limit, text, with},
+    catalog::{Visibility, artifact::ArtifactValues},
+    db::{Db, Record as DbRecord, Row, Sql, Table as _, Time, limit, text, with},
     statement,
 };
 
@@ -66,8 +66,8 @@ impl<W: Write> Export<'_, W> {
                  from tags t
                  where true {after_last} {in_collection}
                  order by t.id {limit}",
-                after_last: with(&|sql| push_after("t.id", last, sql)),
-                in_collection: with(&|sql| {
+                after_last = with(&|sql| push_after("t.id", last, sql)),
+                in_collection = with(&|sql| {
                     if let Some(id) = collection {
                         append!(
                             sql,
@@ -81,7 +81,7 @@ impl<W: Write> Export<'_, W> {
                         );
                     }
                 }),
-                limit: limit(PAGE_ROWS),
+                limit = limit(PAGE_ROWS),
             );
             let page: Vec<record::Tag> = self.page(sql).await?;
             let Some(tag) = page.last() else { return Ok(()) };
@@ -95,19 +95,19 @@ impl<W: Write> Export<'_, W> {
         loop {
             let sql = statement!(
                 self.db,
-                "select a.id, a.type, a.name, a.description, a.source, a.author, a.license, a.version, a.visibility,
-                    a.metadata, a.content, a.created_at, a.updated_at, (
-                        select string_agg(t.slug, '\n' order by t.slug)
-                        from artifact_tags l
-                        join tags t on t.id = l.tag_id
-                        where l.artifact_id = a.id
-                    )
+                "select a.id, {columns}, a.created_at, a.updated_at, (
+                    select string_agg(t.slug, '\n' order by t.slug)
+                    from artifact_tags l
+                    join tags t on t.id = l.tag_id
+                    where l.artifact_id = a.id
+                 )
                  from artifacts a {exempt: an export contains objects of all accounts}
                  where true {after_last} {in_collection}
                  order by a.id {limit}",
-                after_last: with(&|sql| push_after("a.id", last, sql)),
-                in_collection: with(&|sql| push_members("a.id", collection, sql)),
-                limit: limit(PAGE_ROWS),
+                columns = ArtifactValues::columns_of("a"),
+                after_last = with(&|sql| push_after("a.id", last, sql)),
+                in_collection = with(&|sql| push_members("a.id", collection, sql)),
+                limit = limit(PAGE_ROWS),
             );
             let page: Vec<record::Artifact> = self.page(sql).await?;
             let Some(artifact) = page.last() else { return Ok(()) };
@@ -125,9 +125,9 @@ impl<W: Write> Export<'_, W> {
                  from artifact_versions v {exempt: an export contains objects of all accounts}
                  where true {after_last} {in_collection}
                  order by v.id {limit}",
-                after_last: with(&|sql| push_after("v.id", last, sql)),
-                in_collection: with(&|sql| push_members("v.artifact_id", collection, sql)),
-                limit: limit(PAGE_ROWS),
+                after_last = with(&|sql| push_after("v.id", last, sql)),
+                in_collection = with(&|sql| push_members("v.artifact_id", collection, sql)),
+                limit = limit(PAGE_ROWS),
             );
             let page: Vec<record::Version> = self.page(sql).await?;
             let Some(version) = page.last() else { return Ok(()) };
@@ -145,9 +145,9 @@ impl<W: Write> Export<'_, W> {
                  from collections c {exempt: an export contains objects of all accounts}
                  where true {after_last} {in_collection}
                  order by c.id {limit}",
-                after_last: with(&|sql| push_after("c.id", last, sql)),
-                in_collection: with(&|sql| push_equal("c.id", collection, sql)),
-                limit: limit(PAGE_ROWS),
+                after_last = with(&|sql| push_after("c.id", last, sql)),
+                in_collection = with(&|sql| push_equal("c.id", collection, sql)),
+                limit = limit(PAGE_ROWS),
             );
             let page: Vec<record::Collection> = self.page(sql).await?;
             let Some(collection) = page.last() else { return Ok(()) };
@@ -166,9 +166,9 @@ impl<W: Write> Export<'_, W> {
                  from groups g {exempt: an export contains objects of all accounts}
                  where true {after_last} {in_collection}
                  order by g.collection_id, g.sort_key, g.id {limit}",
-                after_last: with(&|sql| push_after_sorted("g.collection_id, g.sort_key, g.id", last, sql)),
-                in_collection: with(&|sql| push_equal("g.collection_id", collection, sql)),
-                limit: limit(PAGE_ROWS),
+                after_last = with(&|sql| push_after_sorted("g.collection_id, g.sort_key, g.id", last, sql)),
+                in_collection = with(&|sql| push_equal("g.collection_id", collection, sql)),
+                limit = limit(PAGE_ROWS),
             );
             let page: Vec<Sorted<record::Group>> = self.page(sql).await?;
             let Some(Sorted { record: group, sort_key }) = page.last() else { return Ok(()) };
@@ -189,9 +189,9 @@ impl<W: Write> Export<'_, W> {
                  from collection_artifacts m {exempt: an export contains objects of all accounts}
                  where true {after_last} {in_collection}
                  order by m.collection_id, m.sort_key, m.artifact_id {limit}",
-                after_last: with(&|sql| push_after_sorted("m.collection_id, m.sort_key, m.artifact_id", last, sql)),
-                in_collection: with(&|sql| push_equal("m.collection_id", collection, sql)),
-                limit: limit(PAGE_ROWS),
+                after_last = with(&|sql| push_after_sorted("m.collection_id, m.sort_key, m.artifact_id", last, sql)),
+                in_collection = with(&|sql| push_equal("m.collection_id", collection, sql)),
+                limit = limit(PAGE_ROWS),
             );
             let page: Vec<Sorted<record::Membership>> = self.page(sql).await?;
             let Some(Sorted { record: membership, sort_key }) = page.last() else { return Ok(()) };
@@ -212,9 +212,9 @@ impl<W: Write> Export<'_, W> {
                  from group_artifacts m {exempt: an export contains objects of all accounts}
                  where true {after_last} {in_collection}
                  order by m.group_id, m.sort_key, m.artifact_id {limit}",
-                after_last: with(&|sql| push_after_sorted("m.group_id, m.sort_key, m.artifact_id", last, sql)),
-                in_collection: with(&|sql| push_equal("m.collection_id", collection, sql)),
-                limit: limit(PAGE_ROWS),
+                after_last = with(&|sql| push_after_sorted("m.group_id, m.sort_key, m.artifact_id", last, sql)),
+                in_collection = with(&|sql| push_equal("m.collection_id", collection, sql)),
+                limit = limit(PAGE_ROWS),
             );
             let page: Vec<Sorted<record::GroupMembership>> = self.page(sql).await?;
             let Some(Sorted { record: membership, sort_key }) = page.last() else { return Ok(()) };
@@ -230,14 +230,14 @@ impl<W: Write> Export<'_, W> {
 /// Appends the condition that a row comes after the last one of the previous page.
 fn push_after(column: &'static str, last: Option<Uuid>, sql: &mut Sql) {
     if let Some(last) = last {
-        append!(sql, " and {column} > {last}", column: text(column), last);
+        append!(sql, " and {column} > {last}", column = text(column), last);
     }
 }
 
 /// Appends the condition that a row that is sorted within its parent comes after the last one of the previous page.
 fn push_after_sorted(columns: &'static str, last: Option<SortedKey>, sql: &mut Sql) {
     if let Some((parent, sort_key, id)) = last {
-        append!(sql, " and ({columns}) > ({parent}, {sort_key}, {id})", columns: text(columns), parent, sort_key, id);
+        append!(sql, " and ({columns}) > ({parent}, {sort_key}, {id})", columns = text(columns), parent, sort_key, id);
     }
 }
 
@@ -251,7 +251,7 @@ fn push_members(column: &'static str, collection: Option<Uuid>, sql: &mut Sql) {
                 from collection_artifacts m {exempt: an export contains objects of all accounts}
                 where m.collection_id = {collection}
              )",
-            column: text(column),
+            column = text(column),
             collection,
         );
     }
@@ -260,7 +260,7 @@ fn push_members(column: &'static str, collection: Option<Uuid>, sql: &mut Sql) {
 /// Appends the condition that a row belongs to the exported collection.
 fn push_equal(column: &'static str, collection: Option<Uuid>, sql: &mut Sql) {
     if let Some(collection) = collection {
-        append!(sql, " and {column} = {collection}", column: text(column), collection);
+        append!(sql, " and {column} = {collection}", column = text(column), collection);
     }
 }
 
@@ -295,25 +295,27 @@ impl DbRecord for record::Tag {
 
 impl DbRecord for record::Artifact {
     fn read(row: &mut Row<'_>) -> sqlx::Result<Self> {
-        let mut artifact = Self {
-            id: row.next()?,
-            kind: row.next()?,
-            name: row.next()?,
-            description: row.next_or_null()?,
-            source: row.next_or_null()?,
-            author: row.next_or_null()?,
-            license: row.next_or_null()?,
-            version: row.next_or_null()?,
-            visibility: Visibility::read(row)?,
-            metadata: row.next_or_null::<String>()?.and_then(|text| serde_json::from_str(&text).ok()),
-            content: row.next_or_null()?,
-            created_at: row.next()?,
-            updated_at: row.next()?,
-            tags: Vec::new(),
-        };
+        let id = row.next()?;
+        let values = ArtifactValues::read(row)?;
+        let (created_at, updated_at) = (row.next()?, row.next()?);
         let slugs: Option<String> = row.next_or_null()?;
-        artifact.tags = slugs.iter().flat_map(|slugs| slugs.split('\n')).map(str::to_owned).collect();
-        Ok(artifact)
+        Ok(Self {
+            id,
+            kind: values.kind.unwrap_or_default(),
+            name: values.name.unwrap_or_default(),
+            description: values.description.flatten(),
+            source: values.source.flatten(),
+            author: values.author.flatten(),
+            license: values.license.flatten(),
+            homepage: values.homepage.flatten(),
+            version: values.version.flatten(),
+            visibility: values.visibility.unwrap_or(Visibility::Private),
+            tags: slugs.iter().flat_map(|slugs| slugs.split('\n')).map(str::to_owned).collect(),
+            metadata: values.metadata.flatten().and_then(|text| serde_json::from_str(&text).ok()),
+            content: values.content.flatten(),
+            created_at,
+            updated_at,
+        })
     }
 }
 

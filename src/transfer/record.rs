@@ -102,6 +102,9 @@ pub struct Artifact {
     /// The licence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub license: Option<String>,
+    /// The URL of the web page.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub homepage: Option<String>,
     /// The label of the newest version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
@@ -266,6 +269,7 @@ impl Record {
             }
             Self::Artifact(artifact) => {
                 rules::kind(&artifact.kind)?;
+                rules::url(artifact.homepage.as_deref())?;
                 trimmed(&mut artifact.name, NAME_MAX)?;
                 for text in [
                     &artifact.description,

@@ -494,6 +494,7 @@ fn artifact(
         source: text(member, "source").or_else(|| text(row, "source")),
         author: text(member, "author"),
         license: text(member, "license"),
+        homepage: None,
         version: text(member, "version")
             .or_else(|| text(row, "deployed_version"))
             .or_else(|| text(row, "upstream_version")),

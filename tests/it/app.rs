@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use gatherum::{
     access::Viewer,
     app::{self, App, Engine},
-    catalog::sharing::Views,
+    catalog::sharing::ViewCounter,
     config::Config,
     db::Db,
     graphql::{Execute, Request},
@@ -18,7 +18,7 @@ use crate::backend::{Backend, TestDb};
 pub fn engine_with(db: &Db, change: impl FnOnce(&mut Config)) -> Engine {
     let mut config = Config::default();
     change(&mut config);
-    app::engine(&config, db.clone(), Views::default()).expect("a schema")
+    app::engine(&config, db.clone(), ViewCounter::default()).expect("a schema")
 }
 
 /// An engine over `db` with the default settings.

@@ -29,6 +29,7 @@ mod sharing;
 mod slow;
 mod specification;
 mod statements;
+mod table;
 mod timeouts;
 mod transfer;
 mod visibility;

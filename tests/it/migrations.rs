@@ -46,7 +46,7 @@ async fn objects_without_owner_are_assigned_to_the_first_account() {
             test.db.fetch::<i64>("test", sql).await.expect("a count")[0]
         };
         assert_eq!(owned().await, 0);
-        migrate::down(&test.db, 1).await.expect("the last one");
+        migrate::down(&test.db, 2).await.expect("down to before owners");
         let mut tx = test.db.begin().await.expect("a transaction");
         for (n, name) in ["second", "first"].into_iter().enumerate() {
             let mut sql = tx.sql();
@@ -56,7 +56,7 @@ async fn objects_without_owner_are_assigned_to_the_first_account() {
             tx.execute("test", sql).await.expect("an account");
         }
         tx.commit().await.expect("a commit");
-        migrate::up(&test.db).await.expect("the last one");
+        migrate::up(&test.db).await.expect("up again");
 
         assert_eq!(owned().await, 5 * 3, "{backend:?}");
     }

@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use gatherum::{
     access::{Accounts, TokenScope, Viewer},
     app::Engine,
-    catalog::sharing::Views,
+    catalog::sharing::ViewCounter,
     config::Config,
     db::{Arg, Db, Sql, Time},
     graphql::{Execute, Request, id::GlobalId},
@@ -201,7 +201,7 @@ async fn views_are_exact() {
     const VIEWS: usize = 200;
     for backend in Backend::all().await {
         let test = backend.database().await;
-        let views = [Views::default(), Views::default()];
+        let views = [ViewCounter::default(), ViewCounter::default()];
         let nodes = views
             .clone()
             .map(|views| gatherum::app::engine(&Config::default(), test.db.clone(), views).expect("a schema"));

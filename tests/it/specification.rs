@@ -78,6 +78,12 @@ impl Object for Child {
             broken => load::<NoArguments, _, _>(|_| Uuid::nil(), |_, _, _| Ok(Broken("select no_such_column")), Some);
             /// A statement that panics while it is written.
             explodes => load::<NoArguments, _, _>(|_| Uuid::nil(), |_, _, _| Ok(Broken("panic")), Some);
+            /// Its relation is made from a value that differs between children.
+            differs => load::<NoArguments, _, _>(
+                |_| Uuid::nil(),
+                |child, _, _| Ok(Broken(if child.0 == 1 { "select 'x' where 1 = 0" } else { "select 'y' where 1 = 0" })),
+                Some,
+            );
             /// A child of a child.
             child => compute::<NoArguments, _>(|child, _, _| Ok(Some(child.clone())));
         }
@@ -210,4 +216,14 @@ async fn data_is_absent_where_nothing_was_executed() {
         assert_eq!(answer.get("data"), None, "{query}");
         assert!(answer["errors"][0]["extensions"]["code"].is_string(), "{answer}");
     }
+}
+
+/// One statement answers all parents, so the relation must be the same for all of them.
+#[tokio::test]
+async fn a_relation_that_differs_between_parents_is_found() {
+    let one = ask("{ child { differs } }").await;
+    let two = ask("{ children { differs } }").await;
+
+    assert_eq!(one["errors"], Value::Null);
+    assert_eq!(two["errors"][0]["extensions"]["code"], "INTERNAL", "{two}");
 }

@@ -1,66 +1,80 @@
-//! Which artifacts of a list: as clients say it, and as SQL.
+//! The filter of lists of artifacts, as an input and as SQL.
 use async_graphql::InputObject;
 
 use crate::{
+    append,
     catalog::{
         Visibility, collection,
-        filter::{IdMatch, Ids, Links, NameMatch, Names, Search, SearchIndex, distinct_texts},
+        filter::{IdMatch, Ids, NameMatch, Names, Search, SearchIndex, distinct_texts, having_all},
         group,
         policy::{self, Access},
     },
-    db::{Arg, Sql, Time},
+    db::{Fragment, Sql, Time, in_texts, text, with},
     error::Result,
     graphql::scalar::DateTime,
 };
 
-/// Which artifacts: those that meet every condition given.
+/// Filter of artifacts, which match if they meet every given condition.
 #[derive(InputObject, Clone, Debug, Default, PartialEq, Eq)]
 pub struct ArtifactFilter {
-    /// Of one of these types.
+    /// Type: one of these.
     pub types: Option<Vec<String>>,
-    /// With these tags, by slug.
+    /// Tags, by slug.
     pub tags: Option<NameMatch>,
-    /// In these collections.
+    /// Collections that contain the artifact.
     pub collections: Option<IdMatch>,
-    /// In these groups.
+    /// Groups that contain the artifact.
     pub groups: Option<IdMatch>,
-    /// With this visibility.
+    /// Visibility.
     pub visibility: Option<Visibility>,
-    /// Words of name, description, author or tags, each as the beginning of a word. Without `orderBy` the result is
-    /// ranked: first those whose name has all words, then the others, each by name.
+    /// Search for words in name, description, author and tags; each matches the beginning of a word. Without `orderBy` the
+    /// result is ranked: artifacts whose name has all words come first, each part sorted by name.
     pub search: Option<String>,
-    /// Made at this time or later.
+    /// Created at this time or later.
     pub created_after: Option<DateTime>,
-    /// Made before this time.
+    /// Created before this time.
     pub created_before: Option<DateTime>,
-    /// True: only those in no collection that the viewer may list. False: only those in at least one.
+    /// True: only artifacts that no collection which the viewer may list contains. False: only those that one contains.
     pub uncollected: Option<bool>,
 }
 
 /// The full-text index of artifacts.
-const SEARCH: SearchIndex = SearchIndex {
-    sqlite: "a.row in (select rowid from artifact_search where artifact_search match ",
-    postgres: "a.id in (select s.artifact_id from artifact_search s where s.words @@ search_query(",
-};
+const SEARCH: SearchIndex = SearchIndex { index: "artifact_search", row: "a.row", id: "a.id", item: "artifact_id" };
 
-const TAGS: Links = Links {
-    select: "select l.artifact_id from tags t join artifact_tags l on l.tag_id = t.id where t.slug",
-    // The artifacts that they lead to have conditions of their own.
-    policy: |_| {},
-    having: " group by l.artifact_id having count(*) = ",
-};
-const COLLECTIONS: Links = Links {
-    select: "select m.artifact_id from collection_artifacts m where m.collection_id",
-    policy: |sql| policy::memberships(Access::ById).append(sql),
-    having: " group by m.artifact_id having count(*) = ",
-};
-const GROUPS: Links = Links {
-    select: "select m.artifact_id from group_artifacts m where m.group_id",
-    policy: |sql| policy::memberships(Access::ById).append(sql),
-    having: " group by m.artifact_id having count(*) = ",
-};
+/// The artifacts of the tags need no condition: they are those of the filtered list.
+fn with_tags(slugs: Fragment<'_>, count: Option<i64>, sql: &mut Sql) {
+    append!(
+        sql,
+        " and a.id in (
+            select l.artifact_id from tags t join artifact_tags l on l.tag_id = t.id
+            where t.slug {slugs} {all} {exempt: the policy of the list applies})",
+        slugs,
+        all = with(&|sql| having_all("l.artifact_id", count, sql)),
+    );
+}
 
-/// An [`ArtifactFilter`] whose values are parsed.
+fn in_collections(ids: Fragment<'_>, count: Option<i64>, sql: &mut Sql) {
+    append!(
+        sql,
+        " and a.id in (
+            select m.artifact_id from collection_artifacts m where m.collection_id {ids} {m_visible} {all})",
+        ids,
+        m_visible = policy::memberships(Access::ById),
+        all = with(&|sql| having_all("m.artifact_id", count, sql)),
+    );
+}
+
+fn in_groups(ids: Fragment<'_>, count: Option<i64>, sql: &mut Sql) {
+    append!(
+        sql,
+        " and a.id in (select m.artifact_id from group_artifacts m where m.group_id {ids} {m_visible} {all})",
+        ids,
+        m_visible = policy::memberships(Access::ById),
+        all = with(&|sql| having_all("m.artifact_id", count, sql)),
+    );
+}
+
+/// An [`ArtifactFilter`] with parsed values.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ArtifactConditions {
     types: Option<Vec<String>>,
@@ -78,7 +92,7 @@ impl ArtifactConditions {
     /// Parses the values of a filter.
     ///
     /// # Errors
-    /// `BAD_USER_INPUT` for what is no id of the right type, too long a list or text, or U+0000.
+    /// `BAD_USER_INPUT` for an id of another type, too long a list or text, or U+0000.
     pub fn parse(filter: Option<ArtifactFilter>) -> Result<Self> {
         let filter = filter.unwrap_or_default();
         Ok(Self {
@@ -99,51 +113,53 @@ impl ArtifactConditions {
         *self == Self::default()
     }
 
-    /// The types that are left, where nothing but the type matters.
-    pub fn types_alone(&self) -> Option<&[String]> {
+    /// The types, if there is no condition but the one on types.
+    pub fn only_types(&self) -> Option<&[String]> {
         let types = self.types.as_deref()?;
         let others = Self { types: None, ..self.clone() };
         others.is_empty().then_some(types)
     }
 
-    /// Whether the result of a search is to be ranked.
+    /// Whether there is a search, whose result is ranked by default.
     pub fn has_search(&self) -> bool {
         self.search.is_some()
     }
 
-    /// Writes the conditions on the table under the alias `a`, each after ` and `. `type_column` is where the type is
-    /// read: beside a membership it stands in the index that orders the members.
-    pub fn write(&self, type_column: &'static str, sql: &mut Sql) {
+    /// Appends the conditions on the table under the alias `a`, each after ` and `. `type_column` has the type: for
+    /// members of a collection it is a column of the membership, which is in the indexes that sort the members.
+    pub fn append(&self, type_column: &'static str, sql: &mut Sql) {
         if let Some(types) = &self.types {
-            sql.push(" and ").push(type_column).in_texts(types);
+            append!(sql, " and {column} {types}", column = text(type_column), types = in_texts(types));
         }
-        self.tags.write("a.id", TAGS, sql);
-        self.collections.write("a.id", COLLECTIONS, sql);
-        self.groups.write("a.id", GROUPS, sql);
+        self.tags.append(with_tags, sql);
+        self.collections.append(in_collections, sql);
+        self.groups.append(in_groups, sql);
         if let Some(visibility) = self.visibility {
-            sql.push(" and a.visibility = ").bind(Arg::Text(Some(visibility.as_str().to_owned())));
+            append!(sql, " and a.visibility = {visibility}", visibility = visibility.as_str());
         }
         if let Some(search) = &self.search {
-            search.write(SEARCH, sql);
+            search.append(SEARCH, sql);
         }
         if let Some(time) = self.created_after {
-            sql.push(" and a.created_at >= ").bind(Arg::Time(time));
+            append!(sql, " and a.created_at >= {time}", time);
         }
         if let Some(time) = self.created_before {
-            sql.push(" and a.created_at < ").bind(Arg::Time(time));
+            append!(sql, " and a.created_at < {time}", time);
         }
         if let Some(is_in_none) = self.uncollected {
-            sql.push(if is_in_none { " and not exists (" } else { " and exists (" });
-            sql.push("select 1 from collection_artifacts m where m.artifact_id = a.id");
-            policy::memberships(Access::InLists).append(sql);
-            sql.push(")");
+            append!(
+                sql,
+                " and {not} exists (select 1 from collection_artifacts m where m.artifact_id = a.id {m_visible})",
+                not = text(if is_in_none { "not" } else { "" }),
+                m_visible = policy::memberships(Access::InLists),
+            );
         }
     }
 
-    /// Writes the rank of a search, the smallest first.
-    pub fn write_rank(&self, sql: &mut Sql) {
+    /// Appends the rank of a search, the best first.
+    pub fn append_rank(&self, sql: &mut Sql) {
         if let Some(search) = &self.search {
-            search.rank(SEARCH, sql);
+            search.append_rank(SEARCH, sql);
         }
     }
 }

@@ -1,8 +1,16 @@
-//! Artifacts: anything with a type and a name.
+//! Artifacts: objects with a type and a name.
+mod create;
+mod description;
+mod facets;
 mod filter;
-mod lists;
+mod input;
+mod list;
+mod member;
+mod mutation;
+mod payload;
+mod position;
 mod relations;
-mod write;
+mod update;
 
 use async_graphql::{ID, InputObject};
 use serde_json::value::RawValue;
@@ -12,6 +20,7 @@ use crate::{
     catalog::{
         Query, Visibility,
         collection::{CollectionsArguments, CollectionsOfArtifact},
+        fields::{DeclareFields, REVISION},
         filter::PlainArguments,
         group::GroupsOfArtifact,
         sharing::LinksOfArtifact,
@@ -22,43 +31,44 @@ use crate::{
     dataloader::RootKey,
     db::{Text, Time},
     error::{Error, Result},
-    fields,
+    field,
     graphql::{
-        id::{self, GlobalId},
+        id,
         object::{Fields, NoArguments, Object},
     },
-    row,
+    table,
 };
 
+use description::DescriptionArguments;
+pub use facets::FacetCount;
 pub use filter::{ArtifactConditions, ArtifactFilter};
-pub use lists::{
-    ArtifactsArguments, ArtifactsOfCollection, ArtifactsOfGroup, ArtifactsOfTag, CollectionArtifactsArguments,
-    FacetCount,
-};
+pub use list::{ArtifactsArguments, ArtifactsOfTag};
+pub use member::{ArtifactsOfCollection, ArtifactsOfGroup, CollectionArtifactsArguments};
+pub use mutation::declare_mutations;
 pub use relations::{ArtifactById, ArtifactOfVersion};
 use relations::{CollectionCount, ContentOfArtifact, MetadataOfArtifact, VersionCount};
-pub use write::{declare_mutations, refusal};
+pub use update::rejection;
 
 /// Prefix of the ids of artifacts.
 pub const PREFIX: &str = "artifact";
 
-row! {
-    /// An artifact, without the heavy columns.
-    pub struct Artifact(Stored) from 0 {
-        eager { id: Uuid = "a.id" }
-        on_demand {
-            kind: Text = "a.type",
-            name: Text = "a.name",
-            description: Option<Text> = "a.description",
-            source: Option<Text> = "a.source",
-            author: Option<Text> = "a.author",
-            license: Option<Text> = "a.license",
-            version: Option<Text> = "a.version",
-            visibility: Visibility = "a.visibility",
-            revision: i64 = "a.revision",
-            created_at: Time = "a.created_at",
-            updated_at: Time = "a.updated_at",
+table! {
+    /// An artifact, without its heavy columns.
+    pub struct Artifact(Stored) as "a", values ArtifactValues {
+        eager { id: Uuid }
+        writable {
+            kind "type": Text,
+            name: Text,
+            description: Option<Text>,
+            source: Option<Text>,
+            author: Option<Text>,
+            license: Option<Text>,
+            homepage: Option<Text>,
+            version: Option<Text>,
+            visibility: Visibility,
         }
+        write_only { content: Option<Text>, metadata: Option<Text> }
+        read_only { revision: i64, created_at: Time, updated_at: Time }
     }
 }
 
@@ -70,150 +80,121 @@ impl Artifact {
 }
 
 impl Object for Artifact {
-    fn name() -> String {
-        "Artifact".to_owned()
-    }
+    const NAME: &'static str = "Artifact";
 
     fn declare(fields: &mut Fields<'_, '_, Self>) {
-        fields! { fields;
-            /// Something that can be collected: a skill, a listing, a track, anything with a type and a name.
-            type: "Node", "Shareable";
-            /// Opaque, the same for ever, unique among all objects.
-            id => value(|artifact: &Artifact| GlobalId { prefix: PREFIX, id: artifact.0.id });
-            /// What it is, as a lower-case slug such as `skill`, `command`, `listing` or `track`.
-            type => column(Stored::kind);
-            /// What it is called; unique for its owner and type.
-            name => column(Stored::name);
-            /// What it is for. With `maxLength` at most so many characters, cut at a word, with an ellipsis.
-            description => column_with::<DescriptionArguments, _, _, _>(Stored::description, |text, args| {
-                args.apply(text.as_deref())
-            });
-            /// The full text. Read from the database only where it is asked for.
-            content => load::<NoArguments, _, _>(
-                Artifact::id,
-                |_, _, _| Ok(ContentOfArtifact),
-                |content: Option<Option<String>>| content.flatten(),
-            );
-            /// Where it comes from, such as `github:owner/repo/path`.
-            source => column(Stored::source);
-            /// Who made it.
-            author => column(Stored::author);
-            /// The licence it is under, as an SPDX identifier where there is one.
-            license => column(Stored::license);
-            /// Label of the newest version.
-            version => column(Stored::version);
-            /// Further properties, a JSON object. Read from the database only where it is asked for.
-            metadata => load::<NoArguments, _, _>(Artifact::id, |_, _, _| Ok(MetadataOfArtifact), parse_metadata);
-            /// Who may see it, besides those who can see a collection that holds it.
-            visibility => column(Stored::visibility);
-            /// The account that owns it; null on a server without accounts.
-            owner => load::<NoArguments, _, _>(Artifact::id, |_, _, _| Ok(OwnerOfArtifact), |owner| owner);
-            /// Its tags, by name.
-            tags => load::<NoArguments, _, _>(Artifact::id, |_, _, _| Ok(TagsOfArtifact), |tags| tags);
-            /// The collections that hold it, as far as the viewer may list them; by name unless another order is given.
-            collections => connection::<CollectionsArguments, CollectionsOfArtifact>(
-                Artifact::id,
-                |args, _| Ok(CollectionsOfArtifact::new(args.order_by.clone())),
-            );
-            /// How many collections hold it that the viewer may list.
-            collectionCount => load::<NoArguments, _, _>(Artifact::id, |_, _, _| Ok(CollectionCount), |count| count);
-            /// The groups that hold it, of all collections that the viewer may list, by name.
-            groups => connection::<PlainArguments, _>(Artifact::id, |_, _| Ok(GroupsOfArtifact));
-            /// Its versions, the newest first.
-            versions => connection::<PlainArguments, _>(Artifact::id, |_, _| Ok(VersionsOfArtifact));
-            /// How many versions it has.
-            versionCount => load::<NoArguments, _, _>(Artifact::id, |_, _, _| Ok(VersionCount), |count| count);
-            /// Links that open it and were not revoked, the newest first; for who may change it, and nothing for others.
-            shareLinks => load::<NoArguments, _, _>(Artifact::id, |_, _, _| Ok(LinksOfArtifact), |links| links);
-            /// Counts its changes, from 1. A write that expects another revision is refused.
-            revision => column(Stored::revision);
-            /// When it was made.
-            createdAt => column(Stored::created_at);
-            /// When it was last changed.
-            updatedAt => column(Stored::updated_at);
-        }
+        fields.describe(&[
+            "An object that collections can contain: a skill, a listing, a track, anything with a type and \
+            a name.",
+        ]);
+        fields.implements("Node");
+        fields.implements("Shareable");
+        fields.node_id(PREFIX, Artifact::id);
+        declare_columns(fields);
+        declare_relations(fields);
+        fields.column(field!("revision", REVISION), Stored::revision);
+        fields.column(field!("createdAt", "Time of creation."), Stored::created_at);
+        fields.column(field!("updatedAt", "Time of the last change."), Stored::updated_at);
     }
 }
 
-/// Declares the root fields about artifacts.
+fn declare_columns(fields: &mut Fields<'_, '_, Artifact>) {
+    fields.column(
+        field!("type", "Type, a lower-case slug such as `skill`, `command`, `listing` or `track`."),
+        Stored::kind,
+    );
+    fields.column(field!("name", "Name, unique for its owner and type."), Stored::name);
+    fields.column_with::<DescriptionArguments, _, _, _>(
+        field!("description", "Description. `maxLength` truncates it at a word and adds an ellipsis."),
+        Stored::description,
+        |text, args| args.apply(text.as_deref()),
+    );
+    fields.load::<NoArguments, _, _>(
+        field!("content", "Full text, read from the database only if selected."),
+        Artifact::id,
+        |_, _, _| Ok(ContentOfArtifact),
+        Option::flatten,
+    );
+    fields.column(field!("source", "Source, such as `github:owner/repo/path`."), Stored::source);
+    fields.column(field!("author", "Author."), Stored::author);
+    fields.column(field!("license", "License, an SPDX identifier if there is one."), Stored::license);
+    fields.column(field!("homepage", "Address of its web page."), Stored::homepage);
+    fields.column(field!("version", "Label of the newest version."), Stored::version);
+    fields.load::<NoArguments, _, _>(
+        field!("metadata", "Further properties, a JSON object, read from the database only if selected."),
+        Artifact::id,
+        |_, _, _| Ok(MetadataOfArtifact),
+        parse_metadata,
+    );
+    fields.column(
+        field!("visibility", "Visibility. Everyone who can see a collection also sees the artifacts it contains."),
+        Stored::visibility,
+    );
+}
+
+fn declare_relations(fields: &mut Fields<'_, '_, Artifact>) {
+    fields.related(
+        field!("owner", "The account that owns the artifact; null on a server without accounts."),
+        Artifact::id,
+        OwnerOfArtifact,
+    );
+    fields.related(field!("tags", "Tags, by name."), Artifact::id, TagsOfArtifact);
+    fields.connection::<CollectionsArguments, CollectionsOfArtifact>(
+        field!(
+            "collections",
+            "Collections that contain the artifact and that the viewer may list. Default order: name."
+        ),
+        Artifact::id,
+        |args, _| Ok(CollectionsOfArtifact::new(args.order_by.clone())),
+    );
+    fields.related(
+        field!("collectionCount", "Number of collections that contain the artifact and that the viewer may list."),
+        Artifact::id,
+        CollectionCount,
+    );
+    fields.connection::<PlainArguments, _>(
+        field!("groups", "Groups that contain the artifact, of all collections that the viewer may list, by name."),
+        Artifact::id,
+        |_, _| Ok(GroupsOfArtifact),
+    );
+    fields.connection::<PlainArguments, _>(field!("versions", "Versions, newest first."), Artifact::id, |_, _| {
+        Ok(VersionsOfArtifact)
+    });
+    fields.related(field!("versionCount", "Number of versions."), Artifact::id, VersionCount);
+    fields.related(
+        field!("shareLinks", "Active share links, newest first. Empty unless the viewer can edit the artifact."),
+        Artifact::id,
+        LinksOfArtifact,
+    );
+}
+
+/// Declares the root fields that read artifacts.
 pub fn declare_root(fields: &mut Fields<'_, '_, Query>) {
-    fields! { fields;
-        type;
-        /// The artifact with this id; null where there is none.
-        artifact => batch::<ById, _>(|parents, args, node| {
-            let count = parents.len();
-            Box::pin(async move {
-                let id = id::parse(PREFIX, &args.id)?;
-                node.load::<Artifact, _>(ArtifactById, vec![id; count]).await
-            })
-        });
-        /// Artifacts that the viewer owns, or that are public by themselves or in a collection; the newest first unless another order is given, or a search, which is ranked.
-        artifacts => connection::<ArtifactsArguments, _>(|_| RootKey, |args, _| args.list());
-    }
+    fields.lookup(
+        field!("artifact", "The artifact with this ID; null if there is none."),
+        ArtifactById,
+        |args: ById| id::parse(PREFIX, &args.id),
+    );
+    fields.connection::<ArtifactsArguments, _>(
+        field!(
+            "artifacts",
+            "Artifacts that the viewer owns, public ones, and those in public collections. Default order: newest first, \
+             or by rank if there is a search."
+        ),
+        |_| RootKey,
+        |args, _| args.list(),
+    );
 }
 
-/// An object by its id.
+/// An object by its ID.
 #[derive(InputObject)]
 #[graphql(name = "ArtifactArguments")]
 struct ById {
-    /// The id, as this server gave it.
+    /// ID of the artifact.
     id: ID,
-}
-
-/// How much of a description.
-#[derive(InputObject)]
-struct DescriptionArguments {
-    /// Characters at most; the whole text where it is absent.
-    max_length: Option<i64>,
-}
-
-impl DescriptionArguments {
-    fn apply(&self, text: Option<&str>) -> Result<Option<String>> {
-        let Some(max) = self.max_length else { return Ok(text.map(str::to_owned)) };
-        let max = usize::try_from(max).map_err(|_| Error::bad_user_input("`maxLength` must not be negative"))?;
-        Ok(text.map(|text| cut(text, max)))
-    }
-}
-
-/// The text in at most `max` characters: whole, or up to a word and an ellipsis.
-fn cut(text: &str, max: usize) -> String {
-    if text.chars().count() <= max {
-        return text.to_owned();
-    }
-    let Some(room) = max.checked_sub(1) else { return String::new() };
-    let end = text.char_indices().nth(room).map_or(text.len(), |(index, _)| index);
-    let head = &text[..end];
-    let is_between_words = text[end..].starts_with(char::is_whitespace);
-    let word_end = if is_between_words { Some(end) } else { head.rfind(char::is_whitespace) };
-    let kept = word_end.map_or(head, |end| &head[..end]).trim_end();
-    format!("{}…", if kept.is_empty() { head } else { kept })
 }
 
 fn parse_metadata(text: Option<Option<String>>) -> Result<Option<Box<RawValue>>> {
     let Some(text) = text.flatten() else { return Ok(None) };
     RawValue::from_string(text).map(Some).map_err(Error::internal)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_description_is_cut_at_a_word() {
-        let cases = [
-            ("one two three", 13, "one two three"),
-            ("one two three", 12, "one two…"),
-            ("one two three", 8, "one two…"),
-            ("one two three", 7, "one…"),
-            ("onetwothree", 5, "onet…"),
-            ("one two", 1, "…"),
-            ("one two", 0, ""),
-            ("größe äöü", 8, "größe…"),
-            ("", 3, ""),
-        ];
-        for (text, max, expected) in cases {
-            assert_eq!(cut(text, max), expected, "{text} in {max}");
-            assert!(cut(text, max).chars().count() <= max);
-        }
-    }
 }

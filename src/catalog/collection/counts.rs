@@ -1,53 +1,57 @@
-//! The kept counts of collections, compared with the members they count.
+//! The maintained counts of collections, compared with the members that they count.
 use crate::{
-    db::{Db, Sql},
+    append,
+    db::{Db, Dialect, Sql, with},
     error::Result,
+    statement,
 };
 
-/// Counts by type as the members have them, and as they are kept, side by side where they differ.
-const WRONG: &str = "
-    select coalesce(real.collection_id, kept.collection_id) as collection_id,
-           coalesce(real.artifact_type, kept.artifact_type) as artifact_type,
-           coalesce(real.n, 0) as n
-    from (select m.collection_id, m.artifact_type, count(*) as n from collection_artifacts m
-          group by m.collection_id, m.artifact_type) real
-    full join collection_counts kept
-      on kept.collection_id = real.collection_id and kept.artifact_type = real.artifact_type
-    where coalesce(real.n, 0) <> coalesce(kept.n, 0)";
+/// Appends a select of the counts by type that differ between the members and the maintained counts.
+fn append_differences(sql: &mut Sql) {
+    append!(
+        sql,
+        "select coalesce(actual.collection_id, maintained.collection_id) as collection_id,
+           coalesce(actual.artifact_type, maintained.artifact_type) as artifact_type,
+           coalesce(actual.n, 0) as n
+         from (
+           select m.collection_id, m.artifact_type, count(*) as n
+           from collection_artifacts m
+           group by m.collection_id, m.artifact_type
+         ) actual
+         full join collection_counts maintained
+           on maintained.collection_id = actual.collection_id and maintained.artifact_type = actual.artifact_type
+         where coalesce(actual.n, 0) <> coalesce(maintained.n, 0) {exempt: runs with the rights of the server}"
+    );
+}
 
-/// How many kept counts are wrong.
+/// The number of maintained counts that are wrong.
 ///
 /// # Errors
-/// That of the statement.
+/// The statement fails.
 pub async fn wrong_counts(db: &Db) -> Result<i64> {
-    let mut sql = db.sql();
-    sql.push("select count(*) from (").push(WRONG).push(") wrong");
+    let sql = statement!(db, "select count(*) from ({differences}) wrong", differences = with(&append_differences));
     Ok(db.fetch::<i64>("doctor.wrong_counts", sql).await?.first().copied().unwrap_or(0))
 }
 
-/// Sets every kept count to the number of members. Nothing joins or leaves a collection meanwhile.
+/// Sets every maintained count to the number of members. A lock prevents changes of members.
 ///
 /// # Errors
-/// That of the statements; then nothing was changed.
+/// A statement fails; then nothing is changed.
 pub async fn repair_counts(db: &Db) -> Result<()> {
     let mut tx = db.begin().await?;
-    let run = |text: &'static str, sql: &mut Sql| {
-        sql.push(text);
-    };
-    if tx.dialect() == crate::db::Dialect::Postgres {
-        let mut sql = tx.sql();
-        run("lock table collection_artifacts in share row exclusive mode", &mut sql);
-        tx.execute("doctor.lock", sql).await?;
+    if tx.dialect() == Dialect::Postgres {
+        let lock = statement!(tx, "lock table collection_artifacts in share row exclusive mode");
+        tx.execute("doctor.lock", lock).await?;
     }
-    for text in [
-        "delete from collection_counts",
+    let delete = statement!(tx, "delete from collection_counts");
+    tx.execute("doctor.repair_counts", delete).await?;
+    let insert = statement!(
+        tx,
         "insert into collection_counts (collection_id, artifact_type, n)
-         select m.collection_id, m.artifact_type, count(*) from collection_artifacts m
-         group by m.collection_id, m.artifact_type",
-    ] {
-        let mut sql = tx.sql();
-        run(text, &mut sql);
-        tx.execute("doctor.repair_counts", sql).await?;
-    }
+         select m.collection_id, m.artifact_type, count(*)
+         from collection_artifacts m
+         group by m.collection_id, m.artifact_type {exempt: runs with the rights of the server}"
+    );
+    tx.execute("doctor.repair_counts", insert).await?;
     tx.commit().await
 }

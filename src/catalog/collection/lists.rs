@@ -1,21 +1,23 @@
-//! Lists of collections: all, and those that hold an artifact.
+//! Lists of collections: all of them, those of an account, and those that contain an artifact.
 use async_graphql::{Enum, ID, InputObject};
 use uuid::Uuid;
 
 use super::Collection;
 use crate::{
+    append,
     catalog::{
         Visibility, artifact,
         filter::{OrderDirection, Search, SearchIndex, distinct_texts},
         policy::{self, Access},
         user,
     },
+    connected,
     dataloader::RootKey,
-    db::{Arg, Policy, Sql},
+    db::{Policy, Sql, in_texts},
     error::Result,
     graphql::{
         SortType,
-        connection::{Connected, ConnectionNames, PageArguments},
+        connection::{ConnectionNames, PageArguments},
         id,
         list::{List, Order},
     },
@@ -24,38 +26,38 @@ use crate::{
 const COLLECTIONS: ConnectionNames =
     ConnectionNames { connection: "CollectionConnection", edge: "CollectionEdge", nodes: "collections" };
 
-/// Which collections: those that meet every condition given.
+/// Filter of collections, which match if they meet every given condition.
 #[derive(InputObject, Clone, Debug, Default, PartialEq, Eq)]
 pub struct CollectionFilter {
-    /// Of one of these kinds.
+    /// Kind: one of these.
     pub kinds: Option<Vec<String>>,
-    /// With this visibility.
+    /// Visibility.
     pub visibility: Option<Visibility>,
-    /// Of this account.
+    /// The account that owns the collection.
     pub owner_id: Option<ID>,
-    /// Words of name or description, each as the beginning of a word.
+    /// Search for words in name and description; each matches the beginning of a word.
     pub search: Option<String>,
-    /// Only those that hold this artifact.
+    /// An artifact that the collection contains.
     pub contains_artifact_id: Option<ID>,
 }
 
-/// What collections are sorted by.
+/// Sort key of collections.
 #[derive(Enum, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CollectionOrderField {
-    /// When it was made.
+    /// Time of creation.
     CreatedAt,
-    /// When it was last changed.
+    /// Time of the last change.
     UpdatedAt,
-    /// Its name, by code point.
+    /// Name, by code point.
     Name,
 }
 
-/// How collections are sorted.
+/// Order of collections.
 #[derive(InputObject, Clone, Debug, PartialEq, Eq)]
 pub struct CollectionOrder {
-    /// By what.
+    /// Sort key.
     field: CollectionOrderField,
-    /// Which way.
+    /// Direction.
     direction: OrderDirection,
 }
 
@@ -78,7 +80,7 @@ fn order(given: Option<&CollectionOrder>) -> Order {
 pub struct CollectionsArguments {
     #[graphql(flatten)]
     page: PageArguments,
-    /// How they are sorted; by name where it is absent.
+    /// Order. Default: name.
     pub order_by: Option<CollectionOrder>,
 }
 
@@ -94,9 +96,9 @@ impl AsRef<PageArguments> for CollectionsArguments {
 pub struct AllCollectionsArguments {
     #[graphql(flatten)]
     page: PageArguments,
-    /// Which collections; all where it is absent.
+    /// Filter. Default: all collections.
     filter: Option<CollectionFilter>,
-    /// How they are sorted; by name where it is absent.
+    /// Order. Default: name.
     order_by: Option<CollectionOrder>,
 }
 
@@ -107,10 +109,10 @@ impl AsRef<PageArguments> for AllCollectionsArguments {
 }
 
 impl AllCollectionsArguments {
-    /// The list they ask for.
+    /// The list that the arguments select.
     ///
     /// # Errors
-    /// `BAD_USER_INPUT` for what is no id of an artifact or an account, too long a list or text, or U+0000.
+    /// `BAD_USER_INPUT` for an id of another type, too long a list or text, or U+0000.
     pub fn list(&self) -> Result<AllCollections> {
         let filter = self.filter.clone().unwrap_or_default();
         Ok(AllCollections {
@@ -124,7 +126,7 @@ impl AllCollectionsArguments {
     }
 }
 
-/// All collections that meet a filter.
+/// All collections that match a filter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AllCollections {
     kinds: Option<Vec<String>>,
@@ -136,10 +138,7 @@ pub struct AllCollections {
 }
 
 /// The full-text index of collections.
-const SEARCH: SearchIndex = SearchIndex {
-    sqlite: "c.row in (select rowid from collection_search where collection_search match ",
-    postgres: "c.id in (select s.collection_id from collection_search s where s.words @@ search_query(",
-};
+const SEARCH: SearchIndex = SearchIndex { index: "collection_search", row: "c.row", id: "c.id", item: "collection_id" };
 
 impl List for AllCollections {
     type Parent = RootKey;
@@ -158,35 +157,31 @@ impl List for AllCollections {
 
     fn filter(&self, sql: &mut Sql) {
         if let Some(kinds) = &self.kinds {
-            sql.push(" and c.kind").in_texts(kinds);
+            append!(sql, " and c.kind {kinds}", kinds = in_texts(kinds));
         }
         if let Some(visibility) = self.visibility {
-            sql.push(" and c.visibility = ").bind(Arg::Text(Some(visibility.as_str().to_owned())));
+            append!(sql, " and c.visibility = {visibility}", visibility = visibility.as_str());
         }
         if let Some(owner) = self.owner {
-            sql.push(" and c.owner_id = ").bind(Arg::Id(owner));
+            append!(sql, " and c.owner_id = {owner}", owner);
         }
         if let Some(search) = &self.search {
-            search.write(SEARCH, sql);
+            search.append(SEARCH, sql);
         }
-        if let Some(artifact_id) = self.contains {
-            sql.push(" and c.id in (select m.collection_id from collection_artifacts m where m.artifact_id = ")
-                .bind(Arg::Id(artifact_id))
-                .push(")");
+        if let Some(artifact) = self.contains {
+            append!(
+                sql,
+                " and c.id in (select m.collection_id from collection_artifacts m where m.artifact_id = {artifact}
+                    {exempt: the policy of the list applies to the collections})",
+                artifact
+            );
         }
     }
 }
 
-impl Connected for AllCollections {
-    type Node = Collection;
-    const TYPES: ConnectionNames = COLLECTIONS;
+connected!(AllCollections => Collection, COLLECTIONS);
 
-    fn node(row: &Collection) -> Collection {
-        row.clone()
-    }
-}
-
-/// The collections that hold an artifact.
+/// The collections that contain an artifact.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CollectionsOfArtifact {
     order: Order,
@@ -215,14 +210,7 @@ impl List for CollectionsOfArtifact {
     const POLICY: Policy = policy::collections(Access::InLists);
 }
 
-impl Connected for CollectionsOfArtifact {
-    type Node = Collection;
-    const TYPES: ConnectionNames = COLLECTIONS;
-
-    fn node(row: &Collection) -> Collection {
-        row.clone()
-    }
-}
+connected!(CollectionsOfArtifact => Collection, COLLECTIONS);
 
 /// The collections of an account.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -253,11 +241,4 @@ impl List for CollectionsOfUser {
     const POLICY: Policy = policy::collections(Access::InLists);
 }
 
-impl Connected for CollectionsOfUser {
-    type Node = Collection;
-    const TYPES: ConnectionNames = COLLECTIONS;
-
-    fn node(row: &Collection) -> Collection {
-        row.clone()
-    }
-}
+connected!(CollectionsOfUser => Collection, COLLECTIONS);

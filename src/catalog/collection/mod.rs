@@ -1,7 +1,13 @@
 //! Collections of artifacts.
 mod copy;
 mod counts;
+mod edit;
+mod input;
 mod lists;
+mod lock;
+mod member;
+mod mutation;
+mod payload;
 mod relations;
 mod write;
 
@@ -12,6 +18,7 @@ use crate::{
     catalog::{
         Query, Visibility,
         artifact::{ArtifactsOfCollection, CollectionArtifactsArguments},
+        fields::{DeclareFields, REVISION},
         filter::{PlainArguments, no_nul},
         group::GroupsOfCollection,
         sharing::LinksOfCollection,
@@ -19,41 +26,41 @@ use crate::{
     },
     dataloader::RootKey,
     db::{Text, Time},
-    error::{Code, Error, Result},
-    fields,
+    field,
     graphql::{
-        id::{self, GlobalId},
-        object::{Fields, NoArguments, Object},
+        id,
+        object::{Fields, Object},
     },
-    row,
+    table,
 };
 
 pub use counts::{repair_counts, wrong_counts};
 pub use lists::{AllCollectionsArguments, CollectionsArguments, CollectionsOfArtifact, CollectionsOfUser};
+pub use lock::{LockedCollections, lock, lock_containing_collections, lock_one};
+pub use member::{
+    MAY_CONTAIN, add_members, append_removal_from_foreign_collections, copy_group_members, memberships_of,
+    record_removals, remove_from_foreign_collections,
+};
+pub use mutation::declare_mutations;
+pub use payload::CollectionPayload;
 use relations::{ArtifactCount, GroupCount};
 pub use relations::{CollectionById, CollectionOfGroup, maintained_counts};
-pub use write::{
-    CollectionPayload, Locked, MAY_BE_HELD, add_members, declare_mutations, have_lost, holding, lock, lock_holders,
-    lock_one, take_over, withdraw, write_withdrawal,
-};
 
 /// Prefix of the ids of collections.
 pub const PREFIX: &str = "collection";
 
-row! {
+table! {
     /// A collection.
-    pub struct Collection(Stored) from 0 {
-        eager { id: Uuid = "c.id" }
-        on_demand {
-            name: Text = "c.name",
-            description: Option<Text> = "c.description",
-            kind: Option<Text> = "c.kind",
-            color: Option<Text> = "c.color",
-            visibility: Visibility = "c.visibility",
-            revision: i64 = "c.revision",
-            created_at: Time = "c.created_at",
-            updated_at: Time = "c.updated_at",
+    pub struct Collection(Stored) as "c", values CollectionValues {
+        eager { id: Uuid }
+        writable {
+            name: Text,
+            description: Option<Text>,
+            kind: Option<Text>,
+            color: Option<Text>,
+            visibility: Visibility,
         }
+        read_only { revision: i64, created_at: Time, updated_at: Time }
     }
 }
 
@@ -65,95 +72,85 @@ impl Collection {
 }
 
 impl Object for Collection {
-    fn name() -> String {
-        "Collection".to_owned()
-    }
+    const NAME: &'static str = "Collection";
 
     fn declare(fields: &mut Fields<'_, '_, Self>) {
-        fields! { fields;
-            /// Artifacts that belong together, in an order. Who can see a collection sees its artifacts.
-            type: "Node", "Shareable";
-            /// Opaque, the same for ever, unique among all objects.
-            id => value(|collection: &Collection| GlobalId { prefix: PREFIX, id: collection.0.id });
-            /// What it is called; unique for its owner.
-            name => column(Stored::name);
-            /// What it is for.
-            description => column(Stored::description);
-            /// Free classification, such as `context`.
-            kind => column(Stored::kind);
-            /// Its colour, as `#rrggbb`.
-            color => column(Stored::color);
-            /// Who may see it, and with it the artifacts it holds.
-            visibility => column(Stored::visibility);
-            /// The account that owns it; null on a server without accounts.
-            owner => load::<NoArguments, _, _>(Collection::id, |_, _, _| Ok(OwnerOfCollection), |owner| owner);
-            /// How many artifacts it holds, of one type where `type` is given.
-            artifactCount => load::<ArtifactCountArguments, _, _>(
-                Collection::id,
-                |_, args, context| {
-                    args.of_type.as_deref().map_or(Ok(()), no_nul)?;
-                    Ok(ArtifactCount { strategy: context.settings.counts, of_type: args.of_type.clone() })
-                },
-                |count| count,
-            );
-            /// The artifacts it holds, in its order unless another is given.
-            artifacts => connection::<CollectionArtifactsArguments, _>(
-                Collection::id,
-                |args, context| ArtifactsOfCollection::new(args, context.settings.counts),
-            );
-            /// How many groups it has.
-            groupCount => load::<NoArguments, _, _>(Collection::id, |_, _, _| Ok(GroupCount), |count| count);
-            /// Its groups, in their order.
-            groups => connection::<PlainArguments, _>(Collection::id, |_, _| Ok(GroupsOfCollection));
-            /// Links that open it and were not revoked, the newest first; for who may change it, and nothing for others.
-            shareLinks => load::<NoArguments, _, _>(Collection::id, |_, _, _| Ok(LinksOfCollection), |links| links);
-            /// Counts its changes, from 1. A write that expects another revision is refused.
-            revision => column(Stored::revision);
-            /// When it was made.
-            createdAt => column(Stored::created_at);
-            /// When it was last changed.
-            updatedAt => column(Stored::updated_at);
-        }
+        fields.describe(&["An ordered collection of artifacts. Everyone who can see it also sees its artifacts."]);
+        fields.implements("Node");
+        fields.implements("Shareable");
+        fields.node_id(PREFIX, Collection::id);
+        fields.column(field!("name", "Name, unique for its owner."), Stored::name);
+        fields.column(field!("description", "Description."), Stored::description);
+        fields.column(field!("kind", "Free-form classification, such as `context`."), Stored::kind);
+        fields.column(field!("color", "Color, as `#rrggbb`."), Stored::color);
+        fields.column(
+            field!("visibility", "Visibility. It also applies to the artifacts that the collection contains."),
+            Stored::visibility,
+        );
+        declare_relations(fields);
+        fields.column(field!("revision", REVISION), Stored::revision);
+        fields.column(field!("createdAt", "Time of creation."), Stored::created_at);
+        fields.column(field!("updatedAt", "Time of the last change."), Stored::updated_at);
     }
 }
 
-/// Declares the root fields about collections.
+fn declare_relations(fields: &mut Fields<'_, '_, Collection>) {
+    fields.related(
+        field!("owner", "The account that owns the collection; null on a server without accounts."),
+        Collection::id,
+        OwnerOfCollection,
+    );
+    fields.load::<ArtifactCountArguments, _, _>(
+        field!("artifactCount", "Number of artifacts, or of those with the given `type`."),
+        Collection::id,
+        |_, args, context| {
+            args.of_type.as_deref().map_or(Ok(()), no_nul)?;
+            Ok(ArtifactCount { strategy: context.settings.counts, of_type: args.of_type.clone() })
+        },
+        |count| count,
+    );
+    fields.connection::<CollectionArtifactsArguments, _>(
+        field!("artifacts", "Artifacts of the collection. Default order: position."),
+        Collection::id,
+        |args, context| ArtifactsOfCollection::new(args, context.settings.counts),
+    );
+    fields.related(field!("groupCount", "Number of groups."), Collection::id, GroupCount);
+    fields.connection::<PlainArguments, _>(field!("groups", "Groups, in order."), Collection::id, |_, _| {
+        Ok(GroupsOfCollection)
+    });
+    fields.related(
+        field!("shareLinks", "Active share links, newest first. Empty unless the viewer can edit the collection."),
+        Collection::id,
+        LinksOfCollection,
+    );
+}
+
+/// Declares the root fields that read collections.
 pub fn declare_root(fields: &mut Fields<'_, '_, Query>) {
-    fields! { fields;
-        type;
-        /// The collection with this id; null where there is none.
-        collection => batch::<ById, _>(|parents, args, node| {
-            let count = parents.len();
-            Box::pin(async move {
-                let id = id::parse(PREFIX, &args.id)?;
-                node.load::<Collection, _>(CollectionById, vec![id; count]).await
-            })
-        });
-        /// Collections that the viewer owns or that are public, by name unless another order is given.
-        collections => connection::<AllCollectionsArguments, _>(|_| RootKey, |args, _| args.list());
-    }
+    fields.lookup(
+        field!("collection", "The collection with this ID; null if there is none."),
+        CollectionById,
+        |args: ById| id::parse(PREFIX, &args.id),
+    );
+    fields.connection::<AllCollectionsArguments, _>(
+        field!("collections", "Collections that the viewer owns, and public ones. Default order: name."),
+        |_| RootKey,
+        |args, _| args.list(),
+    );
 }
 
-/// An object by its id.
+/// An object by its ID.
 #[derive(InputObject)]
 #[graphql(name = "CollectionArguments")]
 struct ById {
-    /// The id, as this server gave it.
+    /// ID of the collection.
     id: ID,
 }
 
 /// Which artifacts are counted.
 #[derive(InputObject)]
 struct ArtifactCountArguments {
-    /// Only those of this type; all where it is absent.
+    /// Type of the artifacts. Default: all types.
     #[graphql(name = "type")]
     of_type: Option<String>,
-}
-
-/// The one collection of a required relationship.
-///
-/// # Errors
-/// `NOT_FOUND` where it was deleted between two statements.
-pub fn required(collection: Option<Collection>) -> Result<Collection> {
-    collection.ok_or_else(|| Error::new(Code::NotFound, "the collection was deleted meanwhile"))
 }

@@ -1,4 +1,6 @@
 //! Groups of artifacts within a collection.
+mod copy;
+mod input;
 mod relations;
 mod write;
 
@@ -7,38 +9,35 @@ use uuid::Uuid;
 use crate::{
     catalog::{
         artifact::ArtifactsOfGroup,
-        collection::{self, CollectionOfGroup},
+        collection::CollectionOfGroup,
+        fields::{DeclareFields, REVISION},
         filter::PlainArguments,
     },
     db::{Text, Time},
-    fields,
-    graphql::{
-        id::GlobalId,
-        object::{Fields, NoArguments, Object},
-    },
-    row,
+    field,
+    graphql::object::{Fields, Object},
+    table,
 };
 
+pub use copy::copy_all;
 use relations::{ArtifactCount, PositionOfGroup};
 pub use relations::{GroupById, GroupsOfArtifact, GroupsOfCollection};
-pub use write::{copy_all, declare_mutations};
+pub use write::declare_mutations;
 
 /// Prefix of the ids of groups.
 pub const PREFIX: &str = "group";
 
-row! {
+table! {
     /// A group.
-    pub struct Group(Stored) from 0 {
-        eager { id: Uuid = "g.id", collection_id: Uuid = "g.collection_id" }
-        on_demand {
-            name: Text = "g.name",
-            description: Option<Text> = "g.description",
-            color: Option<Text> = "g.color",
-            icon: Option<Text> = "g.icon",
-            revision: i64 = "g.revision",
-            created_at: Time = "g.created_at",
-            updated_at: Time = "g.updated_at",
+    pub struct Group(Stored) as "g", values GroupValues {
+        eager { id: Uuid, collection_id: Uuid }
+        writable {
+            name: Text,
+            description: Option<Text>,
+            color: Option<Text>,
+            icon: Option<Text>,
         }
+        read_only { revision: i64, created_at: Time, updated_at: Time }
     }
 }
 
@@ -50,42 +49,32 @@ impl Group {
 }
 
 impl Object for Group {
-    fn name() -> String {
-        "Group".to_owned()
-    }
+    const NAME: &'static str = "Group";
 
     fn declare(fields: &mut Fields<'_, '_, Self>) {
-        fields! { fields;
-            /// Some of the artifacts of one collection, under a name and in an order of their own.
-            type: "Node";
-            /// Opaque, the same for ever, unique among all objects.
-            id => value(|group: &Group| GlobalId { prefix: PREFIX, id: group.0.id });
-            /// What it is called; unique in its collection.
-            name => column(Stored::name);
-            /// What it is for.
-            description => column(Stored::description);
-            /// Its colour: a name, or `#rrggbb`.
-            color => column(Stored::color);
-            /// The name of its icon.
-            icon => column(Stored::icon);
-            /// Zero-based place among its collection's groups.
-            position => load::<NoArguments, _, _>(Group::id, |_, _, _| Ok(PositionOfGroup), |place| place);
-            /// The collection it belongs to.
-            collection => load::<NoArguments, _, _>(
-                |group| group.0.collection_id,
-                |_, _, _| Ok(CollectionOfGroup),
-                collection::required,
-            );
-            /// How many artifacts it holds.
-            artifactCount => load::<NoArguments, _, _>(Group::id, |_, _, _| Ok(ArtifactCount), |count| count);
-            /// The artifacts it holds, in its order.
-            artifacts => connection::<PlainArguments, _>(Group::id, |_, _| Ok(ArtifactsOfGroup));
-            /// Counts its changes, from 1. A write that expects another revision is refused.
-            revision => column(Stored::revision);
-            /// When it was made.
-            createdAt => column(Stored::created_at);
-            /// When it was last changed.
-            updatedAt => column(Stored::updated_at);
-        }
+        fields.describe(&["A named, ordered group of artifacts of one collection."]);
+        fields.implements("Node");
+        fields.node_id(PREFIX, Group::id);
+        fields.column(field!("name", "Name, unique in its collection."), Stored::name);
+        fields.column(field!("description", "Description."), Stored::description);
+        fields.column(field!("color", "Color: a name, or `#rrggbb`."), Stored::color);
+        fields.column(field!("icon", "Name of the icon."), Stored::icon);
+        fields.related(
+            field!("position", "Zero-based position among the groups of the collection."),
+            Group::id,
+            PositionOfGroup,
+        );
+        fields.required(
+            field!("collection", "The collection that the group belongs to."),
+            |group| group.0.collection_id,
+            CollectionOfGroup,
+        );
+        fields.related(field!("artifactCount", "Number of artifacts."), Group::id, ArtifactCount);
+        fields.connection::<PlainArguments, _>(field!("artifacts", "Artifacts, in order."), Group::id, |_, _| {
+            Ok(ArtifactsOfGroup)
+        });
+        fields.column(field!("revision", REVISION), Stored::revision);
+        fields.column(field!("createdAt", "Time of creation."), Stored::created_at);
+        fields.column(field!("updatedAt", "Time of the last change."), Stored::updated_at);
     }
 }

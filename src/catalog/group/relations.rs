@@ -5,12 +5,8 @@ use super::Group;
 use crate::{
     catalog::policy::{self, Access},
     db::{Policy, columns},
-    graphql::{
-        SortType,
-        connection::{Connected, ConnectionNames},
-        list::{List, Order},
-    },
-    relation,
+    graphql::{SortType, connection::ConnectionNames, list::Order},
+    list, relation,
 };
 
 const GROUPS: ConnectionNames = ConnectionNames { connection: "GroupConnection", edge: "GroupEdge", nodes: "groups" };
@@ -19,68 +15,28 @@ relation! {
     /// Groups by their ids.
     pub GroupById("Query.node(Group)"): Uuid => Option<Group>;
     "select g.id, {columns} from groups g where g.id {in_keys} {g_visible}",
-    columns: columns::<Group>(),
-    g_visible: policy::groups(Access::ById),
+    columns = columns::<Group>(),
+    g_visible = policy::groups(Access::ById),
 }
 
-/// The groups of a collection, in their order.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct GroupsOfCollection;
-
-impl List for GroupsOfCollection {
-    type Parent = Uuid;
-    type Row = Group;
-    const NAME: &'static str = "Collection.groups";
-    const TOTAL_NAME: &'static str = "Collection.groups.totalCount";
-    const FROM: &'static str = "groups g";
-    const PARENT: &'static str = "g.collection_id";
-    const ROW: &'static str = "g.rowid";
-
-    fn order(&self) -> Order {
-        const COLUMNS: &[(&str, SortType)] = &[("g.sort_key", SortType::Int), ("g.id", SortType::Id)];
-        Order { name: "POSITION", columns: COLUMNS, descending: false }
-    }
-
-    const POLICY: Policy = Policy::exempt("visible with its parent");
+list! {
+    /// The groups of a collection, in order.
+    pub GroupsOfCollection("Collection.groups"): Group, GROUPS;
+    from: "groups g",
+    parent: "g.collection_id",
+    row: "g.rowid",
+    policy: Policy::exempt("visible with the collection"),
+    order: Order::ascending("POSITION", &[("g.sort_key", SortType::Int), ("g.id", SortType::Id)]),
 }
 
-impl Connected for GroupsOfCollection {
-    type Node = Group;
-    const TYPES: ConnectionNames = GROUPS;
-
-    fn node(row: &Group) -> Group {
-        row.clone()
-    }
-}
-
-/// The groups that hold an artifact, of all collections, by name.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct GroupsOfArtifact;
-
-impl List for GroupsOfArtifact {
-    type Parent = Uuid;
-    type Row = Group;
-    const NAME: &'static str = "Artifact.groups";
-    const TOTAL_NAME: &'static str = "Artifact.groups.totalCount";
-    const FROM: &'static str = "group_artifacts m join groups g on g.id = m.group_id";
-    const PARENT: &'static str = "m.artifact_id";
-    const ROW: &'static str = "m.rowid";
-
-    fn order(&self) -> Order {
-        const COLUMNS: &[(&str, SortType)] = &[("g.name", SortType::Text), ("g.id", SortType::Id)];
-        Order { name: "NAME", columns: COLUMNS, descending: false }
-    }
-
-    const POLICY: Policy = policy::groups(Access::InLists);
-}
-
-impl Connected for GroupsOfArtifact {
-    type Node = Group;
-    const TYPES: ConnectionNames = GROUPS;
-
-    fn node(row: &Group) -> Group {
-        row.clone()
-    }
+list! {
+    /// The groups that contain an artifact, of all collections, by name.
+    pub GroupsOfArtifact("Artifact.groups"): Group, GROUPS;
+    from: "group_artifacts m join groups g on g.id = m.group_id",
+    parent: "m.artifact_id",
+    row: "m.rowid",
+    policy: policy::groups(Access::InLists),
+    order: Order::ascending("NAME", &[("g.name", SortType::Text), ("g.id", SortType::Id)]),
 }
 
 relation! {

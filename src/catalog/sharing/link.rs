@@ -1,37 +1,37 @@
-//! Links: whoever has one may read what it leads to.
+//! Links, which grant access to everyone who has them.
 use async_graphql::{ID, InputObject, MaybeUndefined};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{
     Shareable, Target, end, load_targets,
-    views::{ViewCount, Views},
+    views::{ViewCount, ViewCounter},
 };
 use crate::{
     access::LinkToken,
     append,
     catalog::{
         Mutation, Query,
+        fields::{DeclareFields, deleted},
         input::{self, DeleteInput},
         policy,
     },
     dataloader::Relation,
-    db::{Arg, Record, Row, SelectColumns, SelectList, Sql, Time, columns, in_texts},
+    db::{Record, Row, SelectColumns, SelectList, Sql, Time, columns, in_texts, with},
     error::{Code, Error, Result},
-    fields,
+    field,
     graphql::{
-        Write,
-        id::GlobalId,
+        ExecutionField, Write,
         object::{Fields, NoArguments, Object},
         scalar::DateTime,
     },
-    relation,
+    relation, statement,
 };
 
 /// Prefix of the ids of links.
 pub const PREFIX: &str = "share_link";
 
-/// Links of one object at most, without those that were revoked.
+/// Maximum number of active links of one object.
 const LINKS_MAX: i64 = 100;
 
 /// A link to one object.
@@ -43,7 +43,7 @@ pub struct ShareLink {
     expires_at: Option<Time>,
     revoked_at: Option<Time>,
     created_at: Time,
-    /// Only where it was made just now.
+    /// Only in the response that creates the link.
     token: Option<String>,
 }
 
@@ -72,34 +72,32 @@ impl SelectColumns for ShareLink {
 }
 
 impl Object for ShareLink {
-    fn name() -> String {
-        "ShareLink".to_owned()
-    }
+    const NAME: &'static str = "ShareLink";
 
     fn declare(fields: &mut Fields<'_, '_, Self>) {
-        fields! { fields;
-            /// A link to one artifact or collection: whoever has it may read that, without a token. Who may change the
-            /// object sees its links, and nobody else.
-            type: "Node";
-            /// Opaque, the same for ever, unique among all objects.
-            id => value(|link: &ShareLink| GlobalId { prefix: PREFIX, id: link.id });
-            /// What it leads to.
-            target => batch::<NoArguments, Shareable>(|links, _, node| Box::pin(async move {
-                let targets: Vec<Target> = links.iter().map(|link| link.target).collect();
-                load_targets(node, &targets).await
-            }));
-            /// What opens it, for `Query.shared` and as `/s/TOKEN`. Told once, in the answer of `createShareLink`; null
-            /// afterwards, since only its hash is kept.
-            token => value(|link: &ShareLink| link.token.clone());
-            /// How often it was opened, as far as it is counted yet: views are added up once a second.
-            viewCount => leaf(|link| &link.view_count);
-            /// When it ends; null is never.
-            expiresAt => value(|link: &ShareLink| link.expires_at);
-            /// When it was revoked; null where it was not.
-            revokedAt => value(|link: &ShareLink| link.revoked_at);
-            /// When it was made.
-            createdAt => leaf(|link| &link.created_at);
-        }
+        fields.describe(&[
+            "A link to one artifact or collection, which everyone who has it can read without a token. Only \
+            viewers who can edit the object see its links.",
+        ]);
+        fields.implements("Node");
+        fields.node_id(PREFIX, |link| link.id);
+        fields.batch::<NoArguments, Shareable>(field!("target", "The linked object."), |links, _, field| {
+            Box::pin(load_targets(field, links.iter().map(|link| link.target).collect()))
+        });
+        fields.value(
+            field!(
+                "token",
+                "The token, for `Query.shared` and `/s/TOKEN`. Only the response of `createShareLink` contains it; null \
+                 afterwards, because the server stores only its hash."
+            ),
+            |link: &Self| link.token.clone(),
+        );
+        fields.leaf(field!("viewCount", "Number of views, updated once a second."), |link| &link.view_count);
+        fields.value(field!("expiresAt", "Time when the link expires; null for never."), |link: &Self| link.expires_at);
+        fields.value(field!("revokedAt", "Time when the link was revoked; null if it was not."), |link: &Self| {
+            link.revoked_at
+        });
+        fields.leaf(field!("createdAt", "Time of creation."), |link| &link.created_at);
     }
 }
 
@@ -107,8 +105,8 @@ relation! {
     /// Links by their ids.
     pub LinkById("Query.node(ShareLink)"): Uuid => Option<ShareLink>, cacheable: false;
     "select l.id, {columns} from share_links l where l.id {in_keys} {l_own}",
-    columns: columns::<ShareLink>(),
-    l_own: policy::own_links(),
+    columns = columns::<ShareLink>(),
+    l_own = policy::own_links(),
 }
 
 relation! {
@@ -118,8 +116,8 @@ relation! {
      from share_links l
      where l.revoked_at is null and l.artifact_id {in_keys} {l_own}
      order by l.created_at desc, l.id desc",
-    columns: columns::<ShareLink>(),
-    l_own: policy::own_links(),
+    columns = columns::<ShareLink>(),
+    l_own = policy::own_links(),
 }
 
 relation! {
@@ -129,15 +127,15 @@ relation! {
      from share_links l
      where l.revoked_at is null and l.collection_id {in_keys} {l_own}
      order by l.created_at desc, l.id desc",
-    columns: columns::<ShareLink>(),
-    l_own: policy::own_links(),
+    columns = columns::<ShareLink>(),
+    l_own = policy::own_links(),
 }
 
-/// Links and what they lead to, by the hash of their tokens: as long as they are good. One statement for both.
+/// Active links and their targets, by the hash of the token. One statement for both.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct LinkByHash {
-    /// Counts what is opened.
-    views: Views,
+    /// Counts the views.
+    views: ViewCounter,
 }
 
 impl Relation for LinkByHash {
@@ -156,10 +154,10 @@ impl Relation for LinkByHash {
              where l.hash {in_keys} {exempt: the token permits it}
                and l.revoked_at is null
                and (l.expires_at is null or l.expires_at > {now})",
-            link_columns: columns::<ShareLink>(),
-            target_columns: columns::<Shareable>(),
-            in_keys: in_texts(keys),
-            now: Time::now(),
+            link_columns = columns::<ShareLink>(),
+            target_columns = columns::<Shareable>(),
+            in_keys = in_texts(keys),
+            now = Time::now(),
         );
     }
 
@@ -170,7 +168,7 @@ impl Relation for LinkByHash {
     }
 }
 
-/// A link that is good, and what it leads to.
+/// An active link and its target.
 #[derive(Clone, Debug)]
 struct Opening {
     link: ShareLink,
@@ -178,90 +176,91 @@ struct Opening {
     count: ViewCount,
 }
 
-/// Declares the root fields about links.
+/// Declares the root field that opens links.
 pub fn declare_root(fields: &mut Fields<'_, '_, Query>) {
-    fields! { fields;
-        type;
-        /// What a link leads to, for whoever has it; null where the token is not known, has expired or was revoked.
-        shared => batch::<ByToken, _>(|parents, args, node| {
-            let views = parents[0].views.clone();
-            let count = parents.len();
-            Box::pin(async move {
-                // Many open one link: what the first has loaded serves those after.
-                node.enable_cache().await;
-                // What cannot be a token takes the same way as one that is not known.
-                let hash = LinkToken::hash_of(&args.token);
-                let openings = node.load::<SharedView, _>(LinkByHash { views }, vec![hash; count]).await?;
-                let now = Time::now();
-                let is_good = |opening: &Opening| opening.link.expires_at.is_none_or(|end| end > now);
-                let view = |opening: Opening| SharedView { view_count: opening.count.view(), link: opening.link, target: opening.target };
-                let opened: Vec<_> = openings.into_iter().map(|opening| opening.filter(is_good).map(view)).collect();
-                if opened.iter().any(Option::is_none) {
-                    // Tokens that are tried take no room.
-                    node.context().rounds.forget();
-                }
-                Ok(opened)
-            })
-        });
+    fields.batch::<ByToken, _>(
+        field!("shared", "The object that a link leads to; null if the token is unknown, expired or revoked."),
+        |parents, args, field| Box::pin(open(parents, args, field)),
+    );
+}
+
+async fn open(parents: &[Query], args: ByToken, field: ExecutionField<'_>) -> Result<Vec<Option<SharedView>>> {
+    let relation = LinkByHash { views: parents[0].views.clone() };
+    // Many viewers open one link: the cache serves all after the first.
+    field.enable_cache().await;
+    // An invalid token is handled as one that is not known.
+    let hash = LinkToken::hash_of(&args.token);
+    let openings = field.load::<SharedView, _>(relation, vec![hash; parents.len()]).await?;
+    let now = Time::now();
+    let is_active = |opening: &Opening| opening.link.expires_at.is_none_or(|end| end > now);
+    let view =
+        |opening: Opening| SharedView { view_count: opening.count.view(), link: opening.link, target: opening.target };
+    let opened: Vec<_> = openings.into_iter().map(|opening| opening.filter(is_active).map(view)).collect();
+    if opened.iter().any(Option::is_none) {
+        // Guessed tokens take no space in the cache.
+        field.context().rounds.forget();
     }
+    Ok(opened)
 }
 
 #[derive(InputObject)]
 #[graphql(name = "SharedArguments")]
 struct ByToken {
-    /// The token of the link.
+    /// Token of the link.
     token: String,
 }
 
-/// What a link leads to, once it was opened.
+/// The target of a link that was opened.
 #[derive(Clone)]
 struct SharedView {
     link: ShareLink,
     target: Shareable,
-    /// This view among them.
+    /// The number of views, with this one.
     view_count: i64,
 }
 
 impl Object for SharedView {
-    fn name() -> String {
-        "SharedView".to_owned()
-    }
+    const NAME: &'static str = "SharedView";
 
     fn declare(fields: &mut Fields<'_, '_, Self>) {
-        fields! { fields;
-            /// What a link leads to.
-            type;
-            /// The artifact or the collection, with all that can be seen of it.
-            target => compute::<NoArguments, _>(|view, _, _| Ok(view.target.clone()));
-            /// How often the link was opened, this time too; other nodes' views of the last seconds may be missing.
-            viewCount => leaf(|view| &view.view_count);
-            /// When the link ends; null is never.
-            expiresAt => value(|view: &SharedView| view.link.expires_at);
-        }
+        fields.describe(&["The object that a link leads to."]);
+        fields.output(field!("target", "The artifact or the collection, with everything visible from it."), |view| {
+            view.target.clone()
+        });
+        fields.leaf(
+            field!(
+                "viewCount",
+                "Number of views, with this one; views on other nodes may be missing for some seconds."
+            ),
+            |view| &view.view_count,
+        );
+        fields.value(field!("expiresAt", "Time when the link expires; null for never."), |view: &Self| {
+            view.link.expires_at
+        });
     }
 }
 
-/// A link to make.
+/// A link to create.
 #[derive(InputObject, Clone, Debug)]
 struct CreateShareLinkInput {
-    /// The artifact or the collection that it leads to.
+    /// ID of the artifact or the collection.
     target_id: ID,
-    /// When it ends; after 30 days where it is absent, never where it is null.
+    /// Time when the link expires; null for never. Default: after 30 days.
     expires_at: MaybeUndefined<DateTime>,
 }
 
-/// Declares the root fields that write links.
+/// Declares the mutations on links.
 pub(super) fn declare_mutations(fields: &mut Fields<'_, '_, Mutation>) {
-    fields! { fields;
-        type;
-        /// Makes a link to an artifact or a collection of the viewer's, at most 100 of them that are not revoked. Whoever
-        /// has the link may read what it leads to, whatever its visibility, until it expires or is revoked.
-        ///
-        /// The token is told once: a request that is tried again with the same Idempotency-Key is told null.
-        createShareLink => write::<CreateShareLinkInput, _>(|input, write| Box::pin(create(write, input)));
-        /// Revokes a link: from now on it leads nowhere.
-        revokeShareLink => write::<DeleteInput, _>(|input, write| Box::pin(revoke(write, input)));
-    }
+    fields.write(
+        field!(
+            "createShareLink",
+            "Creates a link to an artifact or a collection of the viewer, at most 100 active ones for each object. Everyone \
+             who has the link can read the object, regardless of its visibility, until the link expires or is revoked.\n\n\
+             The token is returned only once: a request that is repeated with the same Idempotency-Key receives null."
+        ),
+        |input, write| Box::pin(create(write, input)),
+    );
+    fields.write(field!("revokeShareLink", "Revokes a link."), |input, write| Box::pin(revoke(write, input)));
 }
 
 async fn create(write: &mut Write<'_>, input: &CreateShareLinkInput) -> Result<ShareLinkPayload> {
@@ -275,20 +274,29 @@ async fn create(write: &mut Write<'_>, input: &CreateShareLinkInput) -> Result<S
     target.lock(write).await?;
     let token = LinkToken::generate().map_err(Error::internal)?;
     let id = Uuid::now_v7();
-    let mut sql = write.sql();
-    sql.push("insert into share_links (id, artifact_id, collection_id, hash, created_at, expires_at) select ");
-    sql.bind(Arg::Id(id)).push(", ");
-    target.bind(&mut sql);
-    sql.push(", ").bind(Arg::Text(Some(token.hash()))).push(", ").bind(Arg::Time(now)).push(", ");
-    sql.bind(Arg::OptionalTime(expires_at));
-    sql.push(" where (select count(*) from share_links l where l.revoked_at is null and l.");
-    match target {
-        Target::Artifact(id) => sql.push("artifact_id = ").bind(Arg::Id(id)),
-        Target::Collection(id) => sql.push("collection_id = ").bind(Arg::Id(id)),
-    };
-    sql.push(") < ").int(LINKS_MAX);
+    let (artifact, collection) = target.ids();
+    let sql = statement!(
+        write,
+        "insert into share_links (id, artifact_id, collection_id, hash, created_at, expires_at)
+         select {id}, {artifact}, {collection}, {hash}, {now}, {expires_at}
+         where (select count(*) from share_links l where l.revoked_at is null and {to_target}) < {max}
+         {exempt: counts the links of an object that the viewer owns}",
+        id,
+        artifact,
+        collection,
+        hash = token.hash(),
+        now,
+        expires_at,
+        to_target = with(&|sql| {
+            match target {
+                Target::Artifact(id) => append!(sql, "l.artifact_id = {id}", id),
+                Target::Collection(id) => append!(sql, "l.collection_id = {id}", id),
+            };
+        }),
+        max = LINKS_MAX,
+    );
     if write.execute("share_links.insert", sql).await? == 0 {
-        let message = format!("there are {LINKS_MAX} links to it already: revoke one");
+        let message = format!("the object has {LINKS_MAX} active links, which is the maximum: revoke one");
         return Err(Error::new(Code::LimitExceeded, message).in_field("targetId"));
     }
     write.mark_one_time_secret();
@@ -298,11 +306,13 @@ async fn create(write: &mut Write<'_>, input: &CreateShareLinkInput) -> Result<S
 
 async fn revoke(write: &mut Write<'_>, input: &DeleteInput) -> Result<ShareLinkPayload> {
     let id = input::id(PREFIX, "id", &input.id)?;
-    let now = write.now();
-    let mut sql = write.sql();
-    sql.push("update share_links as l set revoked_at = coalesce(l.revoked_at, ").bind(Arg::Time(now));
-    sql.push(") where l.id = ").bind(Arg::Id(id));
-    policy::own_links().append(&mut sql);
+    let sql = statement!(
+        write,
+        "update share_links as l set revoked_at = coalesce(l.revoked_at, {now}) where l.id = {id} {l_own}",
+        now = write.now(),
+        id,
+        l_own = policy::own_links(),
+    );
     if write.execute("share_links.revoke", sql).await? == 0 {
         return Err(input::not_found("link", "id"));
     }
@@ -314,30 +324,29 @@ async fn revoke(write: &mut Write<'_>, input: &DeleteInput) -> Result<ShareLinkP
 #[derive(Clone, Debug, Deserialize, Serialize)]
 struct ShareLinkPayload {
     id: Uuid,
-    /// Not kept for requests that are tried again.
+    /// Not stored for requests that are repeated.
     #[serde(skip)]
     token: Option<String>,
 }
 
 impl Object for ShareLinkPayload {
-    fn name() -> String {
-        "ShareLinkPayload".to_owned()
-    }
+    const NAME: &'static str = "ShareLinkPayload";
 
     fn declare(fields: &mut Fields<'_, '_, Self>) {
-        fields! { fields;
-            /// The link that was written.
-            type;
-            /// The link as it is now.
-            shareLink => batch::<NoArguments, ShareLink>(|payloads, _, node| Box::pin(async move {
-                let keys = payloads.iter().map(|payload| payload.id).collect();
-                let found = node.load::<ShareLink, _>(LinkById, keys).await?;
-                let link = |(link, payload): (Option<ShareLink>, &Self)| {
-                    let link = link.ok_or_else(|| Error::new(Code::NotFound, "the link was deleted meanwhile"))?;
-                    Ok(ShareLink { token: payload.token.clone(), ..link })
-                };
-                found.into_iter().zip(payloads).map(link).collect()
-            }));
-        }
+        fields.describe(&["The link that was written."]);
+        fields
+            .batch::<NoArguments, ShareLink>(field!("shareLink", "The link after the write."), |payloads, _, field| {
+                Box::pin(links_of(payloads, field))
+            });
     }
+}
+
+/// The links, with the tokens that only the payloads have.
+async fn links_of(payloads: &[ShareLinkPayload], field: ExecutionField<'_>) -> Result<Vec<ShareLink>> {
+    let keys = payloads.iter().map(|payload| payload.id).collect();
+    let found = field.load::<ShareLink, _>(LinkById, keys).await?;
+    let link = |(link, payload): (Option<ShareLink>, &ShareLinkPayload)| {
+        Ok(ShareLink { token: payload.token.clone(), ..link.ok_or_else(deleted::<ShareLink>)? })
+    };
+    found.into_iter().zip(payloads).map(link).collect()
 }

@@ -1,34 +1,34 @@
-//! Shares: from one account to another, which may then read what was shared.
+//! Shares from one account to another.
 use async_graphql::{ID, InputObject};
-use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{Shareable, Target, end, import, load_targets};
 use crate::{
+    append,
     catalog::{
         Mutation,
-        input::{self, DeleteInput, refused},
+        fields::DeclareFields,
+        input::{self, DeleteInput, rejected},
         policy, rules,
-        user::{self, User, UserById},
+        user::{self, UserById},
     },
-    db::{Arg, Policy, Record, Row, SelectColumns, SelectList, Sql, Text, Time, columns},
+    db::{Policy, Record, Row, SelectColumns, SelectList, Sql, Text, Time, columns, either, in_ids, with},
     error::{Code, Error, Result},
-    fields,
+    field,
     graphql::{
         SortType, Write,
-        connection::{Connected, ConnectionNames},
-        id::GlobalId,
-        list::{List, Order},
+        connection::ConnectionNames,
+        list::Order,
         object::{Fields, NoArguments, Object},
         scalar::DateTime,
     },
-    relation,
+    list, payload, relation, statement,
 };
 
 /// Prefix of the ids of shares.
 pub const PREFIX: &str = "share";
 
-/// Shares that one account may make within an hour.
+/// Maximum number of shares that an account creates within an hour.
 const PER_HOUR_MAX: i64 = 10;
 const HOUR_US: i64 = 60 * 60 * 1_000_000;
 
@@ -82,206 +82,206 @@ impl SelectColumns for Share {
 }
 
 impl Object for Share {
-    fn name() -> String {
-        "Share".to_owned()
-    }
+    const NAME: &'static str = "Share";
 
     fn declare(fields: &mut Fields<'_, '_, Self>) {
-        fields! { fields;
-            /// A share from one account to another: until it ends, the recipient may read what was shared, whatever its
-            /// visibility. The two see it, and nobody else.
-            type: "Node";
-            /// Opaque, the same for ever, unique among all objects.
-            id => value(|share: &Share| GlobalId { prefix: PREFIX, id: share.id });
-            /// What was shared.
-            target => batch::<NoArguments, Shareable>(|shares, _, node| Box::pin(async move {
-                let targets: Vec<Target> = shares.iter().map(|share| share.target).collect();
-                load_targets(node, &targets).await
-            }));
-            /// Who shared it.
-            sender => load::<NoArguments, _, _>(|share| share.sender, |_, _, _| Ok(UserById), required);
-            /// Whom it was shared with.
-            recipient => load::<NoArguments, _, _>(|share| share.recipient, |_, _, _| Ok(UserById), required);
-            /// What the sender says of it.
-            message => value(|share: &Share| share.message.clone());
-            /// When the recipient looked at it; null where that is yet to be.
-            viewedAt => value(|share: &Share| share.viewed_at);
-            /// When the recipient put it into a collection; null where that is yet to be.
-            importedAt => value(|share: &Share| share.imported_at);
-            /// When it ends.
-            expiresAt => leaf(|share| &share.expires_at);
-            /// When it was made.
-            createdAt => leaf(|share| &share.created_at);
-        }
+        fields.describe(&[
+            "A share from one account to another. Until it expires, the recipient can read the shared object, \
+            regardless of its visibility. Only the two accounts see the share.",
+        ]);
+        fields.implements("Node");
+        fields.node_id(PREFIX, |share| share.id);
+        fields.batch::<NoArguments, Shareable>(field!("target", "The shared object."), |shares, _, field| {
+            Box::pin(load_targets(field, shares.iter().map(|share| share.target).collect()))
+        });
+        fields.required(field!("sender", "The account that shared it."), |share| share.sender, UserById);
+        fields.required(field!("recipient", "The account that received it."), |share| share.recipient, UserById);
+        fields.value(field!("message", "Message of the sender."), |share: &Self| share.message.clone());
+        fields.value(field!("viewedAt", "Time when the recipient first viewed it; null before."), |share: &Self| {
+            share.viewed_at
+        });
+        fields
+            .value(field!("importedAt", "Time when the recipient first imported it; null before."), |share: &Self| {
+                share.imported_at
+            });
+        fields.leaf(field!("expiresAt", "Time when the share expires."), |share| &share.expires_at);
+        fields.leaf(field!("createdAt", "Time of creation."), |share| &share.created_at);
     }
-}
-
-fn required(user: Option<User>) -> Result<User> {
-    user.ok_or_else(|| Error::new(Code::NotFound, "the account was deleted meanwhile"))
 }
 
 relation! {
     /// Shares by their ids.
     pub ShareById("Query.node(Share)"): Uuid => Option<Share>;
     "select s.id, {columns} from shares s where s.id {in_keys} {s_visible}",
-    columns: columns::<Share>(),
-    s_visible: policy::shares(),
+    columns = columns::<Share>(),
+    s_visible = policy::shares(),
 }
 
 const SHARES: ConnectionNames = ConnectionNames { connection: "ShareConnection", edge: "ShareEdge", nodes: "shares" };
 
-macro_rules! share_list {
-    ($(#[doc = $doc:literal])* $name:ident, $label:literal, $total:literal, $parent:literal, $filter:expr) => {
-        $(#[doc = $doc])*
-        #[derive(Clone, Debug, PartialEq, Eq)]
-        pub struct $name;
-
-        impl List for $name {
-            type Parent = Uuid;
-            type Row = Share;
-            const NAME: &'static str = $label;
-            const TOTAL_NAME: &'static str = $total;
-            const FROM: &'static str = "shares s";
-            const PARENT: &'static str = $parent;
-            const ROW: &'static str = "s.rowid";
-
-            fn order(&self) -> Order {
-                const COLUMNS: &[(&str, SortType)] = &[("s.created_at", SortType::Time), ("s.id", SortType::Id)];
-                Order { name: "CREATED_AT", columns: COLUMNS, descending: true }
-            }
-
-            const POLICY: Policy = Policy::exempt("the parent is the viewer");
-
-            fn filter(&self, sql: &mut Sql) {
-                let filter: fn(&mut Sql) = $filter;
-                filter(sql);
-            }
-        }
-
-        impl Connected for $name {
-            type Node = Share;
-            const TYPES: ConnectionNames = SHARES;
-
-            fn node(row: &Share) -> Share {
-                row.clone()
-            }
-        }
-    };
+list! {
+    /// Shares that an account has received and that have not expired, newest first.
+    pub ReceivedShares("Viewer.receivedShares"): Share, SHARES;
+    from: "shares s",
+    parent: "s.recipient_id",
+    row: "s.rowid",
+    policy: Policy::exempt("the parent is the viewer"),
+    order: BY_CREATION,
+    filter: |sql: &mut Sql| {
+        append!(sql, " and s.expires_at > {now}", now = Time::now());
+    },
 }
 
-share_list!(
-    /// What was shared with an account and has not ended, the newest first.
-    ReceivedShares,
-    "Viewer.receivedShares",
-    "Viewer.receivedShares.totalCount",
-    "s.recipient_id",
-    |sql| {
-        sql.push(" and s.expires_at > ").bind(Arg::Time(Time::now()));
-    }
-);
-share_list!(
-    /// What an account has shared, the newest first.
-    SentShares,
-    "Viewer.sentShares",
-    "Viewer.sentShares.totalCount",
-    "s.sender_id",
-    |_| {}
-);
+list! {
+    /// Shares that an account has sent, newest first.
+    pub SentShares("Viewer.sentShares"): Share, SHARES;
+    from: "shares s",
+    parent: "s.sender_id",
+    row: "s.rowid",
+    policy: Policy::exempt("the parent is the viewer"),
+    order: BY_CREATION,
+}
 
-/// Something to share with an account.
+const BY_CREATION: Order = Order::descending("CREATED_AT", &[("s.created_at", SortType::Time), ("s.id", SortType::Id)]);
+
+/// An object to share with an account.
 #[derive(InputObject, Clone, Debug)]
 struct ShareWithUserInput {
-    /// The artifact or the collection.
+    /// ID of the artifact or the collection.
     target_id: ID,
-    /// The account.
+    /// ID of the account that receives it.
     recipient_id: ID,
-    /// What to say of it.
+    /// Message to the recipient.
     message: Option<String>,
-    /// When it ends; after 30 days where it is absent.
+    /// Time when the share expires. Default: after 30 days.
     expires_at: Option<DateTime>,
 }
 
-/// What was shared, and where to put it.
+/// A share to import.
 #[derive(InputObject, Clone, Debug)]
 pub(super) struct ImportShareInput {
-    /// The share.
+    /// ID of the share.
     pub(super) share_id: ID,
-    /// A collection of the viewer's.
+    /// ID of a collection of the viewer.
     pub(super) collection_id: ID,
 }
 
-/// Declares the root fields that write shares.
+/// Declares the mutations on shares.
 pub(super) fn declare_mutations(fields: &mut Fields<'_, '_, Mutation>) {
-    fields! { fields;
-        type;
-        /// Shares an artifact or a collection of the viewer's with another account, which may then read it; at most ten times
-        /// an hour.
-        shareWithUser => write::<ShareWithUserInput, _>(|input, write| Box::pin(create(write, input)));
-        /// Ends a share of the viewer's before its time: from now on the recipient may not read what was shared by it. What
-        /// was imported stays.
-        revokeShare => write::<DeleteInput, _>(|input, write| Box::pin(revoke(write, input)));
-        /// Notes that the recipient, who is the viewer, has looked at a share.
-        markShareViewed => write::<DeleteInput, _>(|input, write| Box::pin(mark_viewed(write, input)));
-        /// Puts what was shared into one of the viewer's own collections: an artifact, or all that a shared collection
-        /// holds, at most 1,000. What is not public is copied, since only its owner can put it into a collection; the
-        /// viewer's own artifact with the same type and name is taken for the copy.
-        importShare => write::<ImportShareInput, _>(|input, write| Box::pin(import::import(write, input)));
-    }
+    fields.write(
+        field!(
+            "shareWithUser",
+            "Shares an artifact or a collection of the viewer with another account, which can then read it. At most ten \
+             shares an hour."
+        ),
+        |input, write| Box::pin(create(write, input)),
+    );
+    fields.write(
+        field!(
+            "revokeShare",
+            "Ends a share of the viewer: the recipient can no longer read the object through it. Imported artifacts stay."
+        ),
+        |input, write| Box::pin(revoke(write, input)),
+    );
+    fields.write(
+        field!("markShareViewed", "Records that the viewer, who is the recipient, has viewed a share."),
+        |input, write| Box::pin(mark_viewed(write, input)),
+    );
+    fields.write(
+        field!(
+            "importShare",
+            "Adds a shared artifact, or up to 1,000 artifacts of a shared collection, to a collection of the viewer. \
+             Artifacts that are not public are copied, because only their owner can add them to collections; an artifact of \
+             the viewer with the same type and name takes the place of the copy."
+        ),
+        |input, write| Box::pin(import::import(write, input)),
+    );
 }
 
 async fn create(write: &mut Write<'_>, input: &ShareWithUserInput) -> Result<SharePayload> {
     let target = Target::parse(&input.target_id)?;
     let recipient = input::id(user::PREFIX, "recipientId", &input.recipient_id)?;
-    rules::text(input.message.as_deref()).map_err(refused("message"))?;
+    rules::text(input.message.as_deref()).map_err(rejected("message"))?;
     let now = write.now();
     let expires_at = end(now, input.expires_at.map(|time| time.0))?;
-    let no_account = || Error::new(Code::NotFound, "there is no account with this id").in_field("recipientId");
-    // Without accounts there is nobody to share with.
-    let sender = write.viewer().user.ok_or_else(no_account)?;
+    // Without accounts there is no recipient.
+    let sender = write.viewer().user.ok_or_else(|| input::not_found("account", "recipientId"))?;
     if sender == recipient {
-        return Err(Error::bad_user_input("what is shared is the recipient's already").in_field("recipientId"));
+        let message = "the recipient is the viewer, who owns the object";
+        return Err(Error::bad_user_input(message).in_field("recipientId"));
     }
-    // Locks the sender, so that shares are counted one after the other.
-    let mut sql = write.sql();
-    sql.push("select u.id from users u where u.id").in_ids(&[sender, recipient]);
-    sql.push(" order by u.id").either("", " for no key update");
-    if write.fetch::<Uuid>("users.lock", sql).await?.len() < 2 {
-        return Err(no_account());
-    }
+    lock_accounts(write, sender, recipient).await?;
     target.lock(write).await?;
-    let mut sql = write.sql();
-    sql.push("select count(*) from shares s where s.sender_id = ").bind(Arg::Id(sender));
-    sql.push(" and s.created_at > ").bind(Arg::Time(Time(now.0 - HOUR_US)));
-    if write.fetch::<i64>("shares.recent", sql).await?.first().is_some_and(|count| *count >= PER_HOUR_MAX) {
-        let message = format!("at most {PER_HOUR_MAX} shares can be made within an hour: try again later");
-        return Err(Error::new(Code::LimitExceeded, message));
-    }
+    ensure_below_limit(write, sender).await?;
     let id = Uuid::now_v7();
-    let mut sql = write.sql();
-    sql.push("insert into shares (id, artifact_id, collection_id, sender_id, recipient_id, message, created_at, ");
-    sql.push("expires_at) values (").bind(Arg::Id(id)).push(", ");
-    target.bind(&mut sql);
-    sql.push(", ").bind(Arg::Id(sender)).push(", ").bind(Arg::Id(recipient)).push(", ");
-    sql.bind(Arg::Text(input.message.clone())).push(", ").bind(Arg::Time(now)).push(", ");
-    sql.bind(Arg::Time(expires_at)).push(")");
+    let (artifact, collection) = target.ids();
+    let sql = statement!(
+        write,
+        "insert into shares
+           (id, artifact_id, collection_id, sender_id, recipient_id, message, created_at, expires_at)
+         values ({id}, {artifact}, {collection}, {sender}, {recipient}, {message}, {now}, {expires_at})",
+        id,
+        artifact,
+        collection,
+        sender,
+        recipient,
+        message = input.message.clone(),
+        now,
+        expires_at,
+    );
     write.execute("shares.insert", sql).await?;
     Ok(SharePayload(id))
 }
 
+/// Locks both accounts, so that the shares of the sender are counted one after the other.
+async fn lock_accounts(write: &mut Write<'_>, sender: Uuid, recipient: Uuid) -> Result<()> {
+    let sql = statement!(
+        write,
+        "select u.id from users u where u.id {accounts} order by u.id {lock}",
+        accounts = in_ids(&[sender, recipient]),
+        lock = either("", "for no key update"),
+    );
+    if write.fetch::<Uuid>("users.lock", sql).await?.len() < 2 {
+        return Err(input::not_found("account", "recipientId"));
+    }
+    Ok(())
+}
+
+async fn ensure_below_limit(write: &mut Write<'_>, sender: Uuid) -> Result<()> {
+    let sql = statement!(
+        write,
+        "select count(*) from shares s
+         where s.sender_id = {sender} and s.created_at > {since} {exempt: counts the viewer's own shares}",
+        sender,
+        since = Time(write.now().0 - HOUR_US),
+    );
+    if write.fetch::<i64>("shares.recent", sql).await?.first().is_some_and(|count| *count >= PER_HOUR_MAX) {
+        let message = format!("at most {PER_HOUR_MAX} shares an hour are allowed: try again later");
+        return Err(Error::new(Code::LimitExceeded, message));
+    }
+    Ok(())
+}
+
 async fn revoke(write: &mut Write<'_>, input: &DeleteInput) -> Result<SharePayload> {
     let id = input::id(PREFIX, "id", &input.id)?;
-    let now = write.now();
-    let mut sql = write.sql();
-    sql.push("select ");
-    policy::write_may_change("s.sender_id", &mut sql);
-    sql.push(" from shares s where s.id = ").bind(Arg::Id(id));
-    policy::shares().append(&mut sql);
-    sql.either("", " for update of s");
+    let sql = statement!(
+        write,
+        "select {may_change} from shares s where s.id = {id} {s_visible} {lock}",
+        may_change = policy::may_change("s.sender_id"),
+        id,
+        s_visible = policy::shares(),
+        lock = either("", "for update of s"),
+    );
     let found = write.fetch::<i64>("shares.lock", sql).await?;
-    input::may_change("share", "id", found.first().map(|may_change| *may_change == 1))?;
-    let mut sql = write.sql();
-    sql.push("update shares as s set expires_at = ").bind(Arg::Time(now)).push(" where s.id = ").bind(Arg::Id(id));
-    sql.push(" and s.expires_at > ").bind(Arg::Time(now));
+    input::ensure_may_change("share", "id", found.first().map(|may_change| *may_change == 1))?;
+    let sql = statement!(
+        write,
+        "update shares as s
+         set expires_at = {now}
+         where s.id = {id} and s.expires_at > {now} {exempt: the share is locked}",
+        now = write.now(),
+        id,
+    );
     write.execute("shares.revoke", sql).await?;
     Ok(SharePayload(id))
 }
@@ -294,40 +294,29 @@ async fn mark_viewed(write: &mut Write<'_>, input: &DeleteInput) -> Result<Share
     Ok(SharePayload(id))
 }
 
-/// Notes that a share was looked at, or imported, by the viewer who is its recipient, unless it has ended. Returns how many
-/// there are.
+/// Records that the recipient, who is the viewer, has viewed or imported a share, unless it has expired. Returns the number
+/// of such shares.
 pub(super) async fn touch(write: &mut Write<'_>, id: Uuid, is_imported: bool) -> Result<u64> {
     let now = write.now();
-    let recipient = write.viewer().user.unwrap_or(Uuid::nil());
-    let mut sql = write.sql();
-    sql.push("update shares as s set viewed_at = coalesce(s.viewed_at, ").bind(Arg::Time(now)).push(")");
-    if is_imported {
-        sql.push(", imported_at = coalesce(s.imported_at, ").bind(Arg::Time(now)).push(")");
-    }
-    sql.push(" where s.id = ").bind(Arg::Id(id));
-    sql.push(" and s.recipient_id = ").bind(Arg::Id(recipient)).push(" and s.expires_at > ").bind(Arg::Time(now));
+    let sql = statement!(
+        write,
+        "update shares as s
+         set viewed_at = coalesce(s.viewed_at, {now}) {imported}
+         where s.id = {id} and s.recipient_id = {recipient} and s.expires_at > {now}
+         {exempt: only shares that the viewer received}",
+        now,
+        imported = with(&|sql| {
+            if is_imported {
+                append!(sql, ", imported_at = coalesce(s.imported_at, {now})", now);
+            }
+        }),
+        id,
+        recipient = write.viewer().user.unwrap_or(Uuid::nil()),
+    );
     write.execute("shares.update", sql).await
 }
 
-/// The share that was written.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-struct SharePayload(Uuid);
-
-impl Object for SharePayload {
-    fn name() -> String {
-        "SharePayload".to_owned()
-    }
-
-    fn declare(fields: &mut Fields<'_, '_, Self>) {
-        fields! { fields;
-            /// The share that was written.
-            type;
-            /// The share as it is now.
-            share => load::<NoArguments, _, _>(|payload| payload.0, |_, _, _| Ok(ShareById), written);
-        }
-    }
-}
-
-fn written(share: Option<Share>) -> Result<Share> {
-    share.ok_or_else(|| Error::new(Code::NotFound, "the share was deleted meanwhile"))
+payload! {
+    /// The share that was written.
+    struct SharePayload { "share": ShareById }
 }

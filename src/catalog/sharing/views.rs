@@ -1,4 +1,4 @@
-//! How often links are opened: counted in the process, and added up in the database now and then.
+//! The views of links: counted in memory, and added to the database periodically.
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -7,77 +7,75 @@ use std::{
 use uuid::Uuid;
 
 use crate::{
-    db::{
-        Cell,
-        CellType::{self, Id, Int},
-        Db,
-    },
+    db::{Db, RowTable},
     error::Result,
+    row_table, statement,
 };
 
-/// Views that are not in the database yet. Cheap to clone: all clones count together.
+/// Counts views that are not in the database yet. Cheap to clone: all clones count together.
 #[derive(Clone, Debug, Default)]
-pub struct Views(Arc<Mutex<HashMap<Uuid, Counter>>>);
+pub struct ViewCounter(Arc<Mutex<HashMap<Uuid, Counter>>>);
 
-/// Counts the views of one link; whoever holds rows of it holds the counter.
+/// The views of one link, shared with the rows that were read of it.
 type Counter = Arc<Mutex<Counts>>;
 
 #[derive(Debug, Default)]
 struct Counts {
-    /// Not in the database yet.
-    waiting: i64,
-    /// All that this counter has seen.
-    seen: i64,
-    /// The highest count that was told.
-    told: i64,
+    /// Views that are not in the database yet.
+    pending: i64,
+    /// All views since the counter was created.
+    total: i64,
+    /// The highest count that was reported.
+    last_reported: i64,
 }
 
-/// How often a link was opened: what the database had when its row was read, and what this node has seen since.
+/// The views of a link: the count in the database when its row was read, and the views on this node since.
 #[derive(Clone, Debug)]
 pub struct ViewCount {
     counter: Counter,
-    read: i64,
-    seen_at_read: i64,
+    count_at_read: i64,
+    total_at_read: i64,
 }
 
 impl ViewCount {
-    /// Counts a view, and returns how many there are with it.
+    /// Counts a view, and returns the number of views with it.
     pub fn view(&self) -> i64 {
         let mut counts = lock(&self.counter);
-        counts.waiting += 1;
-        counts.seen += 1;
-        // A row that was read while views were being written may lack them: what was told before, and this one, is sure.
-        counts.told = (self.read + counts.seen - self.seen_at_read).max(counts.told + 1);
-        counts.told
+        counts.pending += 1;
+        counts.total += 1;
+        // A row that was read while views were written may lack them; the count never decreases.
+        let count = self.count_at_read + counts.total - self.total_at_read;
+        counts.last_reported = count.max(counts.last_reported + 1);
+        counts.last_reported
     }
 }
 
-/// Views are the same where they are counted together.
-impl PartialEq for Views {
+/// Counters are equal if they count together.
+impl PartialEq for ViewCounter {
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
 }
 
-impl Eq for Views {}
+impl Eq for ViewCounter {}
 
-impl Views {
-    /// The count of a link of which the database has so many views.
+impl ViewCounter {
+    /// The count of a link with this number of views in the database.
     pub fn since(&self, link: Uuid, in_database: i64) -> ViewCount {
         let counter = lock(&self.0).entry(link).or_default().clone();
         let counts = lock(&counter);
-        let (read, seen_at_read) = (in_database + counts.waiting, counts.seen);
+        let (count_at_read, total_at_read) = (in_database + counts.pending, counts.total);
         drop(counts);
-        ViewCount { counter, read, seen_at_read }
+        ViewCount { counter, count_at_read, total_at_read }
     }
 
-    /// Adds the views to those in the database, in one statement; none where there are none. Views that could not be
-    /// written wait for the next time.
+    /// Adds the pending views to those in the database: one statement, or none without views. Views that could not be
+    /// written stay pending.
     ///
     /// # Errors
-    /// That of the database.
+    /// The statement fails.
     pub async fn flush(&self, db: &Db) -> Result<()> {
-        let mut taken = Taken { views: self, counts: self.take() };
+        let mut taken = Taken { counter: self, counts: self.take() };
         if taken.counts.is_empty() {
             return Ok(());
         }
@@ -86,13 +84,13 @@ impl Views {
         Ok(())
     }
 
-    /// What waits; links of which nobody holds a row are not counted any more.
+    /// The pending views. Counters without a row in use are dropped.
     fn take(&self) -> Vec<(Uuid, i64)> {
         let mut taken = Vec::new();
         lock(&self.0).retain(|link, counter| {
-            let waiting = std::mem::take(&mut lock(counter).waiting);
-            if waiting > 0 {
-                taken.push((*link, waiting));
+            let pending = std::mem::take(&mut lock(counter).pending);
+            if pending > 0 {
+                taken.push((*link, pending));
             }
             Arc::strong_count(counter) > 1
         });
@@ -104,28 +102,36 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Counts that are being written; what is left of them waits again.
+/// Views that are being written. Those that were not written become pending again.
 struct Taken<'v> {
-    views: &'v Views,
+    counter: &'v ViewCounter,
     counts: Vec<(Uuid, i64)>,
 }
 
 impl Drop for Taken<'_> {
     fn drop(&mut self) {
-        let mut counters = lock(&self.views.0);
+        let mut counters = lock(&self.counter.0);
         for (link, count) in self.counts.drain(..) {
-            lock(counters.entry(link).or_default()).waiting += count;
+            lock(counters.entry(link).or_default()).pending += count;
         }
     }
 }
 
+row_table! {
+    struct NewViews { id: Uuid, n: i64 }
+}
+
 async fn write(db: &Db, views: &[(Uuid, i64)]) -> Result<()> {
-    const COLUMNS: &[(&str, CellType)] = &[("id", Id), ("n", Int)];
-    let rows: Vec<Vec<Cell>> = views.iter().map(|(id, count)| vec![Cell::Id(*id), Cell::Int(*count)]).collect();
+    let rows = RowTable::of(views.iter().map(|(id, count)| NewViews { id: *id, n: *count }));
     let mut tx = db.begin().await?;
-    let mut sql = tx.sql();
-    sql.push("update share_links as l set view_count = l.view_count + r.n from ").row_table(COLUMNS, &rows);
-    sql.push(" r where l.id = r.id");
+    let sql = statement!(
+        tx,
+        "update share_links as l
+         set view_count = l.view_count + r.n
+         from {rows} r
+         where l.id = r.id {exempt: runs with the rights of the server}",
+        rows = &rows,
+    );
     tx.execute("share_links.views", sql).await?;
     tx.commit().await
 }

@@ -1,4 +1,5 @@
-//! Tags.
+//! Tags of artifacts.
+mod name;
 mod relations;
 mod write;
 
@@ -9,36 +10,34 @@ use crate::{
     catalog::{
         Query,
         artifact::ArtifactsOfTag,
+        fields::DeclareFields,
         filter::{PlainArguments, Search, no_nul},
     },
     dataloader::RootKey,
     db::Text,
     error::Result,
-    fields,
+    field,
     graphql::{
         connection::PageArguments,
-        id::GlobalId,
-        object::{Fields, NoArguments, Object},
+        object::{Fields, Object},
     },
-    row,
+    table,
 };
 
+pub use name::{TagName, insert_missing, link, tag_names};
 pub use relations::{AllTags, TagById, TagsOfArtifact};
 use relations::{ArtifactCount, TagBySlug};
-pub use write::{Named, declare_mutations, link, make, named};
+pub use write::declare_mutations;
 
 /// Prefix of the ids of tags.
 pub const PREFIX: &str = "tag";
 
-row! {
+table! {
     /// A tag.
-    pub struct Tag(Stored) from 0 {
-        eager { id: Uuid = "t.id" }
-        on_demand {
-            name: Text = "t.name",
-            slug: Text = "t.slug",
-            color: Option<Text> = "t.color",
-        }
+    pub struct Tag(Stored) as "t", values TagValues {
+        eager { id: Uuid }
+        writable { name: Text, slug: Text, color: Option<Text> }
+        read_only {}
     }
 }
 
@@ -50,59 +49,53 @@ impl Tag {
 }
 
 impl Object for Tag {
-    fn name() -> String {
-        "Tag".to_owned()
-    }
+    const NAME: &'static str = "Tag";
 
     fn declare(fields: &mut Fields<'_, '_, Self>) {
-        fields! { fields;
-            /// A word that artifacts have in common.
-            type: "Node";
-            /// Opaque, the same for ever, unique among all objects.
-            id => value(|tag: &Tag| GlobalId { prefix: PREFIX, id: tag.0.id });
-            /// What it is called.
-            name => column(Stored::name);
-            /// The lower-case word that filters and `Query.tag` know it by; unique.
-            slug => column(Stored::slug);
-            /// Its colour, as `#rrggbb`.
-            color => column(Stored::color);
-            /// How many artifacts have it that the viewer may list.
-            artifactCount => load::<NoArguments, _, _>(Tag::id, |_, _, _| Ok(ArtifactCount), |count| count);
-            /// The artifacts that have it, as far as the viewer may list them, the newest first.
-            artifacts => connection::<PlainArguments, _>(Tag::id, |_, _| Ok(ArtifactsOfTag));
-        }
+        fields.describe(&["A tag of artifacts."]);
+        fields.implements("Node");
+        fields.node_id(PREFIX, Tag::id);
+        fields.column(field!("name", "Name."), Stored::name);
+        fields.column(field!("slug", "Unique lower-case identifier, used by filters and `Query.tag`."), Stored::slug);
+        fields.column(field!("color", "Color, as `#rrggbb`."), Stored::color);
+        fields.related(
+            field!("artifactCount", "Number of artifacts with the tag that the viewer may list."),
+            Tag::id,
+            ArtifactCount,
+        );
+        fields.connection::<PlainArguments, _>(
+            field!("artifacts", "Artifacts with the tag that the viewer may list, newest first."),
+            Tag::id,
+            |_, _| Ok(ArtifactsOfTag),
+        );
     }
 }
 
-/// Declares the root fields about tags.
+/// Declares the root fields that read tags.
 pub fn declare_root(fields: &mut Fields<'_, '_, Query>) {
-    fields! { fields;
-        type;
-        /// The tag with this slug; null where there is none.
-        tag => batch::<BySlug, _>(|parents, args, node| {
-            let count = parents.len();
-            Box::pin(async move {
-                no_nul(&args.slug)?;
-                node.load::<Tag, _>(TagBySlug, vec![args.slug; count]).await
-            })
-        });
-        /// Tags of artifacts that the viewer may list, by name.
-        tags => connection::<TagsArguments, _>(|_| RootKey, |args, _| args.list());
-    }
+    fields.lookup(field!("tag", "The tag with this slug; null if there is none."), TagBySlug, |args: BySlug| {
+        no_nul(&args.slug)?;
+        Ok(args.slug)
+    });
+    fields.connection::<TagsArguments, _>(
+        field!("tags", "Tags of artifacts that the viewer may list, by name."),
+        |_| RootKey,
+        |args, _| args.list(),
+    );
 }
 
 /// A tag by its slug.
 #[derive(InputObject)]
 #[graphql(name = "TagArguments")]
 struct BySlug {
-    /// The slug, in lower case.
+    /// Slug, in lower case.
     slug: String,
 }
 
-/// Which tags: those that meet every condition given.
+/// Filter of tags, which match if they meet every given condition.
 #[derive(InputObject, Clone, Debug, Default)]
 pub struct TagFilter {
-    /// Words of name or slug, each as the beginning of a word.
+    /// Search for words in name and slug; each matches the beginning of a word.
     pub search: Option<String>,
 }
 
@@ -111,7 +104,7 @@ pub struct TagFilter {
 struct TagsArguments {
     #[graphql(flatten)]
     page: PageArguments,
-    /// Which tags; all where it is absent.
+    /// Filter. Default: all tags.
     filter: Option<TagFilter>,
 }
 

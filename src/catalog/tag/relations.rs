@@ -7,11 +7,12 @@ use crate::{
         filter::{Search, SearchIndex},
         policy::{self, Access},
     },
+    connected,
     dataloader::RootKey,
     db::{Policy, Sql, columns},
     graphql::{
         SortType,
-        connection::{Connected, ConnectionNames},
+        connection::ConnectionNames,
         list::{List, Order},
     },
     relation,
@@ -21,16 +22,16 @@ relation! {
     /// Tags by their ids.
     pub TagById("Query.node(Tag)"): Uuid => Option<Tag>;
     "select t.id, {columns} from tags t where t.id {in_keys} {t_visible}",
-    columns: columns::<Tag>(),
-    t_visible: policy::tags(Access::ById),
+    columns = columns::<Tag>(),
+    t_visible = policy::tags(Access::ById),
 }
 
 relation! {
     /// Tags by their slugs.
     pub TagBySlug("Query.tag"): String => Option<Tag>;
     "select t.slug, {columns} from tags t where t.slug {in_keys} {t_visible}",
-    columns: columns::<Tag>(),
-    t_visible: policy::tags(Access::ById),
+    columns = columns::<Tag>(),
+    t_visible = policy::tags(Access::ById),
 }
 
 relation! {
@@ -40,28 +41,27 @@ relation! {
      from artifact_tags l join tags t on t.id = l.tag_id
      where l.artifact_id {in_keys} {exempt: visible with its artifact}
      order by t.name, t.id",
-    columns: columns::<Tag>(),
+    columns = columns::<Tag>(),
 }
 
 relation! {
     /// The number of artifacts with a tag.
     pub ArtifactCount("Tag.artifactCount"): Uuid => i64;
     "select l.tag_id, count(*) from artifact_tags l where l.tag_id {in_keys} {l_visible} group by l.tag_id",
-    l_visible: policy::artifact_tags(),
+    l_visible = policy::artifact_tags(),
 }
 
-/// All tags that meet a filter, by name.
+const TAGS: ConnectionNames = ConnectionNames { connection: "TagConnection", edge: "TagEdge", nodes: "tags" };
+
+/// All tags that match a filter, by name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AllTags {
-    /// Words they must have.
+    /// The search, if there is one.
     pub search: Option<Search>,
 }
 
 /// The full-text index of tags.
-const SEARCH: SearchIndex = SearchIndex {
-    sqlite: "t.row in (select rowid from tag_search where tag_search match ",
-    postgres: "t.id in (select s.tag_id from tag_search s where s.words @@ search_query(",
-};
+const SEARCH: SearchIndex = SearchIndex { index: "tag_search", row: "t.row", id: "t.id", item: "tag_id" };
 
 impl List for AllTags {
     type Parent = RootKey;
@@ -73,24 +73,16 @@ impl List for AllTags {
     const ROW: &'static str = "t.row";
 
     fn order(&self) -> Order {
-        const COLUMNS: &[(&str, SortType)] = &[("t.name", SortType::Text), ("t.id", SortType::Id)];
-        Order { name: "NAME", columns: COLUMNS, descending: false }
+        Order::ascending("NAME", &[("t.name", SortType::Text), ("t.id", SortType::Id)])
     }
 
     const POLICY: Policy = policy::tags(Access::InLists);
 
     fn filter(&self, sql: &mut Sql) {
         if let Some(search) = &self.search {
-            search.write(SEARCH, sql);
+            search.append(SEARCH, sql);
         }
     }
 }
 
-impl Connected for AllTags {
-    type Node = Tag;
-    const TYPES: ConnectionNames = ConnectionNames { connection: "TagConnection", edge: "TagEdge", nodes: "tags" };
-
-    fn node(row: &Tag) -> Tag {
-        row.clone()
-    }
-}
+connected!(AllTags => Tag, TAGS);

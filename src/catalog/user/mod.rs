@@ -1,4 +1,4 @@
-//! Accounts, as they see each other.
+//! Accounts, as other accounts see them.
 mod relations;
 mod viewer;
 
@@ -9,14 +9,12 @@ use crate::{
     catalog::{
         Query,
         collection::{CollectionsArguments, CollectionsOfUser},
+        fields::DeclareFields,
         filter::no_nul,
     },
     db::Text,
-    fields,
-    graphql::{
-        id::GlobalId,
-        object::{Fields, NoArguments, Object},
-    },
+    field,
+    graphql::object::{Fields, NoArguments, Object},
     row,
 };
 
@@ -43,50 +41,46 @@ impl User {
 }
 
 impl Object for User {
-    fn name() -> String {
-        "User".to_owned()
-    }
+    const NAME: &'static str = "User";
 
     fn declare(fields: &mut Fields<'_, '_, Self>) {
-        fields! { fields;
-            /// An account, which owns artifacts and collections.
-            type: "Node";
-            /// Opaque, the same for ever, unique among all objects.
-            id => value(|user: &User| GlobalId { prefix: PREFIX, id: user.id });
-            /// What it is called; unique.
-            name => leaf(|user| &user.name);
-            /// The collections that it owns, as far as the viewer may list them; by name unless another order is given.
-            collections => connection::<CollectionsArguments, CollectionsOfUser>(
-                User::id,
-                |args, _| Ok(CollectionsOfUser::new(args.order_by.clone())),
-            );
-            /// How many collections it owns that the viewer may list.
-            collectionCount => load::<NoArguments, _, _>(User::id, |_, _, _| Ok(CollectionCount), |count| count);
-        }
+        fields.describe(&["An account, which owns artifacts and collections."]);
+        fields.implements("Node");
+        fields.node_id(PREFIX, User::id);
+        fields.leaf(field!("name", "Name, unique."), |user| &user.name);
+        fields.connection::<CollectionsArguments, CollectionsOfUser>(
+            field!(
+                "collections",
+                "Collections that the account owns and that the viewer may list. Default order: name."
+            ),
+            User::id,
+            |args, _| Ok(CollectionsOfUser::new(args.order_by.clone())),
+        );
+        fields.related(
+            field!("collectionCount", "Number of collections that the account owns and that the viewer may list."),
+            User::id,
+            CollectionCount,
+        );
     }
 }
 
-/// Declares the root fields about accounts.
+/// Declares the root fields that read accounts.
 pub fn declare_root(fields: &mut Fields<'_, '_, Query>) {
-    fields! { fields;
-        type;
-        /// Who asks.
-        viewer => compute::<NoArguments, _>(|_, _, context| Ok(Viewer(context.viewer)));
-        /// The account with this name; null where there is none, and for who has no token.
-        user => batch::<ByName, _>(|parents, args, node| {
-            let count = parents.len();
-            Box::pin(async move {
-                no_nul(&args.name)?;
-                node.load::<User, _>(UserByName, vec![args.name; count]).await
-            })
-        });
-    }
+    fields.compute::<NoArguments, _>(field!("viewer", "The caller."), |_, _, context| Ok(Viewer(context.viewer)));
+    fields.lookup(
+        field!("user", "The account with this name; null if there is none, and for callers without a token."),
+        UserByName,
+        |args: ByName| {
+            no_nul(&args.name)?;
+            Ok(args.name)
+        },
+    );
 }
 
 /// An account by its name.
 #[derive(InputObject)]
 #[graphql(name = "UserArguments")]
 struct ByName {
-    /// The name.
+    /// Name of the account.
     name: String,
 }

@@ -1,4 +1,4 @@
-//! Who asks.
+//! The caller of a request.
 use async_graphql::{Enum, InputType, registry::Registry};
 use futures_util::future::BoxFuture;
 use uuid::Uuid;
@@ -7,28 +7,30 @@ use super::{User, UserById};
 use crate::{
     access,
     catalog::{
+        fields::DeclareFields,
         filter::PlainArguments,
         sharing::{ReceivedShares, SentShares},
     },
-    fields,
+    error::Result,
+    field,
     graphql::{
         ExecutionField, FieldResults, Leaf, Output, ResultIndex,
         object::{Fields, NoArguments, Object, SchemaBuilder},
     },
 };
 
-/// Who asks.
+/// The caller of a request.
 #[derive(Clone, Copy, Debug)]
 pub struct Viewer(pub access::Viewer);
 
-/// What a token is good for.
+/// Permission that a token grants.
 #[derive(Enum, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
     /// Queries and subscriptions.
     Read,
     /// Mutations.
     Write,
-    /// Everyone's, not only what its account may see and change.
+    /// Access to the objects of all accounts.
     Admin,
 }
 
@@ -74,38 +76,49 @@ impl Output for Scope {
 }
 
 impl Viewer {
-    /// The account; nothing belongs to the one of who has none.
+    /// The account. The nil account, which a caller without an account has, owns nothing.
     fn account(&self) -> Uuid {
         self.0.user.unwrap_or(Uuid::nil())
+    }
+
+    fn scopes(&self) -> Vec<Scope> {
+        let granted = access::TokenScope::ALL.into_iter().filter(|scope| Some(*scope) <= self.0.scope);
+        granted.map(Scope::from).collect()
     }
 }
 
 impl Object for Viewer {
-    fn name() -> String {
-        "Viewer".to_owned()
-    }
+    const NAME: &'static str = "Viewer";
 
     fn declare(fields: &mut Fields<'_, '_, Self>) {
-        fields! { fields;
-            /// Who asks.
-            type;
-            /// The account of the token; null without one, and on a server without accounts.
-            user => batch::<NoArguments, _>(|viewers, _, node| Box::pin(async move {
-                let keys = viewers.iter().filter_map(|viewer| viewer.0.user).collect();
-                let mut found = node.load::<User, _>(UserById, keys).await?.into_iter();
-                let user = |viewer: &Viewer| -> Option<User> { viewer.0.user.and_then(|_| found.next()?) };
-                Ok(viewers.iter().map(user).collect())
-            }));
-            /// What the viewer may do: all of it on a server without accounts, none of it without a token, which still may
-            /// read what is public.
-            scopes => compute::<NoArguments, _>(|viewer, _, _| {
-                let held = access::TokenScope::ALL.into_iter().filter(|scope| Some(*scope) <= viewer.0.scope);
-                Ok(held.map(Scope::from).collect::<Vec<_>>())
-            });
-            /// What was shared with the viewer and has not ended, the newest first.
-            receivedShares => connection::<PlainArguments, _>(Viewer::account, |_, _| Ok(ReceivedShares));
-            /// What the viewer has shared, the newest first.
-            sentShares => connection::<PlainArguments, _>(Viewer::account, |_, _| Ok(SentShares));
-        }
+        fields.describe(&["The caller."]);
+        fields.batch::<NoArguments, _>(
+            field!("user", "The account of the token; null without a token, and on a server without accounts."),
+            |viewers, _, field| Box::pin(users_of(viewers, field)),
+        );
+        fields.output(
+            field!(
+                "scopes",
+                "What the caller may do: everything on a server without accounts; nothing but reading public objects \
+                 without a token."
+            ),
+            Viewer::scopes,
+        );
+        fields.connection::<PlainArguments, _>(
+            field!("receivedShares", "Shares that the caller has received and that have not expired, newest first."),
+            Viewer::account,
+            |_, _| Ok(ReceivedShares),
+        );
+        fields.connection::<PlainArguments, _>(
+            field!("sentShares", "Shares that the caller has sent, newest first."),
+            Viewer::account,
+            |_, _| Ok(SentShares),
+        );
     }
+}
+
+async fn users_of(viewers: &[Viewer], field: ExecutionField<'_>) -> Result<Vec<Option<User>>> {
+    let keys = viewers.iter().filter_map(|viewer| viewer.0.user).collect();
+    let mut found = field.load::<User, _>(UserById, keys).await?.into_iter();
+    Ok(viewers.iter().map(|viewer| viewer.0.user.and_then(|_| found.next()?)).collect())
 }

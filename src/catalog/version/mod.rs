@@ -5,14 +5,10 @@ mod write;
 use uuid::Uuid;
 
 use crate::{
-    catalog::artifact::{Artifact, ArtifactOfVersion},
+    catalog::{artifact::ArtifactOfVersion, fields::DeclareFields},
     db::{Text, Time},
-    error::{Code, Error, Result},
-    fields,
-    graphql::{
-        id::GlobalId,
-        object::{Fields, NoArguments, Object},
-    },
+    field,
+    graphql::object::{Fields, Object},
     row,
 };
 
@@ -35,31 +31,23 @@ row! {
     }
 }
 
-impl Object for Version {
-    fn name() -> String {
-        "ArtifactVersion".to_owned()
-    }
-
-    fn declare(fields: &mut Fields<'_, '_, Self>) {
-        fields! { fields;
-            /// A version of an artifact: what it was called, and what it held, at one time.
-            type: "Node";
-            /// Opaque, the same for ever, unique among all objects.
-            id => value(|version: &Version| GlobalId { prefix: PREFIX, id: version.0.id });
-            /// The artifact it is a version of.
-            artifact => load::<NoArguments, _, _>(|version| version.0.artifact_id, |_, _, _| Ok(ArtifactOfVersion), required);
-            /// Its label, such as `1.4.0`.
-            version => column(Stored::label);
-            /// The hash of its content, as its source gave it.
-            contentHash => column(Stored::content_hash);
-            /// What changed.
-            notes => column(Stored::notes);
-            /// When it was made.
-            createdAt => column(Stored::created_at);
-        }
+impl Version {
+    fn id(&self) -> Uuid {
+        self.0.id
     }
 }
 
-fn required(artifact: Option<Artifact>) -> Result<Artifact> {
-    artifact.ok_or_else(|| Error::new(Code::NotFound, "the artifact was deleted meanwhile"))
+impl Object for Version {
+    const NAME: &'static str = "ArtifactVersion";
+
+    fn declare(fields: &mut Fields<'_, '_, Self>) {
+        fields.describe(&["A version of an artifact."]);
+        fields.implements("Node");
+        fields.node_id(PREFIX, Version::id);
+        fields.required(field!("artifact", "The artifact."), |version| version.0.artifact_id, ArtifactOfVersion);
+        fields.column(field!("version", "Label, such as `1.4.0`."), Stored::label);
+        fields.column(field!("contentHash", "Hash of the content, as given by its source."), Stored::content_hash);
+        fields.column(field!("notes", "Changes of the version."), Stored::notes);
+        fields.column(field!("createdAt", "Time of creation."), Stored::created_at);
+    }
 }

@@ -1,115 +1,108 @@
-//! How versions are written.
+//! Adding versions to artifacts.
 use async_graphql::{ID, InputObject};
-use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Version, VersionById};
+use super::VersionById;
 use crate::{
     catalog::{
         Mutation, artifact,
         change::{Change, ChangeKind},
-        input::{self, refused},
+        input::{self, rejected},
         policy,
         rules::{self, NAME_MAX},
     },
-    db::{
-        Arg, Cell,
-        CellType::{self, Id, Text},
-    },
-    error::{Code, Error, Result},
-    fields,
-    graphql::{
-        Write,
-        object::{Fields, NoArguments, Object},
-    },
+    db::RowTable,
+    error::Result,
+    field,
+    graphql::{Write, object::Fields},
+    payload, row_table, statement,
 };
 
 /// A version to add to an artifact.
 #[derive(InputObject, Clone, Debug)]
 struct AddArtifactVersionInput {
-    /// The artifact.
+    /// ID of the artifact.
     artifact_id: ID,
-    /// Its label, such as `1.4.0`. It becomes the artifact's.
+    /// Label, such as `1.4.0`. It becomes the version of the artifact.
     version: String,
-    /// The hash of its content.
+    /// Hash of the content.
     content_hash: Option<String>,
-    /// What changed.
+    /// Changes of the version.
     notes: Option<String>,
 }
 
-/// Declares the root fields that write versions.
+/// Declares the mutations on versions.
 pub fn declare_mutations(fields: &mut Fields<'_, '_, Mutation>) {
-    fields! { fields;
-        type;
-        /// Adds a version to an artifact, whose label becomes the artifact's.
-        addArtifactVersion => write::<AddArtifactVersionInput, _>(|input, write| Box::pin(add(write, input)));
-    }
+    fields.write(
+        field!("addArtifactVersion", "Adds a version to an artifact. Its label becomes the artifact's version."),
+        |input, write| Box::pin(add(write, input)),
+    );
+}
+
+payload! {
+    /// The version that was added.
+    struct ArtifactVersionPayload { "artifactVersion": VersionById }
 }
 
 async fn add(write: &mut Write<'_>, input: &AddArtifactVersionInput) -> Result<ArtifactVersionPayload> {
     let artifact = input::id(artifact::PREFIX, "artifactId", &input.artifact_id)?;
-    let label = rules::name(&input.version, NAME_MAX).map_err(refused("version"))?;
-    rules::text(input.content_hash.as_deref()).map_err(refused("contentHash"))?;
-    rules::text(input.notes.as_deref()).map_err(refused("notes"))?;
-    let now = write.now();
-    let mut sql = write.sql();
-    sql.push("update artifacts as a set revision = a.revision + 1, updated_at = ").bind(Arg::Time(now));
-    sql.push(", version = ").bind(Arg::Text(Some(label.clone()))).push(" where a.id = ").bind(Arg::Id(artifact));
-    policy::own_artifacts().append(&mut sql);
+    let label = rules::name(&input.version, NAME_MAX).map_err(rejected("version"))?;
+    rules::text(input.content_hash.as_deref()).map_err(rejected("contentHash"))?;
+    rules::text(input.notes.as_deref()).map_err(rejected("notes"))?;
+    let sql = statement!(
+        write,
+        "update artifacts as a
+         set revision = a.revision + 1, updated_at = {now}, version = {label}
+         where a.id = {artifact} {a_own}",
+        now = write.now(),
+        label = &label,
+        artifact,
+        a_own = policy::own_artifacts(),
+    );
     if write.execute("artifacts.version", sql).await? == 0 {
-        return Err(artifact::refusal(write, artifact, "artifactId").await?);
+        return Err(artifact::rejection(write, artifact, "artifactId").await?);
     }
     let id = Uuid::now_v7();
-    let mut sql = write.sql();
-    sql.push("insert into artifact_versions (id, artifact_id, version, content_hash, notes, created_at) values (");
-    sql.bind(Arg::Id(id)).push(", ").bind(Arg::Id(artifact)).push(", ").bind(Arg::Text(Some(label))).push(", ");
-    sql.bind(Arg::Text(input.content_hash.clone())).push(", ").bind(Arg::Text(input.notes.clone())).push(", ");
-    sql.bind(Arg::Time(now)).push(")");
+    let sql = statement!(
+        write,
+        "insert into artifact_versions (id, artifact_id, version, content_hash, notes, created_at)
+         values ({id}, {artifact}, {label}, {content_hash}, {notes}, {now})",
+        id,
+        artifact,
+        label,
+        content_hash = input.content_hash.clone(),
+        notes = input.notes.clone(),
+        now = write.now(),
+    );
     write.execute("artifact_versions.insert", sql).await?;
     write.announce(&Change::of(ChangeKind::Updated, artifact::PREFIX, artifact));
     Ok(ArtifactVersionPayload(id))
 }
 
-/// Adds versions to artifacts that have none of these labels. One statement.
+row_table! {
+    struct NewVersion { id: Uuid, artifact_id: Uuid, version: String }
+}
+
+/// Adds versions to artifacts that do not have these labels. One statement.
 ///
 /// # Errors
-/// That of the statement.
+/// The statement fails.
 pub async fn insert_missing(write: &mut Write<'_>, versions: &[(Uuid, String)]) -> Result<()> {
-    const COLUMNS: &[(&str, CellType)] = &[("id", Id), ("artifact_id", Id), ("version", Text)];
-    let rows: Vec<Vec<Cell>> = versions
-        .iter()
-        .map(|(artifact, label)| vec![Cell::Id(Uuid::now_v7()), Cell::Id(*artifact), Cell::Text(label.clone())])
-        .collect();
-    let now = write.now();
-    let mut sql = write.sql();
-    sql.push(
-        "insert into artifact_versions (id, artifact_id, version, created_at) select r.id, r.artifact_id, r.version, ",
+    let rows = RowTable::of(versions.iter().map(|(artifact, label)| NewVersion {
+        id: Uuid::now_v7(),
+        artifact_id: *artifact,
+        version: label.clone(),
+    }));
+    let sql = statement!(
+        write,
+        "insert into artifact_versions (id, artifact_id, version, created_at)
+         select r.id, r.artifact_id, r.version, {now}
+         from {rows} r
+         where not exists (select 1 from artifact_versions v
+           where v.artifact_id = r.artifact_id and v.version = r.version {exempt: the viewer writes the artifacts})",
+        now = write.now(),
+        rows = &rows,
     );
-    sql.bind(Arg::Time(now)).push(" from ").row_table(COLUMNS, &rows).push(" r where not exists (select 1 from ");
-    sql.push("artifact_versions v where v.artifact_id = r.artifact_id and v.version = r.version)");
     write.execute("artifact_versions.insert", sql).await?;
     Ok(())
-}
-
-/// The version that was added.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-struct ArtifactVersionPayload(Uuid);
-
-impl Object for ArtifactVersionPayload {
-    fn name() -> String {
-        "ArtifactVersionPayload".to_owned()
-    }
-
-    fn declare(fields: &mut Fields<'_, '_, Self>) {
-        fields! { fields;
-            /// The version that was added.
-            type;
-            /// The version.
-            artifactVersion => load::<NoArguments, _, _>(|payload| payload.0, |_, _, _| Ok(VersionById), written);
-        }
-    }
-}
-
-fn written(version: Option<Version>) -> Result<Version> {
-    version.ok_or_else(|| Error::new(Code::NotFound, "the version was deleted meanwhile"))
 }

@@ -66,7 +66,7 @@ pub(super) async fn check(config: &Config, repair: bool) -> Vec<Finding> {
 
 /// The only row of a statement.
 async fn one<T: crate::db::Record>(db: &Db, sqlite: &'static str, postgres: &'static str) -> Result<T, Box<Finding>> {
-    let sql = statement!(db, "{statement}", statement: either(sqlite, postgres));
+    let sql = statement!(db, "{statement}", statement = either(sqlite, postgres));
     let failed =
         |found: String| Box::new(Finding::problem("database", found, "check the log and the disk of the database"));
     match db.fetch::<T>("doctor", sql).await {

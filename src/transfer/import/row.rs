@@ -1,8 +1,8 @@
 //! The rows of a batch, and their conversion from records.
 use super::super::{Record, SourceRecord, record};
 use crate::{
-    catalog::order,
-    db::{Cell, Time},
+    catalog::{artifact::ArtifactValues, order},
+    db::{Cell, Time, Values as _},
 };
 
 /// Separates the slugs of an artifact's tags in the column that is compared.
@@ -126,22 +126,26 @@ fn cells(record: Record, owner: Option<uuid::Uuid>, now: Time) -> Option<(usize,
 
 fn artifact_cells(artifact: record::Artifact, owner: Option<uuid::Uuid>) -> (usize, Vec<Cell>, Vec<String>) {
     let metadata = artifact.metadata.map(|metadata| serde_json::Value::Object(metadata).to_string());
-    let cells = vec![
-        Cell::Id(artifact.id),
-        Cell::Text(artifact.kind),
-        Cell::Text(artifact.name),
-        text(artifact.description),
-        text(artifact.source),
-        text(artifact.author),
-        text(artifact.license),
-        text(artifact.version),
-        Cell::Text(artifact.visibility.as_str().to_owned()),
-        text(metadata),
-        text(artifact.content),
+    let values = ArtifactValues {
+        kind: Some(artifact.kind),
+        name: Some(artifact.name),
+        description: Some(artifact.description),
+        source: Some(artifact.source),
+        author: Some(artifact.author),
+        license: Some(artifact.license),
+        homepage: Some(artifact.homepage),
+        version: Some(artifact.version),
+        visibility: Some(artifact.visibility),
+        content: Some(artifact.content),
+        metadata: Some(metadata),
+    };
+    let rest = [
         owner.map_or(Cell::Null, Cell::Id),
         Cell::Time(artifact.created_at),
         Cell::Time(artifact.updated_at),
         Cell::Text(artifact.tags.join(SLUG_SEPARATOR)),
     ];
+    let values = values.cells().into_iter().map(|cell| cell.unwrap_or(Cell::Null));
+    let cells = std::iter::once(Cell::Id(artifact.id)).chain(values).chain(rest).collect();
     (1, cells, artifact.tags)
 }

@@ -1,0 +1,1 @@
+alter table artifacts drop column homepage;
