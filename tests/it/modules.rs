@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 const ALLOWED: [(&str, &[&str]); 14] = [
     ("main", &[]),
     ("cli", &["access", "app", "catalog", "config", "db", "graphql", "telemetry", "transfer"]),
-    ("app", &["access", "catalog", "config", "loader", "db", "error", "graphql", "http"]),
+    ("app", &["access", "catalog", "config", "db", "error", "graphql", "http", "loader"]),
     ("config", &["access", "db", "graphql", "http", "telemetry"]),
     ("http", &["access", "duration", "error", "graphql"]),
     ("transfer", &["catalog", "db", "graphql"]),
@@ -20,7 +20,7 @@ const ALLOWED: [(&str, &[&str]); 14] = [
 ];
 
 /// Macros, which stand at the root of the crate, and the modules they belong to.
-const MACROS: [(&str, &str); 14] = [
+const MACROS: [(&str, &str); 15] = [
     ("abstract_output", "graphql"),
     ("append", "db"),
     ("connected", "catalog"),
@@ -28,9 +28,10 @@ const MACROS: [(&str, &str); 14] = [
     ("fields", "graphql"),
     ("list", "catalog"),
     ("payload", "catalog"),
-    ("relation", "dataloader"),
+    ("relation", "loader"),
     ("row", "db"),
     ("row_table", "db"),
+    ("sql_loader", "loader"),
     ("statement", "db"),
     ("table", "db"),
     ("template", "db"),
