@@ -30,7 +30,9 @@ pub(crate) fn parse(text: &str, limits: &Limits) -> Result<ParsedDocument, Parse
     let mut tokens = scan(text, limits)?;
     let checked = grammar::check(text, &tokens);
     let descriptions = checked.map_err(|error| syntax_error(text, error.offset, &error.message))?;
-    descriptions.into_iter().rev().for_each(|index| drop(tokens.remove(index)));
+    for description in descriptions.into_iter().rev() {
+        tokens.remove(description);
+    }
     let mut parser = Parser::new().recursion_limit(limits.nesting * 2 + 16);
     match parser.parse_ast(only(text, &tokens), "document") {
         Ok(ast) => Ok(ParsedDocument::new(text, ast)),

@@ -13,7 +13,8 @@ fn normalised(mut answer: Value) -> Value {
         let specified = ["skip", "include", "deprecated", "specifiedBy", "oneOf"];
         items.retain(|item| {
             let name = item["name"].as_str().expect("a name");
-            !name.starts_with("__") && !(list == "directives" && specified.contains(&name))
+            let is_specified = list == "directives" && specified.contains(&name);
+            !name.starts_with("__") && !is_specified
         });
         items.sort_by_key(|item| item["name"].as_str().expect("a name").to_owned());
         for item in items {
