@@ -5,8 +5,8 @@
 //! [`Document`] has resolved field definitions, and is cheap to clone.
 //!
 //! Types, parser and resolved documents are those of [`apollo_compiler`]. The rules are this crate's own: they report
-//! the rule, the location and a suggestion, run in time linear to the document, and agree with graphql-js on a corpus of
-//! documents (`tests/validation`). `docs/decisions/0009-validation.md` has the figures.
+//! the rule, the location and a suggestion, visit each fragment once however often it is spread, and agree with graphql-js
+//! on a corpus of documents (`tests/validation`). `docs/decisions/0009-validation.md` has the figures.
 //!
 //! ```
 //! use gatherum_document::{Limits, Options, Schema};
