@@ -17,7 +17,7 @@ pub(super) struct Args {
 
 pub(super) async fn run(args: &Args) -> Result<Outcome> {
     let text = if args.json {
-        graphql::introspection_json::<Query, Mutation, Subscription>().await?
+        graphql::introspection_json::<Query, Mutation, Subscription>()?
     } else {
         graphql::sdl::<Query, Mutation, Subscription>()
     };

@@ -15,7 +15,7 @@ use crate::{
 
 /// Fields of each type that have no fields of their own and need no arguments.
 async fn leaves() -> BTreeMap<String, Vec<String>> {
-    let text = graphql::introspection_json::<Query, Mutation, Subscription>().await.expect("an answer");
+    let text = graphql::introspection_json::<Query, Mutation, Subscription>().expect("an answer");
     let json: Value = serde_json::from_str(&text).expect("JSON");
     let types = json["data"]["__schema"]["types"].as_array().expect("types").iter();
     let name = |named: &Value| named["name"].as_str().expect("a name").to_owned();

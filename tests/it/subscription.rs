@@ -196,7 +196,7 @@ async fn invalid_subscriptions_are_rejected() {
                 "subscription { collectionChanged(id: \"artifact_00000000000000000000000000\") { kind } }",
                 "BAD_USER_INPUT",
             ),
-            ("subscription { a: catalogChanged { kind } b: catalogChanged { kind } }", "BAD_REQUEST"),
+            ("subscription { a: catalogChanged { kind } b: catalogChanged { kind } }", "GRAPHQL_VALIDATION_FAILED"),
             ("subscription { catalogChanged { nothing } }", "GRAPHQL_VALIDATION_FAILED"),
             ("subscription {", "GRAPHQL_PARSE_FAILED"),
         ] {

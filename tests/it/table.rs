@@ -18,7 +18,7 @@ use crate::{
 
 /// The names and types of the fields of an input object.
 async fn input_fields(input: &str) -> BTreeMap<String, String> {
-    let text = graphql::introspection_json::<Query, Mutation, Subscription>().await.expect("an answer");
+    let text = graphql::introspection_json::<Query, Mutation, Subscription>().expect("an answer");
     let json: Value = serde_json::from_str(&text).expect("JSON");
     let types = json["data"]["__schema"]["types"].as_array().expect("types");
     let input = types.iter().find(|ty| ty["name"] == input).expect("the input");

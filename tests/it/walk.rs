@@ -48,7 +48,7 @@ struct Schema {
 
 impl Schema {
     async fn read() -> Self {
-        let text = graphql::introspection_json::<Query, Mutation, Subscription>().await.expect("an answer");
+        let text = graphql::introspection_json::<Query, Mutation, Subscription>().expect("an answer");
         let json: Value = serde_json::from_str(&text).expect("JSON");
         let types = json["data"]["__schema"]["types"].as_array().expect("types");
         let members = |name: &str| -> Vec<String> {

@@ -1,23 +1,22 @@
 //! From the text of a document to the JSON of its response.
-use std::{collections::HashMap, panic::AssertUnwindSafe, sync::Arc};
+use std::{collections::HashMap, marker::PhantomData, panic::AssertUnwindSafe, sync::Arc};
 
-use async_graphql::{
-    Name, Pos, Positioned, ServerError, Value, Variables,
-    indexmap::IndexMap,
-    parser::types::{ExecutableDocument, Selection, SelectionSet},
-    registry::Registry,
-};
+use async_graphql::{Name, Pos, Value, Variables, indexmap::IndexMap, registry::Registry};
 use futures_util::FutureExt;
+use gatherum_document::{
+    CheckError, Document, Options, Schema,
+    apollo_compiler::executable::{Selection, SelectionSet},
+};
 
 use crate::{
     context::{Context, PageSizes},
-    cost::{CostAnalyzer, DocumentError, Limits, operation},
+    cost::{DocumentError, Limits},
     error::{Code, Error, Result},
-    execute::{ERRORS_MAX, Execution, ExecutionMode, FieldError, single_field, variables},
+    execute::{Execution, ExecutionMode, FieldError, single_field},
     loading::LoadLimits,
     object::{EmptyRoot, EventFilter, Object, SchemaBuilder, Types},
-    operation::{CacheMatch, OperationCache, PreparedOperation},
-    schema::{UpstreamSchema, ValidateOnly, sdl, upstream_schema},
+    operation::{OperationCache, PreparedOperation},
+    schema::sdl,
 };
 
 /// Executes operations against a schema whose root types are `Q`, `M` and `S`.
@@ -29,11 +28,10 @@ pub struct Engine<Q: Object, M: Object = EmptyRoot, S: Object = EmptyRoot> {
     mutation: M,
     types: Types,
     sdl: String,
-    cost: CostAnalyzer,
-    introspection: bool,
+    schema: Schema,
+    limits: Limits,
     operations: OperationCache,
-    validator: UpstreamSchema<Q, M, S>,
-    introspector: UpstreamSchema<Q, M, S>,
+    events: PhantomData<fn() -> S>,
 }
 
 impl<Q: Object, M: Object, S: Object> Engine<Q, M, S> {
@@ -43,75 +41,98 @@ impl<Q: Object, M: Object, S: Object> Engine<Q, M, S> {
     /// The schema is not valid.
     pub fn new(query: Q, mutation: M, limits: Limits) -> Result<Self> {
         let mut registry = Registry::default();
-        let mut schema = SchemaBuilder::new(&mut registry);
-        schema.object::<Q>();
-        schema.object::<M>();
-        schema.object::<S>();
-        let types = schema.finish();
-        let introspector = upstream_schema::<Q, M, S>().finish();
-        let validator = upstream_schema::<Q, M, S>().extension(ValidateOnly);
-        // A message that suggests similar names would disclose the schema bit by bit.
-        let validator = if limits.introspection { validator } else { validator.disable_suggestions() };
-        let validator = validator.finish();
-        let introspection = limits.introspection;
+        let mut builder = SchemaBuilder::new(&mut registry);
+        builder.object::<Q>();
+        builder.object::<M>();
+        builder.object::<S>();
+        let types = builder.finish();
         let sdl = sdl::<Q, M, S>();
+        let schema = Schema::parse(&sdl).map_err(Error::internal)?;
         let operations = OperationCache::new(limits.document_cache_bytes);
-        let cost = CostAnalyzer::new(&sdl, limits)?;
-        Ok(Self { query, mutation, types, sdl, cost, introspection, operations, validator, introspector })
+        Ok(Self { query, mutation, types, sdl, schema, limits, operations, events: PhantomData })
     }
 
-    /// Parses, limits and validates a document, and reads the variables.
+    /// Parses and validates a document, coerces the variables, and checks the limits.
     ///
-    /// `admit` decides whether an operation of this kind may be executed; it is called before validation.
+    /// `admit` decides whether an operation of this kind may be executed.
     ///
     /// # Errors
-    /// The document cannot be parsed, exceeds a limit, is not valid, or `admit` rejects it.
+    /// The document cannot be parsed or is not valid, a variable has a wrong value, a limit is exceeded, or `admit` rejects
+    /// the operation.
     pub async fn prepare(
         &self,
         query: &str,
         operation_name: Option<&str>,
-        variables_given: &Variables,
+        variables: &Variables,
         admit: impl FnOnce(OperationKind) -> Result<()>,
     ) -> std::result::Result<PreparedRequest, RejectedRequest> {
         let name = operation_name.unwrap_or_default();
         let known = self.operations.get(query, name);
-        let cache_match = known.as_ref().map_or(CacheMatch::Miss, |known| known.cache_match(variables_given));
-        let document = match &known {
-            Some(known) => known.clone(),
-            None => {
-                let document = self.cost.parse(query)?;
-                let operation = operation(&document, Some(name).filter(|name| !name.is_empty()))?.clone();
-                Arc::new(PreparedOperation::new(query, name, document, operation, variables_given))
-            }
+        if let Some(operation) = &known
+            && let Some(values) = operation.values_of(variables)
+        {
+            admit(operation.kind()).map_err(|error| operation.reject(vec![error.into()]))?;
+            return Ok(PreparedRequest { operation: operation.clone(), variables: values });
+        }
+        let operation = match &known {
+            Some(operation) => PreparedOperation::new(name, operation.document.clone(), operation.operation.clone()),
+            None => self.parse(query, name)?,
         };
-        let kind = document.kind();
-        let reject = |errors: Vec<FieldError>| RejectedRequest { errors, kind: Some(kind) };
-        if cache_match != CacheMatch::Exact {
-            self.cost
-                .check(&document.document, &document.operation.node, variables_given)
-                .map_err(|error| reject(vec![error.into()]))?;
-        }
-        admit(kind).map_err(|error| reject(vec![error.into()]))?;
-        if !self.introspection && introspects(&document.document, &document.operation.node.selection_set.node.items) {
-            let message = "introspection is disabled on this server; ask its operator for the schema";
-            return Err(reject(vec![Error::new(Code::GraphqlValidationFailed, message).into()]));
-        }
-        if cache_match == CacheMatch::Miss {
-            self.validate(operation_name, variables_given, &document.document).await.map_err(reject)?;
-        }
-        let variables =
-            variables(&document.operation.node, variables_given).map_err(|error| reject(vec![error.into()]))?;
+        admit(operation.kind()).map_err(|error| operation.reject(vec![error.into()]))?;
+        let values = self.coerce(&operation, variables).map_err(|errors| operation.reject(errors))?;
+        let values = Arc::new(values);
+        let operation = Arc::new(operation.with_variables(variables, &values));
         if known.is_none() {
-            self.operations.insert(query, name, document.clone());
+            self.operations.insert(query, name, operation.clone());
         }
-        Ok(PreparedRequest { document, variables })
+        Ok(PreparedRequest { operation, variables: values })
+    }
+
+    /// Parses and validates a document, and selects the operation.
+    fn parse(&self, query: &str, name: &str) -> std::result::Result<PreparedOperation, RejectedRequest> {
+        // A message that suggests similar names would disclose the schema bit by bit.
+        let options = Options { suggestions: self.limits.introspection };
+        let document = self.schema.check(query, &self.limits.parsing(), &options)?;
+        let unknown = |error| RejectedRequest {
+            errors: vec![Error::new(Code::BadRequest, operation_message(error, name)).into()],
+            kind: None,
+        };
+        let operation = document.operation(Some(name)).map_err(unknown)?.clone();
+        let operation = PreparedOperation::new(name, document, operation);
+        if !self.limits.introspection && introspects(&operation.document, &operation.operation.selection_set) {
+            let message = "introspection is disabled on this server; ask its operator for the schema";
+            return Err(operation.reject(vec![Error::new(Code::GraphqlValidationFailed, message).into()]));
+        }
+        Ok(operation)
+    }
+
+    /// The values of the variables, with which the operation is within the limits.
+    fn coerce(
+        &self,
+        operation: &PreparedOperation,
+        given: &Variables,
+    ) -> std::result::Result<IndexMap<Name, Value>, Vec<FieldError>> {
+        self.limits.check_variables(given).map_err(|error| vec![error.into()])?;
+        let json = given.iter().map(|(name, value)| Ok((name.to_string(), value.clone().into_json()?)));
+        let json: serde_json::Result<_> = json.collect();
+        let json = json.map_err(|error| vec![Error::bad_user_input(error.to_string()).into()])?;
+        let (document, definition) = (&operation.document, &operation.operation);
+        let coerced = self.schema.coerce_variables(document, definition, &json);
+        let coerced = coerced.map_err(|errors| errors.into_iter().map(FieldError::from).collect::<Vec<_>>())?;
+        let values = coerced.into_iter().map(|(name, value)| {
+            Ok((Name::new(name), Value::from_json(value).map_err(|error| Error::bad_user_input(error.to_string()))?))
+        });
+        let values: IndexMap<Name, Value> =
+            values.collect::<Result<_>>().map_err(|error| vec![FieldError::from(error)])?;
+        self.limits.check(&self.schema, document, definition, &values).map_err(|error| vec![error.into()])?;
+        Ok(values)
     }
 
     /// Executes a query or mutation. Dropping the future drops its loads.
     ///
     /// The root fields of a mutation are executed one after the other. Introspection fields are resolved here too.
     pub async fn execute(&self, prepared: &PreparedRequest, context: &Context) -> ExecutionOutcome {
-        let introspected = self.introspect(prepared).await;
+        let introspected = self.introspect(prepared);
         match prepared.kind() {
             OperationKind::Query => self.run(prepared, self.query.clone(), context, introspected).await,
             OperationKind::Mutation => self.run(prepared, self.mutation.clone(), context, introspected).await,
@@ -138,8 +159,8 @@ impl<Q: Object, M: Object, S: Object> Engine<Q, M, S> {
             OperationKind::Mutation => ExecutionMode::Sequential,
             OperationKind::Query | OperationKind::Subscription => ExecutionMode::Normal,
         };
-        let fragments = &prepared.document.document.fragments;
-        let execution = Execution::new(&self.types, context, fragments, prepared.variables.clone(), introspected);
+        let (document, variables) = (&prepared.operation.document, &*prepared.variables);
+        let execution = Execution::new(&self.types, context, document, variables, introspected);
         let root = execution.root(root, prepared.selection(), mode);
         let data = AssertUnwindSafe(context.rounds.drive(root)).catch_unwind().await;
         let mut errors = execution.take_errors();
@@ -156,8 +177,8 @@ impl<Q: Object, M: Object, S: Object> Engine<Q, M, S> {
     /// `BAD_REQUEST` unless the operation has exactly one root field, `BAD_USER_INPUT` for wrong arguments.
     pub fn event_filter(&self, prepared: &PreparedRequest) -> Result<(&'static str, EventFilter<S>)> {
         let context = Context::new((), (), LoadLimits::default(), PageSizes { default: 0, max: 0 });
-        let fragments = &prepared.document.document.fragments;
-        let execution = Execution::new(&self.types, &context, fragments, prepared.variables.clone(), HashMap::new());
+        let (document, variables) = (&prepared.operation.document, &*prepared.variables);
+        let execution = Execution::new(&self.types, &context, document, variables, HashMap::new());
         let definition = self.types.get::<S>();
         let (field, arguments) = single_field(&execution, &definition.name, prepared.selection())?;
         let missing = || Error::new(Code::BadRequest, "a subscription has exactly one root field");
@@ -167,35 +188,22 @@ impl<Q: Object, M: Object, S: Object> Engine<Q, M, S> {
 
     /// The schema in the schema definition language; `None` if introspection is disabled.
     pub fn sdl(&self) -> Option<&str> {
-        self.introspection.then_some(&self.sdl)
+        self.limits.introspection.then_some(&self.sdl)
     }
 
-    async fn validate(
-        &self,
-        operation_name: Option<&str>,
-        variables: &Variables,
-        document: &ExecutableDocument,
-    ) -> std::result::Result<(), Vec<FieldError>> {
-        let request = upstream_request(operation_name, variables.clone(), document);
-        let errors = self.validator.execute(request).await.errors;
-        if errors.is_empty() {
-            return Ok(());
-        }
-        Err(errors.into_iter().take(ERRORS_MAX).map(validation_error).collect())
-    }
-
-    /// The introspection fields of the operation, by response key. async-graphql resolves them, and null for all others.
-    async fn introspect(&self, prepared: &PreparedRequest) -> HashMap<String, Vec<u8>> {
-        let document = &prepared.document.document;
-        if !introspects(document, &prepared.selection().items) {
+    /// The introspection fields of the operation as JSON, by response key.
+    fn introspect(&self, prepared: &PreparedRequest) -> HashMap<String, Vec<u8>> {
+        let operation = &prepared.operation;
+        if !introspects(&operation.document, prepared.selection()) {
             return HashMap::new();
         }
-        let name = prepared.document.operation_name();
-        let variables: Variables = Variables::from_value(Value::Object(prepared.variables.clone()));
-        let response = self.introspector.execute(upstream_request(name, variables, document)).await;
-        let Value::Object(fields) = response.data else { return HashMap::new() };
-        let json = |value: &Value| serde_json::to_vec(value).unwrap_or_else(|_| b"null".to_vec());
-        fields.iter().map(|(key, value)| (key.to_string(), json(value))).collect()
+        let variables = prepared
+            .variables
+            .iter()
+            .filter_map(|(name, value)| Some((name.to_string(), value.clone().into_json().ok()?)));
+        let fields = self.schema.introspect(&operation.document, &operation.operation, &variables.collect());
+        let json = |value| serde_json::to_vec(&value).unwrap_or_else(|_| b"null".to_vec());
+        fields.into_iter().map(|(key, value)| (key, json(value))).collect()
     }
 }
 
@@ -212,35 +220,41 @@ pub enum OperationKind {
 
 /// An operation that may be executed, with the values of its variables.
 pub struct PreparedRequest {
-    document: Arc<PreparedOperation>,
-    variables: IndexMap<Name, Value>,
+    operation: Arc<PreparedOperation>,
+    variables: Arc<IndexMap<Name, Value>>,
 }
 
 impl PreparedRequest {
     /// The kind of the operation.
     pub fn kind(&self) -> OperationKind {
-        self.document.kind()
+        self.operation.kind()
     }
 
     /// A hash of the document's text and the name of the operation.
     pub fn digest(&self) -> [u8; 32] {
-        self.document.digest()
+        self.operation.digest()
     }
 
     /// The names of the first `max` root fields.
     pub fn root_fields(&self, max: usize) -> Vec<String> {
         let mut names = Vec::new();
-        root_fields(&self.document.document, self.selection(), max, &mut names);
+        root_fields(&self.operation.document, self.selection(), max, &mut names);
         names
     }
 
     /// A rejection of this request.
     pub fn reject(&self, error: Error) -> RejectedRequest {
-        RejectedRequest { errors: vec![error.into()], kind: Some(self.kind()) }
+        self.operation.reject(vec![error.into()])
     }
 
     fn selection(&self) -> &SelectionSet {
-        &self.document.operation.node.selection_set.node
+        &self.operation.operation.selection_set
+    }
+}
+
+impl PreparedOperation {
+    fn reject(&self, errors: Vec<FieldError>) -> RejectedRequest {
+        RejectedRequest { errors, kind: Some(self.kind()) }
     }
 }
 
@@ -268,6 +282,26 @@ impl From<DocumentError> for RejectedRequest {
     }
 }
 
+impl From<CheckError> for RejectedRequest {
+    fn from(error: CheckError) -> Self {
+        let errors = match error {
+            CheckError::Parse(error) => vec![DocumentError::from(error).into()],
+            CheckError::Validation(errors) => {
+                errors.into_iter().map(|error| DocumentError::from(error).into()).collect()
+            }
+        };
+        Self { errors, kind: None }
+    }
+}
+
+impl From<gatherum_document::VariableError> for FieldError {
+    fn from(error: gatherum_document::VariableError) -> Self {
+        let code = if error.is_missing { Code::BadUserInput } else { Code::GraphqlValidationFailed };
+        let position = Pos { line: error.location.line, column: error.location.column };
+        Self { error: Error::new(code, error.message), position, path: Vec::new() }
+    }
+}
+
 impl From<DocumentError> for FieldError {
     fn from(error: DocumentError) -> Self {
         Self { error: error.error, position: error.position.unwrap_or_default(), path: Vec::new() }
@@ -281,51 +315,37 @@ impl From<Error> for FieldError {
     }
 }
 
-/// A validation error; its message is cut to 300 characters.
-fn validation_error(error: ServerError) -> FieldError {
-    const MESSAGE_LENGTH_MAX: usize = 300;
-    let message: String = error.message.chars().take(MESSAGE_LENGTH_MAX).collect();
-    let position = error.locations.first().copied().unwrap_or_default();
-    FieldError { error: Error::new(Code::GraphqlValidationFailed, message), position, path: Vec::new() }
+/// The message for a request that selects no operation.
+fn operation_message(error: gatherum_document::UnknownOperation, name: &str) -> String {
+    if name.is_empty() {
+        return "the document has several operations; select one with `operationName`".to_owned();
+    }
+    error.to_string()
 }
 
 /// Returns whether a root field of the operation is an introspection field.
-fn introspects(document: &ExecutableDocument, items: &[Positioned<Selection>]) -> bool {
-    items.iter().any(|item| match &item.node {
-        Selection::Field(field) => matches!(field.node.name.node.as_str(), "__schema" | "__type"),
-        Selection::InlineFragment(fragment) => introspects(document, &fragment.node.selection_set.node.items),
-        Selection::FragmentSpread(spread) => document
-            .fragments
-            .get(&spread.node.fragment_name.node)
-            .is_some_and(|fragment| introspects(document, &fragment.node.selection_set.node.items)),
+fn introspects(document: &Document, set: &SelectionSet) -> bool {
+    set.selections.iter().any(|selection| match selection {
+        Selection::Field(field) => matches!(field.name.as_str(), "__schema" | "__type"),
+        Selection::InlineFragment(fragment) => introspects(document, &fragment.selection_set),
+        Selection::FragmentSpread(spread) => {
+            let fragment = document.fragments().get(&spread.fragment_name);
+            fragment.is_some_and(|fragment| introspects(document, &fragment.selection_set))
+        }
     })
 }
 
-fn root_fields(document: &ExecutableDocument, set: &SelectionSet, max: usize, names: &mut Vec<String>) {
-    for item in &set.items {
-        match &item.node {
+fn root_fields(document: &Document, set: &SelectionSet, max: usize, names: &mut Vec<String>) {
+    for selection in &set.selections {
+        match selection {
             _ if names.len() >= max => return,
-            Selection::Field(field) => names.push(field.node.name.node.to_string()),
-            Selection::InlineFragment(fragment) => root_fields(document, &fragment.node.selection_set.node, max, names),
+            Selection::Field(field) => names.push(field.name.to_string()),
+            Selection::InlineFragment(fragment) => root_fields(document, &fragment.selection_set, max, names),
             Selection::FragmentSpread(spread) => {
-                if let Some(fragment) = document.fragments.get(&spread.node.fragment_name.node) {
-                    root_fields(document, &fragment.node.selection_set.node, max, names);
+                if let Some(fragment) = document.fragments().get(&spread.fragment_name) {
+                    root_fields(document, &fragment.selection_set, max, names);
                 }
             }
         }
     }
-}
-
-/// The request as async-graphql takes it, with the parsed document.
-fn upstream_request(
-    operation_name: Option<&str>,
-    variables: Variables,
-    document: &ExecutableDocument,
-) -> async_graphql::Request {
-    let mut request = async_graphql::Request::new("").variables(variables);
-    if let Some(name) = operation_name.filter(|name| !name.is_empty()) {
-        request = request.operation_name(name);
-    }
-    request.set_parsed_query(document.clone());
-    request
 }

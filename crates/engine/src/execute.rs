@@ -10,12 +10,18 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use async_graphql::{
-    Name, Pos, Positioned, Value,
-    indexmap::IndexMap,
-    parser::types::{Directive, Field as AstField, FragmentDefinition, Selection, SelectionSet},
-};
+use async_graphql::{Name, Pos, Value, indexmap::IndexMap};
 use futures_util::future::{BoxFuture, join_all};
+
+use gatherum_document::{
+    Document,
+    apollo_compiler::{
+        Node,
+        ast::DirectiveList,
+        executable::{Field as DocumentField, Selection, SelectionSet},
+    },
+    to_async_graphql,
+};
 
 use crate::{
     context::Context,
@@ -34,8 +40,8 @@ pub(crate) const ERRORS_MAX: usize = 100;
 pub(crate) struct Execution<'a> {
     pub(crate) types: &'a Types,
     pub(crate) context: &'a Context,
-    pub(crate) fragments: &'a HashMap<Name, Positioned<FragmentDefinition>>,
-    pub(crate) variables: IndexMap<Name, Value>,
+    document: &'a Document,
+    pub(crate) variables: &'a IndexMap<Name, Value>,
     /// JSON of root fields that are resolved elsewhere: those of introspection.
     elsewhere: HashMap<String, Vec<u8>>,
     errors: Mutex<Vec<FieldError>>,
@@ -72,7 +78,7 @@ struct ExecutionScope<'a> {
 /// The fields of a selection set that have the same response key, merged.
 struct FieldGroup<'a> {
     key: &'a str,
-    fields: Vec<&'a Positioned<AstField>>,
+    fields: Vec<&'a Node<DocumentField>>,
 }
 
 /// A field that is being resolved, within its execution.
@@ -87,11 +93,11 @@ impl<'a> Execution<'a> {
     pub(crate) fn new(
         types: &'a Types,
         context: &'a Context,
-        fragments: &'a HashMap<Name, Positioned<FragmentDefinition>>,
-        variables: IndexMap<Name, Value>,
+        document: &'a Document,
+        variables: &'a IndexMap<Name, Value>,
         elsewhere: HashMap<String, Vec<u8>>,
     ) -> Self {
-        Self { types, context, fragments, variables, elsewhere, errors: Mutex::default() }
+        Self { types, context, document, variables, elsewhere, errors: Mutex::default() }
     }
 
     /// The operation's root object as JSON; nothing where it failed as a whole.
@@ -149,7 +155,7 @@ impl<'a> Execution<'a> {
         let mut waiting = Vec::new();
         let mut cells = Vec::with_capacity(groups.len());
         for group in &groups {
-            let name = group.fields[0].node.name.node.as_str();
+            let name = group.fields[0].name.as_str();
             cells.push(match declared.fields.get(name) {
                 Some(Field { source: Source::Leaf(write), .. }) => FieldSource::Leaf(write),
                 Some(Field { source: Source::Batch(resolve), .. }) => {
@@ -262,59 +268,73 @@ struct FieldCollector<'a, 'b> {
 
 impl<'a> FieldCollector<'a, '_> {
     fn collect(&self, selection: &'a SelectionSet, groups: &mut Vec<FieldGroup<'a>>, visited: &mut Vec<&'a str>) {
-        for item in &selection.items {
-            if !self.is_included(item.node.directives()) {
+        for selection in &selection.selections {
+            if !self.is_included(selection.directives()) {
                 continue;
             }
-            match &item.node {
+            match selection {
                 Selection::Field(field) => {
-                    let key = field.node.response_key().node.as_str();
+                    let key = field.response_key().as_str();
                     match groups.iter_mut().find(|group| group.key == key) {
-                        Some(group) => group.fields.push(field),
+                        Some(group) => {
+                            debug_assert!(
+                                has_same_arguments(group.fields[0], field),
+                                "`{key}` merges different fields"
+                            );
+                            group.fields.push(field);
+                        }
                         None => groups.push(FieldGroup { key, fields: vec![field] }),
                     }
                 }
                 Selection::InlineFragment(fragment) => {
-                    let condition = fragment.node.type_condition.as_ref().map(|condition| &condition.node.on.node);
-                    if condition.is_none_or(|condition| self.is_a(condition)) {
-                        self.collect(&fragment.node.selection_set.node, groups, visited);
+                    if fragment.type_condition.as_ref().is_none_or(|condition| self.is_a(condition)) {
+                        self.collect(&fragment.selection_set, groups, visited);
                     }
                 }
                 Selection::FragmentSpread(spread) => {
-                    let name = spread.node.fragment_name.node.as_str();
+                    let name = spread.fragment_name.as_str();
                     if visited.contains(&name) {
                         continue;
                     }
                     visited.push(name);
-                    if let Some(fragment) = self.execution.fragments.get(name)
-                        && self.is_a(&fragment.node.type_condition.node.on.node)
+                    if let Some(fragment) = self.execution.document.fragments().get(name)
+                        && self.is_a(fragment.type_condition())
                     {
-                        self.collect(&fragment.node.selection_set.node, groups, visited);
+                        self.collect(&fragment.selection_set, groups, visited);
                     }
                 }
             }
         }
     }
 
-    fn is_a(&self, condition: &Name) -> bool {
-        let condition = condition.as_str();
+    fn is_a(&self, condition: &str) -> bool {
         condition == self.name || self.abstracts.contains(&condition)
     }
 
-    fn is_included(&self, directives: &[Positioned<Directive>]) -> bool {
+    fn is_included(&self, directives: &DirectiveList) -> bool {
         directives.iter().all(|directive| {
             let condition = || {
-                let argument = directive.node.get_argument("if");
-                let value = argument.and_then(|argument| self.execution.value(&argument.node));
+                let argument = directive.specified_argument_by_name("if");
+                let value = argument.and_then(|argument| self.execution.value(argument));
                 matches!(value, Some(Value::Boolean(true)))
             };
-            match directive.node.name.node.as_str() {
+            match directive.name.as_str() {
                 "skip" => !condition(),
                 "include" => condition(),
                 _ => true,
             }
         })
     }
+}
+
+/// Returns whether two fields have the same name and arguments, which validation requires of merged fields.
+fn has_same_arguments(one: &DocumentField, other: &DocumentField) -> bool {
+    let has = |field: &DocumentField, name: &str, value| {
+        field.arguments.iter().any(|argument| argument.name == name && argument.value == value)
+    };
+    one.name == other.name
+        && one.arguments.len() == other.arguments.len()
+        && one.arguments.iter().all(|argument| has(other, &argument.name, argument.value.clone()))
 }
 
 /// Of an operation, its one root field and the arguments of it: a subscription has no more (section 5.2.4.1).
@@ -331,29 +351,21 @@ pub(crate) fn single_field<'a>(
     let [group] = groups.as_slice() else {
         return Err(Error::new(Code::BadRequest, "a subscription has one field at its root"));
     };
-    let field = &group.fields[0].node;
-    let values = field.arguments.iter();
-    let values = values.filter_map(|(name, value)| Some((name.node.clone(), execution.value(&value.node)?))).collect();
-    Ok((field.name.node.as_str(), values))
+    let field = group.fields[0];
+    Ok((field.name.as_str(), execution.arguments(field)))
 }
 
 impl Execution<'_> {
-    /// A value of the document with its variables put in; nothing for a variable that has no value.
-    fn value(&self, value: &async_graphql_value::Value) -> Option<Value> {
-        use async_graphql_value::Value as Ast;
-        Some(match value {
-            Ast::Variable(name) => return self.variables.get(name).cloned(),
-            Ast::Null => Value::Null,
-            Ast::Number(number) => Value::Number(number.clone()),
-            Ast::String(text) => Value::String(text.clone()),
-            Ast::Boolean(value) => Value::Boolean(*value),
-            Ast::Binary(bytes) => Value::Binary(bytes.clone()),
-            Ast::Enum(name) => Value::Enum(name.clone()),
-            Ast::List(items) => Value::List(items.iter().map(|item| self.value(item).unwrap_or_default()).collect()),
-            Ast::Object(fields) => Value::Object(
-                fields.iter().filter_map(|(name, value)| Some((name.clone(), self.value(value)?))).collect(),
-            ),
-        })
+    /// A value of the document with its variables put in; `None` for a variable without a value.
+    fn value(&self, value: &gatherum_document::apollo_compiler::ast::Value) -> Option<Value> {
+        to_async_graphql(value, &|name| self.variables.get(name).cloned())
+    }
+
+    fn arguments(&self, field: &DocumentField) -> IndexMap<Name, Value> {
+        let arguments = field.arguments.iter();
+        arguments
+            .filter_map(|argument| Some((Name::new(argument.name.as_str()), self.value(&argument.value)?)))
+            .collect()
     }
 }
 
@@ -392,13 +404,7 @@ impl<'a> ExecutionField<'a> {
     }
 
     pub(crate) fn arguments<A: Arguments>(self) -> Result<A> {
-        let field = &self.group.fields[0].node;
-        let values = field
-            .arguments
-            .iter()
-            .filter_map(|(name, value)| Some((name.node.clone(), self.execution.value(&value.node)?)))
-            .collect();
-        A::parse(values)
+        A::parse(self.execution.arguments(self.group.fields[0]))
     }
 
     /// One origin for each of `count` parents.
@@ -409,8 +415,8 @@ impl<'a> ExecutionField<'a> {
     /// The columns of their rows that objects of `V` need to be written as the selection below asks. Conditions and types
     /// are not looked at: what may be needed is read.
     pub fn columns<V: Output>(self) -> Projection {
-        let below = SelectionView { types: self.execution.types, fragments: self.execution.fragments };
-        let sets = self.group.fields.iter().map(|field| V::columns(below, &field.node.selection_set.node));
+        let below = SelectionView { types: self.execution.types, document: self.execution.document };
+        let sets = self.group.fields.iter().map(|field| V::columns(below, &field.selection_set));
         sets.fold(Projection::NONE, Projection::union)
     }
 
@@ -441,14 +447,14 @@ impl<'a> ExecutionField<'a> {
         self.level.path(origin.parent, &mut path);
         path.push(Segment::Key(self.group.key.to_owned()));
         path.extend(origin.segments());
-        let position = self.group.fields[0].pos;
+        let location = self.execution.document.location(self.group.fields[0].location());
+        let position = Pos { line: location.line, column: location.column };
         self.execution.record(FieldError { error: error.clone(), position, path });
     }
 
     pub(crate) async fn objects<T: Object>(self, objects: &[T], origins: Vec<ResultIndex>) -> FieldResults {
         let level = ExecutionScope { above: Some((self.level, self.group.key)), origins };
-        let selections: Vec<&SelectionSet> =
-            self.group.fields.iter().map(|field| &field.node.selection_set.node).collect();
+        let selections: Vec<&SelectionSet> = self.group.fields.iter().map(|field| &field.selection_set).collect();
         self.execution.objects(objects, &level, &selections).await
     }
 }
@@ -457,7 +463,7 @@ impl<'a> ExecutionField<'a> {
 #[derive(Clone, Copy)]
 pub struct SelectionView<'a> {
     types: &'a Types,
-    fragments: &'a HashMap<Name, Positioned<FragmentDefinition>>,
+    document: &'a Document,
 }
 
 impl SelectionView<'_> {
@@ -467,46 +473,20 @@ impl SelectionView<'_> {
     }
 
     fn columns_of<T>(self, declared: &ObjectDefinition<T>, set: &SelectionSet) -> Projection {
-        let needed = set.items.iter().map(|item| match &item.node {
-            Selection::Field(field) => match declared.fields.get(field.node.name.node.as_str()) {
+        let needed = set.selections.iter().map(|selection| match selection {
+            Selection::Field(field) => match declared.fields.get(field.name.as_str()) {
                 Some(Field { columns, nested_projection: None, .. }) => *columns,
-                Some(Field { columns, nested_projection: Some(nested_projection), .. }) => {
-                    columns.union(nested_projection(self, &field.node.selection_set.node))
+                Some(Field { columns, nested_projection: Some(nested), .. }) => {
+                    columns.union(nested(self, &field.selection_set))
                 }
                 None => Projection::NONE,
             },
-            Selection::InlineFragment(fragment) => self.columns_of(declared, &fragment.node.selection_set.node),
-            Selection::FragmentSpread(spread) => match self.fragments.get(&spread.node.fragment_name.node) {
-                Some(fragment) => self.columns_of(declared, &fragment.node.selection_set.node),
+            Selection::InlineFragment(fragment) => self.columns_of(declared, &fragment.selection_set),
+            Selection::FragmentSpread(spread) => match self.document.fragments().get(&spread.fragment_name) {
+                Some(fragment) => self.columns_of(declared, &fragment.selection_set),
                 None => Projection::NONE,
             },
         });
         needed.fold(Projection::NONE, Projection::union)
     }
-}
-
-/// The values of an operation's variables, defaults put in (section 6.1.2).
-///
-/// # Errors
-/// `BAD_USER_INPUT` for a required variable without a value.
-pub(crate) fn variables(
-    operation: &async_graphql::parser::types::OperationDefinition,
-    given: &async_graphql::Variables,
-) -> Result<IndexMap<Name, Value>> {
-    let mut values = IndexMap::new();
-    for definition in &operation.variable_definitions {
-        let name = &definition.node.name.node;
-        let value = given.get(name).or(definition.node.default_value.as_ref().map(|value| &value.node));
-        match value {
-            Some(Value::Null) | None if !definition.node.var_type.node.nullable => {
-                return Err(Error::new(
-                    Code::BadUserInput,
-                    format!("variable `${name}` of type `{}` needs a value", definition.node.var_type.node),
-                ));
-            }
-            Some(value) => drop(values.insert(name.clone(), value.clone())),
-            None => {}
-        }
-    }
-    Ok(values)
 }

@@ -34,6 +34,7 @@ mod schema;
 pub use async_graphql;
 pub use dataloader::BatchFn;
 pub use futures_util;
+pub use gatherum_document::{self, apollo_compiler::executable::SelectionSet};
 
 pub use context::{Context, PageSizes};
 pub use engine::{Engine, ExecutionOutcome, OperationKind, PreparedRequest, RejectedRequest};

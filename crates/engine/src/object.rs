@@ -12,10 +12,10 @@ use std::{
 use async_graphql::{
     InputObjectType, InputType, Value,
     indexmap::IndexMap,
-    parser::types::SelectionSet,
     registry::{Deprecation, MetaField, MetaInputValue, MetaType, Registry},
 };
 use futures_util::{FutureExt, future::BoxFuture};
+use gatherum_document::apollo_compiler::executable::SelectionSet;
 
 use crate::{
     context::Context,

@@ -1,154 +1,126 @@
-//! Documents that were parsed and found valid before.
+//! Operations that were parsed and found valid before.
 //!
-//! A document is the same for many requests, its variables are not: what was found of a document holds for other
-//! variables only as far as their values cannot matter to validation.
+//! Validity depends only on the document; the cost and the values of the variables depend on the variables too. A cached
+//! operation is therefore valid for every request, and its cost and values hold for requests with equal variables.
 use std::sync::Arc;
 
-use async_graphql::{
-    Name, Positioned, Value, Variables,
-    parser::types::{BaseType, ExecutableDocument, OperationDefinition, OperationType},
+use async_graphql::{Name, Value, Variables, indexmap::IndexMap};
+use gatherum_document::{
+    Document,
+    apollo_compiler::{Node, executable::Operation},
 };
 use quick_cache::{Equivalent, Weighter, sync::Cache};
 use sha2::{Digest as _, Sha256};
 
 use crate::engine::OperationKind;
 
-/// Bytes of memory that a document takes for each byte of its text: 80 and less.
+/// The approximate number of bytes of memory that a document takes for each byte of its text.
 const BYTES_PER_BYTE: u64 = 100;
 
-/// Bytes of variables that are kept with a document. They are there so that what is asked again and again as it is needs no
-/// look; a list of things to write is not.
+/// The maximum size of variables that are cached with their operation. Requests that repeat the same variables have few;
+/// a list of objects to write is not repeated.
 const VARIABLES_BYTES_MAX: u64 = 1_024;
 
-/// Documents that are kept before their sizes are known, about.
+/// The usual size of an operation, for the initial capacity of the cache.
 const USUAL_BYTES: u64 = 16 << 10;
 
-/// A document, and the operation of it that is executed.
+/// A valid document, and the operation of it that is executed.
 #[derive(Debug)]
 pub(crate) struct PreparedOperation {
-    pub(crate) document: ExecutableDocument,
-    pub(crate) operation: Positioned<OperationDefinition>,
-    operation_name: Box<str>,
-    /// With which it was found valid, if they are few and small.
-    variables: Option<Variables>,
+    pub(crate) document: Document,
+    pub(crate) operation: Node<Operation>,
+    /// The variables of the request that prepared it and their coerced values, if they are small.
+    variables: Option<(Variables, Arc<IndexMap<Name, Value>>)>,
     digest: [u8; 32],
 }
 
-/// What was found of a document holds for a request as far as its variables are alike.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum CacheMatch {
-    /// The same values: everything holds.
-    Exact,
-    /// Values that are valid wherever the document uses them: it is valid, but may weigh more.
-    ShapeEqual,
-    /// It must be validated again.
-    Miss,
-}
-
-/// Documents by text and operation name, bounded by the memory they take.
+/// Operations by document text and operation name, bounded by the memory they take.
 pub(crate) struct OperationCache {
-    cache: Cache<Key, Arc<PreparedOperation>, Weigh>,
+    cache: Cache<OperationKey, Arc<PreparedOperation>, OperationWeighter>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Key {
+struct OperationKey {
     text: Box<str>,
     operation: Box<str>,
 }
 
 #[derive(Hash)]
-struct Asked<'a> {
+struct BorrowedKey<'a> {
     text: &'a str,
     operation: &'a str,
 }
 
-impl Equivalent<Key> for Asked<'_> {
-    fn equivalent(&self, key: &Key) -> bool {
+impl Equivalent<OperationKey> for BorrowedKey<'_> {
+    fn equivalent(&self, key: &OperationKey) -> bool {
         *key.text == *self.text && *key.operation == *self.operation
     }
 }
 
 #[derive(Clone)]
-struct Weigh;
+struct OperationWeighter;
 
-impl Weighter<Key, Arc<PreparedOperation>> for Weigh {
-    fn weight(&self, key: &Key, _: &Arc<PreparedOperation>) -> u64 {
-        (key.text.len() + key.operation.len()) as u64 * BYTES_PER_BYTE + VARIABLES_BYTES_MAX
+impl Weighter<OperationKey, Arc<PreparedOperation>> for OperationWeighter {
+    fn weight(&self, key: &OperationKey, _: &Arc<PreparedOperation>) -> u64 {
+        (key.text.len() + key.operation.len()) as u64 * BYTES_PER_BYTE + 2 * VARIABLES_BYTES_MAX
     }
 }
 
 impl OperationCache {
-    /// Keeps documents in at most about so many bytes.
+    /// A cache of at most approximately `bytes` bytes.
     pub(crate) fn new(bytes: usize) -> Self {
         let bytes = bytes as u64;
-        let documents = usize::try_from(bytes / USUAL_BYTES).unwrap_or(usize::MAX);
-        Self { cache: Cache::with_weighter(documents, bytes, Weigh) }
+        let operations = usize::try_from(bytes / USUAL_BYTES).unwrap_or(usize::MAX);
+        Self { cache: Cache::with_weighter(operations, bytes, OperationWeighter) }
     }
 
     pub(crate) fn get(&self, text: &str, operation: &str) -> Option<Arc<PreparedOperation>> {
-        self.cache.get(&Asked { text, operation })
+        self.cache.get(&BorrowedKey { text, operation })
     }
 
-    /// Keeps a document that is valid.
-    pub(crate) fn insert(&self, text: &str, operation: &str, document: Arc<PreparedOperation>) {
-        self.cache.insert(Key { text: text.into(), operation: operation.into() }, document);
+    pub(crate) fn insert(&self, text: &str, operation: &str, prepared: Arc<PreparedOperation>) {
+        self.cache.insert(OperationKey { text: text.into(), operation: operation.into() }, prepared);
     }
 }
 
 impl PreparedOperation {
-    /// A document, one of its operations, and the variables with which it is about to be looked at.
-    pub(crate) fn new(
-        text: &str,
-        operation_name: &str,
-        document: ExecutableDocument,
-        operation: Positioned<OperationDefinition>,
-        variables: &Variables,
-    ) -> Self {
+    /// An operation of a valid document.
+    pub(crate) fn new(operation_name: &str, document: Document, operation: Node<Operation>) -> Self {
         let name = operation_name.len().to_le_bytes();
-        let digest = Sha256::new().chain_update(name).chain_update(operation_name).chain_update(text).finalize().into();
-        let operation_name = operation_name.into();
-        Self { document, operation, operation_name, variables: is_small(variables).then(|| variables.clone()), digest }
+        let digest = Sha256::new().chain_update(name).chain_update(operation_name).chain_update(document.text());
+        Self { digest: digest.finalize().into(), document, operation, variables: None }
     }
 
-    /// The name by which the request selected the operation.
-    pub(crate) fn operation_name(&self) -> Option<&str> {
-        Some(&*self.operation_name).filter(|name| !name.is_empty())
+    /// The operation with the values of these variables, whose cost is known to be within the limits.
+    pub(crate) fn with_variables(mut self, given: &Variables, values: &Arc<IndexMap<Name, Value>>) -> Self {
+        self.variables = is_small(given).then(|| (given.clone(), values.clone()));
+        self
     }
 
-    /// The hash of its text and the name of the operation.
+    /// The values of the variables, if those of the request are equal to the cached ones.
+    pub(crate) fn values_of(&self, given: &Variables) -> Option<Arc<IndexMap<Name, Value>>> {
+        let (known, values) = self.variables.as_ref()?;
+        (known == given).then(|| values.clone())
+    }
+
+    /// A hash of the document's text and the name of the operation.
     pub(crate) fn digest(&self) -> [u8; 32] {
         self.digest
     }
 
     pub(crate) fn kind(&self) -> OperationKind {
-        match self.operation.node.ty {
+        use gatherum_document::apollo_compiler::ast::OperationType;
+        match self.operation.operation_type {
             OperationType::Query => OperationKind::Query,
             OperationType::Mutation => OperationKind::Mutation,
             OperationType::Subscription => OperationKind::Subscription,
         }
     }
-
-    /// How far what was found with other variables holds for these.
-    pub(crate) fn cache_match(&self, variables: &Variables) -> CacheMatch {
-        if self.variables.as_ref() == Some(variables) {
-            return CacheMatch::Exact;
-        }
-        let definitions = &self.operation.node.variable_definitions;
-        let is_valid = |name: &str, value: &Value| {
-            let definition = definitions.iter().find(|definition| definition.node.name.node == name);
-            definition.is_some_and(|definition| is_plain(&definition.node.var_type.node.base, value))
-        };
-        if variables.iter().all(|(name, value)| is_valid(name, value)) {
-            CacheMatch::ShapeEqual
-        } else {
-            CacheMatch::Miss
-        }
-    }
 }
 
-/// Whether variables take little memory: plain values of short texts.
+/// Returns whether variables take little memory: plain values with short texts.
 fn is_small(variables: &Variables) -> bool {
-    /// Beside what a text is long.
+    /// The size of a value without its text.
     const VALUE_BYTES: u64 = 64;
     let bytes = |(name, value): (&Name, &Value)| {
         let text = match value {
@@ -163,77 +135,62 @@ fn is_small(variables: &Variables) -> bool {
     bytes.is_some_and(|bytes| bytes <= VARIABLES_BYTES_MAX)
 }
 
-/// Whether the value is of this type without a doubt: no null, and no type whose values have rules of their own.
-fn is_plain(base: &BaseType, value: &Value) -> bool {
-    let BaseType::Named(name) = base else { return false };
-    match (name.as_str(), value) {
-        ("Int", Value::Number(number)) => number.as_i64().is_some_and(|number| i32::try_from(number).is_ok()),
-        ("String" | "ID", Value::String(_)) | ("Boolean", Value::Boolean(_)) => true,
-        _ => false,
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use gatherum_document::{Limits, Options, Schema};
+    use serde_json::json;
+
     use super::*;
 
-    fn document(variables: serde_json::Value) -> PreparedOperation {
-        let text = "query Q($n: Int, $s: String!, $l: [Int!], $k: Kind) { f(n: $n, s: $s, l: $l, k: $k) }";
-        let document = async_graphql::parser::parse_query(text).expect("a document");
-        let (_, operation) = document.operations.iter().next().expect("an operation");
-        PreparedOperation::new("", "", document.clone(), operation.clone(), &Variables::from_json(variables))
+    fn prepared(given: serde_json::Value) -> PreparedOperation {
+        let schema = Schema::parse("type Query { f(s: String, l: [Int!]): Int }").expect("a schema");
+        let text = "query Q($s: String, $l: [Int!]) { f(s: $s, l: $l) }";
+        let document = schema.check(text, &Limits::default(), &Options::default()).expect("a document");
+        let operation = document.operation(None).expect("an operation").clone();
+        PreparedOperation::new("", document, operation).with_variables(&Variables::from_json(given), &Arc::default())
     }
 
     #[test]
-    fn what_was_found_holds_for_values_that_cannot_matter() {
-        let known = document(serde_json::json!({ "s": "a", "n": 1 }));
-        for (variables, cache_match) in [
-            (serde_json::json!({ "s": "a", "n": 1 }), CacheMatch::Exact),
-            (serde_json::json!({ "s": "b", "n": -7 }), CacheMatch::ShapeEqual),
-            (serde_json::json!({ "s": "b" }), CacheMatch::ShapeEqual),
-            (serde_json::json!({ "s": "b", "n": null }), CacheMatch::Miss),
-            (serde_json::json!({ "s": "b", "n": 2_147_483_648_i64 }), CacheMatch::Miss),
-            (serde_json::json!({ "s": "b", "n": 1.5 }), CacheMatch::Miss),
-            (serde_json::json!({ "s": 1 }), CacheMatch::Miss),
-            (serde_json::json!({ "s": "b", "l": [1] }), CacheMatch::Miss),
-            (serde_json::json!({ "s": "b", "k": "SKILL" }), CacheMatch::Miss),
-            (serde_json::json!({ "s": "b", "unknown": 1 }), CacheMatch::Miss),
-        ] {
-            assert_eq!(known.cache_match(&Variables::from_json(variables.clone())), cache_match, "{variables}");
+    fn values_hold_for_equal_variables() {
+        let known = prepared(json!({ "s": "a" }));
+
+        assert!(known.values_of(&Variables::from_json(json!({ "s": "a" }))).is_some());
+        for other in [json!({ "s": "b" }), json!({}), json!({ "s": "a", "l": [1] })] {
+            assert_eq!(known.values_of(&Variables::from_json(other)), None);
         }
     }
 
     #[test]
-    fn large_variables_are_not_kept() {
-        for (variables, cache_match) in [
-            (serde_json::json!({ "s": "x".repeat(500) }), CacheMatch::Exact),
-            (serde_json::json!({ "s": "x".repeat(2_000) }), CacheMatch::ShapeEqual),
-            (serde_json::json!({ "s": "a", "l": [1] }), CacheMatch::Miss),
+    fn large_variables_are_not_cached() {
+        for (variables, is_cached) in [
+            (json!({ "s": "x".repeat(500) }), true),
+            (json!({ "s": "x".repeat(2_000) }), false),
+            (json!({ "s": "a", "l": [1] }), false),
         ] {
-            let known = document(variables.clone());
-            assert_eq!(known.cache_match(&Variables::from_json(variables.clone())), cache_match, "{variables}");
+            let known = prepared(variables.clone());
+            assert_eq!(known.values_of(&Variables::from_json(variables.clone())).is_some(), is_cached, "{variables}");
         }
     }
 
     #[test]
-    fn the_memory_of_documents_is_bounded() {
-        let documents = OperationCache::new(1 << 20);
+    fn the_memory_of_operations_is_bounded() {
+        let operations = OperationCache::new(1 << 20);
         for number in 0..10_000 {
             let text = format!("# {number} {}", "x".repeat(1_000));
-            documents.insert(&text, "", Arc::new(document(serde_json::json!({}))));
+            operations.insert(&text, "", Arc::new(prepared(json!({}))));
         }
 
-        assert!(documents.cache.weight() <= 1 << 20, "{}", documents.cache.weight());
-        assert!(!documents.cache.is_empty());
+        assert!(operations.cache.weight() <= 1 << 20, "{}", operations.cache.weight());
+        assert!(!operations.cache.is_empty());
     }
 
     #[test]
-    fn operations_of_one_text_are_told_apart() {
-        let documents = OperationCache::new(1 << 20);
-        documents.insert("text", "One", Arc::new(document(serde_json::json!({}))));
+    fn operations_of_one_text_are_distinct() {
+        let operations = OperationCache::new(1 << 20);
+        operations.insert("text", "One", Arc::new(prepared(json!({}))));
 
-        assert!(documents.get("text", "One").is_some());
-        assert!(documents.get("text", "Two").is_none());
-        assert!(documents.get("text", "").is_none());
+        assert!(operations.get("text", "One").is_some());
+        assert!(operations.get("text", "Two").is_none());
+        assert!(operations.get("text", "").is_none());
     }
 }

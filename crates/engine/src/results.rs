@@ -1,6 +1,6 @@
 //! The results of one field for all parents of a level, completed into JSON.
-use async_graphql::parser::types::SelectionSet;
 use futures_util::future::BoxFuture;
+use gatherum_document::apollo_compiler::executable::SelectionSet;
 use serde_json::value::RawValue;
 
 use crate::{
@@ -335,7 +335,7 @@ macro_rules! abstract_output {
 
             fn columns(
                 below: $crate::SelectionView<'_>,
-                selection: &$crate::async_graphql::parser::types::SelectionSet,
+                selection: &$crate::SelectionSet,
             ) -> $crate::Projection {
                 let of_types = [$(<$object as $crate::Output>::columns(below, selection)),*];
                 of_types.into_iter().fold($crate::Projection::NONE, $crate::Projection::union)

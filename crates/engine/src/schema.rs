@@ -1,10 +1,9 @@
 //! The declared types as async-graphql's registry knows them: for parsing, validation, introspection and SDL.
-use std::{marker::PhantomData, pin::Pin, sync::Arc};
+use std::{marker::PhantomData, pin::Pin};
 
 use async_graphql::{
     ContainerType, ObjectType, OutputType, Positioned, SDLExportOptions, Schema,
     SchemaBuilder as UpstreamSchemaBuilder, ServerResult, SubscriptionType, Value,
-    extensions::{Extension, ExtensionContext, ExtensionFactory, NextExecute},
     parser::types::Field,
     registry::{MetaType, Registry},
 };
@@ -14,9 +13,6 @@ use crate::{
     error::{Error, Result},
     object::{Object, SchemaBuilder},
 };
-
-/// async-graphql's schema.
-pub(crate) type UpstreamSchema<Q, M, S> = Schema<UpstreamRoot<Q>, UpstreamRoot<M>, UpstreamRoot<S>>;
 
 /// async-graphql's own schema of what is declared below the roots.
 pub(crate) fn upstream_schema<Q: Object, M: Object, S: Object>()
@@ -33,10 +29,14 @@ pub fn sdl<Q: Object, M: Object, S: Object>() -> String {
 ///
 /// # Errors
 /// The answer cannot be written.
-pub async fn introspection_json<Q: Object, M: Object, S: Object>() -> Result<String> {
-    let response = upstream_schema::<Q, M, S>().finish().execute(include_str!("introspection.graphql")).await;
-    let mut text =
-        serde_json::to_string_pretty(&serde_json::json!({ "data": response.data })).map_err(Error::internal)?;
+pub fn introspection_json<Q: Object, M: Object, S: Object>() -> Result<String> {
+    let schema = gatherum_document::Schema::parse(&sdl::<Q, M, S>()).map_err(Error::internal)?;
+    let limits = gatherum_document::Limits::default();
+    let document = schema.check(include_str!("introspection.graphql"), &limits, &Default::default());
+    let document = document.map_err(Error::internal)?;
+    let operation = document.operation(None).map_err(Error::internal)?;
+    let data = schema.introspect(&document, operation, &Default::default());
+    let mut text = serde_json::to_string_pretty(&serde_json::json!({ "data": data })).map_err(Error::internal)?;
     text.push('\n');
     Ok(text)
 }
@@ -97,26 +97,5 @@ impl<S: Object> SubscriptionType for UpstreamRoot<S> {
         _ctx: &'a async_graphql::Context<'_>,
     ) -> Option<Pin<Box<dyn Stream<Item = async_graphql::Response> + Send + 'a>>> {
         None
-    }
-}
-
-/// Stops async-graphql after validation.
-pub(crate) struct ValidateOnly;
-
-impl ExtensionFactory for ValidateOnly {
-    fn create(&self) -> Arc<dyn Extension> {
-        Arc::new(Self)
-    }
-}
-
-#[async_trait::async_trait]
-impl Extension for ValidateOnly {
-    async fn execute(
-        &self,
-        _ctx: &ExtensionContext<'_>,
-        _operation_name: Option<&str>,
-        _next: NextExecute<'_>,
-    ) -> async_graphql::Response {
-        async_graphql::Response::default()
     }
 }

@@ -276,7 +276,7 @@ async fn documents_over_faulty_fields_are_answered_as_the_reference_does() {
         gatherum::graphql::load_cache::CacheConfig::default(),
     )
     .expect("a schema");
-    let introspection = introspection_json::<Root, EmptyRoot, EmptyRoot>().await.expect("an answer");
+    let introspection = introspection_json::<Root, EmptyRoot, EmptyRoot>().expect("an answer");
     let schema = Schema::read(&serde_json::from_str(&introspection).expect("JSON"), values);
 
     let count = super::documents(DOCUMENTS);
