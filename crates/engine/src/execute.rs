@@ -431,7 +431,7 @@ impl<'a> ExecutionField<'a> {
 
     /// The values of the operation's variables.
     pub fn variables(self) -> &'a IndexMap<Name, Value> {
-        &self.execution.variables
+        self.execution.variables
     }
 
     /// Records the error for every parent, and fails them or makes them null.
