@@ -258,7 +258,7 @@ impl PreparedOperation {
     }
 }
 
-/// What an executed operation returned.
+/// The result of an executed operation.
 #[derive(Debug)]
 pub struct ExecutionOutcome {
     /// The root object as JSON; `None` if it is null.

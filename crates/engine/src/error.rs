@@ -1,4 +1,4 @@
-//! What can go wrong, and the stable code each fault has for clients.
+//! Errors and their stable codes for clients.
 use std::{borrow::Cow, sync::Arc};
 
 use serde::{Deserialize, Serialize};
@@ -14,7 +14,7 @@ pub enum Code {
     BadRequest,
     /// An argument or a variable has a value that the field cannot take.
     BadUserInput,
-    /// What a write names does not exist, or not for this viewer.
+    /// An object that a write names does not exist, or the viewer may not see it.
     NotFound,
     /// The write contradicts what is stored.
     Conflict,
@@ -64,30 +64,30 @@ impl Code {
     }
 }
 
-/// A fault, cheap to clone because one failed statement fails every field that asked for it.
+/// An error. Cheap to clone: a failed batch fails every field that waits for it.
 #[derive(Clone, Debug, thiserror::Error, Deserialize, Serialize)]
 #[error("{message}")]
 pub struct Error {
-    /// What kind of fault it is.
+    /// The kind of the error.
     pub code: Code,
-    /// What clients read; never an internal detail.
+    /// The message for clients. It contains no internal details.
     pub message: Cow<'static, str>,
-    /// What a client that writes needs besides.
+    /// Further details for clients that write.
     pub details: Option<Box<ErrorDetails>>,
-    /// The cause, for the log alone.
+    /// The cause, only for the log.
     #[source]
     #[serde(skip)]
     pub source: Option<Arc<dyn std::error::Error + Send + Sync>>,
 }
 
-/// What a refused write was about.
+/// Details of a rejected write.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 pub struct ErrorDetails {
     /// The field of the input, such as `name` or `artifacts.3.name`.
     pub field: Option<String>,
     /// The revision that the object has now, where another was expected.
     pub revision: Option<i64>,
-    /// Whether the write came upon another one, so that it is worth to look again.
+    /// Whether the conflict is with a concurrent write, so that a retry can succeed or fail with a better message.
     #[serde(skip)]
     is_retryable_conflict: bool,
 }
@@ -135,7 +135,7 @@ impl Error {
         self
     }
 
-    /// Whether it is such a conflict.
+    /// Returns whether the error is such a conflict.
     pub fn is_retryable_conflict(&self) -> bool {
         self.details.as_ref().is_some_and(|details| details.is_retryable_conflict)
     }

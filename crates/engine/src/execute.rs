@@ -2,7 +2,8 @@
 //!
 //! A selection set is resolved for all objects of its level at once: each field once, for the column of all parents.
 //! Leaves are written from the parents' rows; relationships ask the loader once with all keys; the futures of one level
-//! wait side by side, so that a round gathers across paths. Answers are written as JSON directly, in the order asked.
+//! wait concurrently, so that a round collects keys across paths. Results are written directly as JSON, in the order of the
+//! selection.
 //! Errors, null propagation, `@skip`, `@include`, fragments and merged fields follow the specification, September 2025,
 //! section 6.
 use std::{
@@ -100,7 +101,7 @@ impl<'a> Execution<'a> {
         Self { types, context, document, variables, elsewhere, errors: Mutex::default() }
     }
 
-    /// The operation's root object as JSON; nothing where it failed as a whole.
+    /// The operation's root object as JSON; `None` if it is null because of an error.
     pub(crate) async fn root<T: Object>(
         &'a self,
         root: T,
@@ -183,8 +184,8 @@ pub(crate) enum ExecutionMode {
     Sequential,
 }
 
-/// Resolves one after the other. After one that failed the whole object nothing more is begun: it would be written and
-/// not be told of.
+/// Resolves one after the other. Stops after a field whose error nulls the whole response: later writes could not be
+/// reported.
 async fn in_order(waiting: Vec<BoxFuture<'_, FieldResults>>) -> Vec<FieldResults> {
     let count = waiting.len();
     let mut columns = Vec::with_capacity(count);
@@ -200,7 +201,7 @@ async fn in_order(waiting: Vec<BoxFuture<'_, FieldResults>>) -> Vec<FieldResults
     columns
 }
 
-/// Where the values of a group come from when its objects are written.
+/// The source of a field's values when its objects are written.
 enum FieldSource<'a, T> {
     Leaf(&'a crate::object::WriteLeaf<T>),
     Batch(usize),
@@ -211,7 +212,7 @@ enum FieldSource<'a, T> {
 /// Bytes for which room is made because the first object is long: the others may be short.
 const GUESS_MAX: usize = 256 * 1024;
 
-/// Writes objects, each with its fields in the order asked. An object with a field that failed has failed.
+/// Writes objects with their fields in the order of the selection. A failed field fails its object.
 fn write<T>(
     objects: &[T],
     name: &str,
@@ -337,10 +338,10 @@ fn has_same_arguments(one: &DocumentField, other: &DocumentField) -> bool {
         && one.arguments.iter().all(|argument| has(other, &argument.name, argument.value.clone()))
 }
 
-/// Of an operation, its one root field and the arguments of it: a subscription has no more (section 5.2.4.1).
+/// The only root field of a subscription and its arguments (section 5.2.4.1).
 ///
 /// # Errors
-/// `BAD_REQUEST` where it has none or several.
+/// `BAD_REQUEST` if it has none or several.
 pub(crate) fn single_field<'a>(
     execution: &'a Execution<'a>,
     root: &str,
@@ -370,7 +371,7 @@ impl Execution<'_> {
 }
 
 impl ResultIndex {
-    /// That of the item at `place` of the list that has this origin.
+    /// The index of the item at `place` of the list with this index.
     pub(crate) fn item(mut self, place: usize) -> Self {
         self.places[self.lists] = u32::try_from(place).unwrap_or(u32::MAX);
         self.lists += 1;
@@ -398,7 +399,7 @@ impl<'a> ExecutionField<'a> {
         self.group.key
     }
 
-    /// What the request is executed with.
+    /// The context of the request.
     pub fn context(self) -> &'a Context {
         self.execution.context
     }
@@ -420,11 +421,11 @@ impl<'a> ExecutionField<'a> {
         sets.fold(Projection::NONE, Projection::union)
     }
 
-    /// What each of `keys` leads to, in their order: rows with the columns that objects of `V` need, as
+    /// Loads the values of `keys`, in their order: rows with the columns that objects of `V` need, as
     /// [`Node::columns`] has them.
     ///
     /// # Errors
-    /// That of the statement.
+    /// The error of the batch function.
     pub async fn load<V: Output, L: Loader>(self, loader: L, keys: Vec<L::Key>) -> Result<Vec<L::Value>> {
         self.context().rounds.load(loader, self.columns::<V>(), keys).await
     }
@@ -459,7 +460,7 @@ impl<'a> ExecutionField<'a> {
     }
 }
 
-/// What looks into selections that are not executed yet.
+/// A view of selections that are not executed yet.
 #[derive(Clone, Copy)]
 pub struct SelectionView<'a> {
     types: &'a Types,

@@ -1,4 +1,4 @@
-//! How a type of the schema is declared: once per field, with its documentation, its arguments and where its value is.
+//! Declarations of types: each field once, with its documentation, its arguments and its resolver.
 //!
 //! A declaration serves twice. It writes the type into async-graphql's registry, which parses, validates and
 //! introspects; and it gives [`super::execute`] one function per field that resolves a whole column of parents.
@@ -29,7 +29,7 @@ use crate::{
 
 /// A type with fields. Values are cheap to clone: a row behind an `Arc`, or a handful of numbers.
 pub trait Object: Clone + Send + Sync + 'static {
-    /// Whether there is no such type: the root of a kind of operation that the schema does not have.
+    /// Whether the type is the root of a kind of operation that the schema does not have.
     const IS_EMPTY: bool = false;
 
     /// The name in the schema.
@@ -169,7 +169,7 @@ pub(crate) struct ObjectDefinition<P> {
     /// Interfaces and unions it belongs to.
     pub(crate) abstracts: Vec<&'static str>,
     pub(crate) fields: HashMap<&'static str, Field<P>>,
-    /// Of the root of subscriptions: which changes belong to a field.
+    /// Filters of the root fields of subscriptions.
     pub(crate) event_filters: HashMap<&'static str, EventFilterFactory<P>>,
 }
 
@@ -177,7 +177,7 @@ pub(crate) struct ObjectDefinition<P> {
 pub(crate) type EventFilterFactory<P> =
     Box<dyn Fn(IndexMap<async_graphql::Name, Value>) -> Result<EventFilter<P>> + Send + Sync>;
 
-/// Whether a change belongs to a subscription.
+/// Returns whether a subscription receives an event.
 pub type EventFilter<P> = Box<dyn Fn(&P) -> bool + Send + Sync>;
 
 /// All declared types, by their Rust type.
@@ -211,12 +211,12 @@ impl<'r> SchemaBuilder<'r> {
         self.types
     }
 
-    /// Where types other than objects are registered.
+    /// The registry of the types that are not objects.
     pub fn registry(&mut self) -> &mut Registry {
         self.registry
     }
 
-    /// Whether the interface or union is not declared yet; from now on it is.
+    /// Begins to declare an interface or union. Returns false if it is declared already.
     pub fn begin_abstract(&mut self, name: &str) -> bool {
         !self.registry.types.contains_key(name)
     }
@@ -329,7 +329,7 @@ impl<P: Object> ObjectBuilder<'_, '_, P> {
         }
     }
 
-    /// Sets the type's description where it depends on a type parameter.
+    /// Sets a description that depends on a type parameter.
     pub fn describe_as(&mut self, text: String) {
         self.description = text;
     }
@@ -349,7 +349,7 @@ impl<P: Object> ObjectBuilder<'_, '_, P> {
         self.value_from(meta, Projection::NONE, get);
     }
 
-    /// A value made from the parent, whose row is read with these columns where the field is asked for.
+    /// A value that is made from the parent. If the field is selected, the parent's row is read with these columns.
     pub fn value_from<L: Leaf>(
         &mut self,
         meta: FieldMeta,
@@ -359,7 +359,7 @@ impl<P: Object> ObjectBuilder<'_, '_, P> {
         self.write_leaf::<L>(meta, columns, Box::new(move |parent, json| get(parent).write(json)));
     }
 
-    /// A value of the parent's row that is read where it is asked for.
+    /// A column of the parent's row, which is read only if the field is selected.
     pub fn column<R: 'static, L: Leaf + 'static>(&mut self, meta: FieldMeta, column: ColumnRef<R, L>)
     where
         P: AsRef<R>,
@@ -368,7 +368,7 @@ impl<P: Object> ObjectBuilder<'_, '_, P> {
         self.write_leaf::<L>(meta, columns, Box::new(move |parent, json| column.of(parent.as_ref()).write(json)));
     }
 
-    /// A value made from one of the parent's row, which is read where it is asked for, and the arguments.
+    /// A value that is made from a column of the parent's row and the arguments.
     pub fn column_with<A: Arguments, R: 'static, L: 'static, V: Leaf + Output>(
         &mut self,
         meta: FieldMeta,
@@ -477,7 +477,7 @@ impl<P: Object> ObjectBuilder<'_, '_, P> {
         Source::Batch(resolve)
     }
 
-    /// A field of the root of subscriptions: what a change is to those who follow with these arguments, or nothing.
+    /// A root field of subscriptions: the value of an event for these arguments, or `None` if the event does not match.
     pub fn events<A: Arguments, V: Output>(
         &mut self,
         meta: FieldMeta,
