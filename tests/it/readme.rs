@@ -1,4 +1,4 @@
-//! What the README says is so: its commands run, its settings and flags are those of the program.
+//! The commands of the README run, and its settings and flags are those of the program.
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
@@ -16,11 +16,11 @@ const README: &str = include_str!("../../README.md");
 const ARCHITECTURE: &str = include_str!("../../ARCHITECTURE.md");
 const CONTRIBUTING: &str = include_str!("../../CONTRIBUTING.md");
 
-/// Commands that are not run here, and why.
-const SKIPPED: [(&str, &str); 1] = [("cargo test", "it is what runs this")];
+/// Commands that are not run here, with the reason.
+const SKIPPED: [(&str, &str); 1] = [("cargo test", "it runs this test")];
 
-/// How the README starts the program that was just built.
-const BUILD_AND_RUN: &str = "cargo run --release -- ";
+/// The README builds and starts the program with this prefix.
+const BUILD_AND_RUN: &str = "cargo run -- ";
 
 /// The commands of the fenced shell blocks, without comments, continued lines joined.
 fn commands(text: &str) -> Vec<String> {
