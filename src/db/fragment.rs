@@ -1,4 +1,4 @@
-//! What stands for the placeholders of a statement's text: parameters, lists, tables of rows, and named pieces of SQL.
+//! Values of the placeholders of a template: parameters, lists, tables of rows, and named pieces of SQL.
 use uuid::Uuid;
 
 use super::{
