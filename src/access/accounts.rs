@@ -198,11 +198,11 @@ impl Accounts {
                     "insert into users (id, name, issuer, subject, created_at, updated_at)
                      values ({id}, {name}, {issuer}, {subject}, {now}, {now})
                      on conflict do nothing",
-                    id: Uuid::now_v7(),
+                    id = Uuid::now_v7(),
                     name,
-                    issuer: &claims.issuer,
-                    subject: &claims.subject,
-                    now: Time::now(),
+                    issuer = &claims.issuer,
+                    subject = &claims.subject,
+                    now = Time::now(),
                 );
                 tx.execute("users.insert", sql).await?;
                 tx.commit().await?;
@@ -210,8 +210,8 @@ impl Accounts {
             let sql = statement!(
                 self.db,
                 "select u.id from users u where u.subject = {subject} and u.issuer = {issuer}",
-                subject: &claims.subject,
-                issuer: &claims.issuer,
+                subject = &claims.subject,
+                issuer = &claims.issuer,
             );
             if let Some(id) = self.db.fetch::<Uuid>("users.find", sql).await?.into_iter().next() {
                 return Ok(id);
@@ -282,9 +282,9 @@ impl Accounts {
             "insert into users (id, name, created_at, updated_at)
              values ({id}, {name}, {now}, {now})
              on conflict (name) do nothing",
-            id: user.id,
+            id = user.id,
             name,
-            now: user.created_at,
+            now = user.created_at,
         );
         if tx.execute("users.insert", sql).await? == 0 {
             return Err(Error::new(Code::Conflict, format!("account `{name}` exists already")));
@@ -296,8 +296,8 @@ impl Accounts {
                 let sql = statement!(
                     tx,
                     "update {table} set owner_id = {owner} where owner_id is null {exempt: the rows have no owner}",
-                    table: text(table),
-                    owner: user.id,
+                    table = text(table),
+                    owner = user.id,
                 );
                 tx.execute("users.set_owner", sql).await?;
             }
@@ -328,7 +328,7 @@ impl Accounts {
         let sql = statement!(
             self.db,
             "select u.id from users u where true {has_name} limit 2",
-            has_name: with(&|sql| {
+            has_name = with(&|sql| {
                 if let Some(name) = name {
                     append!(sql, " and u.name = {name}", name);
                 }
@@ -369,8 +369,8 @@ impl Accounts {
              from users u
              where u.name = {user}",
             id,
-            hash: token.hash(),
-            scope: scope.as_str(),
+            hash = token.hash(),
+            scope = scope.as_str(),
             now,
             expires_at,
             user,
@@ -421,7 +421,7 @@ impl Accounts {
         let sql = statement!(
             tx,
             "update tokens set revoked_at = {now} where id = {id} and revoked_at is null",
-            now: Time::now(),
+            now = Time::now(),
             id,
         );
         let is_revoked = tx.execute("tokens.revoke", sql).await? > 0;

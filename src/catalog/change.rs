@@ -159,26 +159,26 @@ impl Relation for IsVisible {
                 sql,
                 "select a.id, cast(1 as bigint) from artifacts a where a.id {in_keys} {a_visible}",
                 in_keys,
-                a_visible: policy::artifacts(self.access),
+                a_visible = policy::artifacts(self.access),
             ),
             collection::PREFIX => append!(
                 sql,
                 "select c.id, cast(1 as bigint) from collections c where c.id {in_keys} {c_visible}",
                 in_keys,
-                c_visible: policy::collections(self.access),
+                c_visible = policy::collections(self.access),
             ),
             group::PREFIX => append!(
                 sql,
                 "select g.id, cast(1 as bigint) from groups g where g.id {in_keys} {g_visible}",
                 in_keys,
-                g_visible: policy::groups(self.access),
+                g_visible = policy::groups(self.access),
             ),
             // Tags are the only other objects with changes.
             _ => append!(
                 sql,
                 "select t.id, cast(1 as bigint) from tags t where t.id {in_keys} {t_visible}",
                 in_keys,
-                t_visible: policy::tags(self.access),
+                t_visible = policy::tags(self.access),
             ),
         };
     }

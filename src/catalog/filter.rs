@@ -114,7 +114,7 @@ pub type Links = fn(Fragment<'_>, Option<i64>, &mut Sql);
 /// Appends the end of a select from a table of links: `column`, which is the linked object, has `count` links.
 pub fn having_all(column: &'static str, count: Option<i64>, sql: &mut Sql) {
     if let Some(count) = count {
-        append!(sql, "group by {column} having count(*) = {count}", column: text(column), count);
+        append!(sql, "group by {column} having count(*) = {count}", column = text(column), count);
     }
 }
 
@@ -194,7 +194,7 @@ impl Search {
 
     /// Appends the condition that every word is the beginning of a word of the indexed text.
     pub fn append(&self, index: SearchIndex, sql: &mut Sql) {
-        append!(sql, " and {matches}", matches: with(&|sql| self.matches(index, false, sql)));
+        append!(sql, " and {matches}", matches = with(&|sql| self.matches(index, false, sql)));
     }
 
     /// Appends 0 if the name has every word, else 1: the first sort key of a search.
@@ -202,7 +202,7 @@ impl Search {
         append!(
             sql,
             "cast(case when {matches} then 0 else 1 end as bigint)",
-            matches: with(&|sql| self.matches(index, true, sql)),
+            matches = with(&|sql| self.matches(index, true, sql)),
         );
     }
 
@@ -212,18 +212,18 @@ impl Search {
             Dialect::Sqlite => append!(
                 sql,
                 "{row} in (select rowid from {index} where {index} match {words})",
-                row: text(row),
-                index: text(index),
-                words: self.fts5(in_name),
+                row = text(row),
+                index = text(index),
+                words = self.fts5(in_name),
             ),
             Dialect::Postgres => append!(
                 sql,
                 "{id} in (select s.{item} from {index} s where s.words @@ search_query({words}, {weight}))",
-                id: text(id),
-                item: text(item),
-                index: text(index),
-                words: self.0.join(" "),
-                weight: text(if in_name { "'A'" } else { "''" }),
+                id = text(id),
+                item = text(item),
+                index = text(index),
+                words = self.0.join(" "),
+                weight = text(if in_name { "'A'" } else { "''" }),
             ),
         };
     }

@@ -140,7 +140,7 @@ impl OrderedList {
                  from {ids} k cross join {table} m
                  where m.{list_column} = {list} and m.{item} = k.id {exempt: the list is locked}",
                 item,
-                ids: id_table(&ids),
+                ids = id_table(&ids),
                 table,
                 list_column,
                 list,
@@ -154,7 +154,7 @@ impl OrderedList {
                 table,
                 list_column,
                 list,
-                ids: in_ids(&ids),
+                ids = in_ids(&ids),
             ),
         };
         Ok(write.fetch::<(Uuid, i64)>("order.keys", sql).await?.into_iter().collect())
@@ -164,15 +164,12 @@ impl OrderedList {
     async fn find_gap(self, write: &mut Write<'_>, list: Uuid, count: usize, after: Position) -> Result<Gap> {
         let windows = |sql: &mut Sql| {
             for (index, (size, distance)) in WINDOWS.into_iter().enumerate() {
-                append!(sql, "{union}", union: text(if index > 0 { " union all " } else { "" }));
+                append!(sql, "{union}", union = text(if index > 0 { " union all " } else { "" }));
                 self.append_window(list, after, (size, distance), size + count as i64 + 1, sql);
             }
         };
-        let sql = statement!(
-            write,
-            "select size, sort_key, item from ({windows}) w limit 1",
-            windows: with(&windows),
-        );
+        let sql =
+            statement!(write, "select size, sort_key, item from ({windows}) w limit 1", windows = with(&windows),);
         let found: Vec<(i64, i64, Uuid)> = write.fetch("order.gap", sql).await?;
         let gap = found.into_iter().next().map(|(rows, key, item)| Gap { rows, end: Some((key, item)) });
         Ok(gap.unwrap_or(Gap { rows: 0, end: None }))
@@ -192,10 +189,10 @@ impl OrderedList {
              ) w
              where (w.sort_key - {after}) / {rows} >= {distance}",
             size,
-            item: text(self.item),
-            table: text(self.table),
-            follows: with(&|sql| self.append_follows(list, after, sql)),
-            after: after.0,
+            item = text(self.item),
+            table = text(self.table),
+            follows = with(&|sql| self.append_follows(list, after, sql)),
+            after = after.0,
             rows,
             distance,
         );
@@ -206,9 +203,9 @@ impl OrderedList {
         append!(
             sql,
             "m.{list_column} = {list} and (m.sort_key, m.{item}) > ({key}, {id})",
-            list_column: text(self.list),
+            list_column = text(self.list),
             list,
-            item: text(self.item),
+            item = text(self.item),
             key,
             id,
         );
@@ -229,7 +226,7 @@ impl OrderedList {
         let (end_key, end_item) = gap.end.unwrap_or((i64::MAX, Uuid::max()));
         let count = items.len() as i64;
         // SQLite looks each row up by the list of the derived table, and PostgreSQL by the parameter; both would read the
-        // whole list otherwise. PostgreSQL guesses how many rows are in a range; the limit tells it.
+        // whole list otherwise. PostgreSQL guesses how many rows are in a range; a limit is exact.
         let same_list = match write.dialect() {
             Dialect::Sqlite => text("r.list"),
             Dialect::Postgres => Fragment::from(list),
@@ -252,19 +249,19 @@ impl OrderedList {
                {limit}
              ) r
              where o.{list_column} = {same_list} and o.{item} = r.item {exempt: the list is locked}",
-            table: text(self.table),
-            first: keys.first,
-            step: keys.step,
+            table = text(self.table),
+            first = keys.first,
+            step = keys.step,
             list,
-            rows: &rows,
-            list_column: text(self.list),
-            item: text(self.item),
+            rows = &rows,
+            list_column = text(self.list),
+            item = text(self.item),
             count,
-            follows: with(&|sql| self.append_follows(list, after, sql)),
+            follows = with(&|sql| self.append_follows(list, after, sql)),
             end_key,
             end_item,
-            items: in_ids(items),
-            limit: limit(gap.end.map_or(i64::MAX, |_| gap.rows + count)),
+            items = in_ids(items),
+            limit = limit(gap.end.map_or(i64::MAX, |_| gap.rows + count)),
             same_list,
         );
         write.execute("order.rebalance", sql).await?;

@@ -57,7 +57,7 @@ fn artifacts_by_id(sql: &mut Sql) {
                    where vs.collection_id = vc.id and vs.recipient_id = {user} and vs.expires_at > {now}))))
          {exempt: this is the policy}",
         user,
-        now: Time::now(),
+        now = Time::now(),
     );
 }
 
@@ -84,7 +84,7 @@ fn collections_by_id(sql: &mut Sql) {
              where vs.collection_id = c.id and vs.recipient_id = {user} and vs.expires_at > {now}))
          {exempt: this is the policy}",
         user,
-        now: Time::now(),
+        now = Time::now(),
     );
 }
 
@@ -101,7 +101,7 @@ fn groups_of(access: Access, sql: &mut Sql) {
         append!(
             sql,
             "and exists (select 1 from collections c where c.id = g.collection_id {c_visible})",
-            c_visible: collections(access),
+            c_visible = collections(access),
         );
     }
 }
@@ -113,7 +113,7 @@ pub const fn versions() -> Policy {
             append!(
                 sql,
                 "and exists (select 1 from artifacts a where a.id = v.artifact_id {a_visible})",
-                a_visible: artifacts(Access::ById),
+                a_visible = artifacts(Access::ById),
             );
         }
     })
@@ -133,7 +133,7 @@ fn tags_of(access: Access, sql: &mut Sql) {
             sql,
             "and exists (select 1 from artifact_tags vt join artifacts a on a.id = vt.artifact_id
                where vt.tag_id = t.id {a_visible})",
-            a_visible: artifacts(access),
+            a_visible = artifacts(access),
         );
     }
 }
@@ -151,7 +151,7 @@ fn memberships_of(access: Access, sql: &mut Sql) {
         append!(
             sql,
             "and exists (select 1 from collections c where c.id = m.collection_id {c_visible})",
-            c_visible: collections(access),
+            c_visible = collections(access),
         );
     }
 }
@@ -163,7 +163,7 @@ pub const fn artifact_tags() -> Policy {
             append!(
                 sql,
                 "and exists (select 1 from artifacts a where a.id = l.artifact_id {a_visible})",
-                a_visible: artifacts(Access::InLists),
+                a_visible = artifacts(Access::InLists),
             );
         }
     })
@@ -178,7 +178,7 @@ pub const fn shares() -> Policy {
             sql,
             "and (s.sender_id = {user} or (s.recipient_id = {user} and s.expires_at > {now}))",
             user,
-            now: Time::now(),
+            now = Time::now(),
         );
     })
 }
@@ -204,7 +204,7 @@ pub const fn own_collections() -> Policy {
 
 fn own(owner: &'static str, sql: &mut Sql) {
     if let Some(user) = restricted(sql) {
-        append!(sql, "and {owner} = {user}", owner: text(owner), user);
+        append!(sql, "and {owner} = {user}", owner = text(owner), user);
     }
 }
 
@@ -229,8 +229,8 @@ pub const fn own_links() -> Policy {
                 sql,
                 "and (exists (select 1 from artifacts a where a.id = l.artifact_id {a_own})
                    or exists (select 1 from collections c where c.id = l.collection_id {c_own}))",
-                a_own: own_artifacts(),
-                c_own: own_collections(),
+                a_own = own_artifacts(),
+                c_own = own_collections(),
             );
         }
     })
@@ -240,12 +240,7 @@ pub const fn own_links() -> Policy {
 pub fn may_change<'a>(owner: &'static str) -> Fragment<'a> {
     Fragment::WriteFor(owner, |owner, sql| match restricted(sql) {
         Some(user) => {
-            append!(
-                sql,
-                "cast(case when {owner} = {user} then 1 else 0 end as bigint)",
-                owner: text(owner),
-                user,
-            );
+            append!(sql, "cast(case when {owner} = {user} then 1 else 0 end as bigint)", owner = text(owner), user,);
         }
         None => {
             append!(sql, "cast(1 as bigint)");

@@ -163,9 +163,9 @@ mod tests {
 
     #[test]
     fn a_statement_selects_the_columns_of_its_projection() {
-        let list = |asked| {
+        let list = |projection| {
             let mut sql = Sql::new(Dialect::Sqlite, AccessScope::Unrestricted);
-            sql.ask(asked);
+            sql.select(projection);
             sql.columns::<Both>();
             sql.text().to_owned()
         };

@@ -1,4 +1,4 @@
-//! Values of the placeholders of a template: parameters, lists, tables of rows, and named pieces of SQL.
+//! Values of the placeholders of a statement: parameters, lists, tables of rows, and named pieces of SQL.
 use uuid::Uuid;
 
 use super::{
@@ -223,25 +223,24 @@ impl Sql {
                 if let Fragment::Value(arg) = std::mem::replace(fragment, Fragment::Bound(number)) {
                     self.bind(arg);
                 }
-                return;
             }
-            Fragment::Bound(number) => self.parameter(*number),
-            Fragment::Text(text) => self.push(text),
-            Fragment::Either { sqlite, postgres } => self.either(sqlite, postgres),
-            Fragment::InIds(ids) => self.id_list(ids),
-            Fragment::InTexts(texts) => self.text_list(texts),
-            Fragment::IdTable(ids) => self.id_table(ids),
-            Fragment::IdPairTable(pairs) => self.id_pair_table(pairs),
-            Fragment::Rows(columns, rows) => self.row_table(columns, rows),
-            Fragment::Limit(rows) => self.push("limit +").int(*rows),
-            Fragment::Policy(policy) => return self.policy(part, *policy),
-            Fragment::Write(write) => return write(self),
-            Fragment::WriteFor(column, write) => return write(column, self),
-            Fragment::AllValues(values) => return self.all_values(*values),
-            Fragment::CopiedFrom(alias, values) => return self.copied_from(alias, *values),
-            Fragment::Changes(values) => return self.changes(*values),
-            Fragment::With(write) => return write(self),
-        };
+            Fragment::Bound(number) => _ = self.parameter(*number),
+            Fragment::Text(text) => _ = self.push(text),
+            Fragment::Either { sqlite, postgres } => _ = self.either(sqlite, postgres),
+            Fragment::InIds(ids) => _ = self.id_list(ids),
+            Fragment::InTexts(texts) => _ = self.text_list(texts),
+            Fragment::IdTable(ids) => _ = self.id_table(ids),
+            Fragment::IdPairTable(pairs) => _ = self.id_pair_table(pairs),
+            Fragment::Rows(columns, rows) => _ = self.row_table(columns, rows),
+            Fragment::Limit(rows) => _ = self.push("limit +").int(*rows),
+            Fragment::Policy(policy) => self.policy(part, *policy),
+            Fragment::Write(write) => write(self),
+            Fragment::WriteFor(column, write) => write(column, self),
+            Fragment::AllValues(values) => self.all_values(*values),
+            Fragment::CopiedFrom(alias, values) => self.copied_from(alias, *values),
+            Fragment::Changes(values) => self.changes(*values),
+            Fragment::With(write) => write(self),
+        }
     }
 
     fn policy(&mut self, part: &Part, policy: Policy) {
@@ -272,7 +271,7 @@ mod tests {
     #[test]
     fn a_value_is_a_parameter_and_one_that_occurs_twice_is_the_same() {
         let text = rendered(Dialect::Sqlite, |sql| {
-            append!(sql, "select {name}, {now}, {now} where true {limit}", now: Time(1), name: "a", limit: limit(3));
+            append!(sql, "select {name}, {now}, {now} where true {limit}", now = Time(1), name = "a", limit = limit(3));
         });
 
         assert_eq!(text, "select $1, $2, $2 where true limit +$3");
@@ -282,7 +281,12 @@ mod tests {
     fn the_databases_differ_in_named_fragments() {
         let text = |dialect| {
             rendered(dialect, |sql| {
-                append!(sql, "select t.id from tags t where t.id {in_ids} {lock}", in_ids: in_ids(&[]), lock: FOR_UPDATE);
+                append!(
+                    sql,
+                    "select t.id from tags t where t.id {in_ids} {lock}",
+                    in_ids = in_ids(&[]),
+                    lock = FOR_UPDATE
+                );
             })
         };
 
@@ -294,7 +298,7 @@ mod tests {
     #[should_panic(expected = "{a_visible} has a policy on the alias b")]
     fn a_policy_on_another_alias_is_an_error() {
         rendered(Dialect::Sqlite, |sql| {
-            append!(sql, "select 1 from artifacts a where true {a_visible}", a_visible: Policy::new("b", |_| {}));
+            append!(sql, "select 1 from artifacts a where true {a_visible}", a_visible = Policy::new("b", |_| {}));
         });
     }
 
@@ -302,7 +306,7 @@ mod tests {
     #[should_panic(expected = "{a_visible} takes a policy")]
     fn a_policy_placeholder_takes_nothing_else() {
         rendered(Dialect::Sqlite, |sql| {
-            append!(sql, "select 1 from artifacts a where true {a_visible}", a_visible: text(""));
+            append!(sql, "select 1 from artifacts a where true {a_visible}", a_visible = text(""));
         });
     }
 }

@@ -370,7 +370,11 @@ async fn fetch_sqlite<T>(
     {
         let mut stream = query.fetch(reader.connection());
         while let Some(row) = stream.try_next().await? {
-            rows.push(Row::sqlite(&row).read(&mut read)?);
+            let mut row = Row::sqlite(&row);
+            rows.push(read(&mut row)?);
+            if rows.len() == 1 {
+                row.ensure_end()?;
+            }
         }
     }
     reader.release();
@@ -388,7 +392,11 @@ async fn fetch_postgres<T>(
     {
         let mut stream = query.fetch(connection.connection());
         while let Some(row) = stream.try_next().await? {
-            rows.push(Row::postgres(&row).read(&mut read)?);
+            let mut row = Row::postgres(&row);
+            rows.push(read(&mut row)?);
+            if rows.len() == 1 {
+                row.ensure_end()?;
+            }
         }
     }
     connection.release();

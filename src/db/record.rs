@@ -1,7 +1,7 @@
 //! Rows, read in the same way from both databases.
 use sqlx::{Decode, Postgres, Row as _, Sqlite, Type, postgres::PgRow, sqlite::SqliteRow};
 
-use super::{Projection, ReadRow, SelectColumns, SelectList};
+use super::{Projection, SelectColumns, SelectList};
 
 /// A row of either database, read column by column from left to right.
 ///
@@ -65,17 +65,16 @@ impl<'r> Row<'r> {
         Self { row: Inner::Postgres(row), column: 0, selected: Projection::ALL, bytes: 0 }
     }
 
-    /// Reads the row with `read`, to its end.
+    /// Ensures, in debug builds, that all columns were read.
     ///
     /// # Errors
-    /// As `read`. In debug builds, columns are left: the statement selects more than is read, or is read from the wrong one.
-    pub(super) fn read<T>(mut self, read: &mut impl ReadRow<T>) -> sqlx::Result<T> {
-        let value = read(&mut self)?;
+    /// Columns are left: the statement selects more than is read, such as a key in the wrong place.
+    pub(super) fn ensure_end(&self) -> sqlx::Result<()> {
         if cfg!(debug_assertions) && self.column != self.len() {
             let message = format!("{} of {} columns were read", self.column, self.len());
             return Err(sqlx::Error::Decode(message.into()));
         }
-        Ok(value)
+        Ok(())
     }
 
     fn len(&self) -> usize {
@@ -106,12 +105,12 @@ impl<'r> Row<'r> {
     }
 
     /// Sets the columns that the statement selects. Default: all of them.
-    pub fn ask(&mut self, selected: Projection) {
+    pub fn select(&mut self, selected: Projection) {
         self.selected = selected;
     }
 
     /// Whether the statement selects all of these.
-    pub fn asks(&self, columns: Projection) -> bool {
+    pub fn selects(&self, columns: Projection) -> bool {
         self.selected.contains(columns)
     }
 

@@ -213,12 +213,12 @@ impl Sql {
     }
 
     /// Sets the columns that it selects. Default: all of them.
-    pub fn ask(&mut self, projection: Projection) {
+    pub fn select(&mut self, projection: Projection) {
         self.projection = projection;
     }
 
     /// Whether it selects all of these.
-    pub fn asks(&self, columns: Projection) -> bool {
+    pub fn selects(&self, columns: Projection) -> bool {
         self.projection.contains(columns)
     }
 

@@ -396,21 +396,29 @@ macro_rules! template {
     }};
 }
 
-/// Appends a text with named placeholders to a [`Sql`](crate::db::Sql): `append!(sql, " and a.type {types}", types: in_texts(&types))`.
-/// A value without a name before it is the variable of that name.
+/// Appends a text with named placeholders to a [`Sql`](crate::db::Sql):
+/// `append!(sql, " and a.type {types}", types = in_texts(&types))`. A name without a value is the variable of that name.
 #[macro_export]
 macro_rules! append {
+    ($sql:expr, $text:expr $(, $name:ident $(= $value:expr)?)* $(,)?) => {
+        $sql.render($crate::template!($text $(, $name)*), [$($crate::placeholder!($name $(= $value)?)),*])
+    };
     ($sql:expr, $text:expr $(, $name:ident $(: $value:expr)?)* $(,)?) => {
-        $sql.render($crate::template!($text $(, $name)*), [$($crate::placeholder!($name $(: $value)?)),*])
+        $sql.render($crate::template!($text $(, $name)*), [$($crate::placeholder!($name $(= $value)?)),*])
     };
 }
 
 /// A statement for a database, a transaction or a write: `statement!(write, "delete from tags where id = {id}", id)`.
 #[macro_export]
 macro_rules! statement {
+    ($source:expr, $text:expr $(, $name:ident $(= $value:expr)?)* $(,)?) => {{
+        let mut sql = $source.sql();
+        $crate::append!(sql, $text $(, $name $(= $value)?)*);
+        sql
+    }};
     ($source:expr, $text:expr $(, $name:ident $(: $value:expr)?)* $(,)?) => {{
         let mut sql = $source.sql();
-        $crate::append!(sql, $text $(, $name $(: $value)?)*);
+        $crate::append!(sql, $text $(, $name $(= $value)?)*);
         sql
     }};
 }
@@ -421,7 +429,7 @@ macro_rules! placeholder {
     ($name:ident) => {
         $crate::db::Fragment::from($name)
     };
-    ($name:ident: $value:expr) => {
+    ($name:ident = $value:expr) => {
         $crate::db::Fragment::from($value)
     };
 }

@@ -131,8 +131,8 @@ impl Transaction {
                 let sql = statement!(
                     self,
                     "select count(pg_notify({channel}, p)) from unnest({parts}) p",
-                    channel: CHANNEL,
-                    parts: Arg::Texts(parts(message)),
+                    channel = CHANNEL,
+                    parts = Arg::Texts(parts(message)),
                 );
                 self.fetch::<i64>("announce", sql).await?;
             }
@@ -171,14 +171,22 @@ impl Transaction {
                 let query = sqlx::query_with(AssertSqlSafe(text), super::sqlite_arguments(args)?);
                 let mut stream = query.fetch(transaction.connection());
                 while let Some(row) = stream.try_next().await? {
-                    rows.push(Row::sqlite(&row).read(&mut read)?);
+                    let mut row = Row::sqlite(&row);
+                    rows.push(read(&mut row)?);
+                    if rows.len() == 1 {
+                        row.ensure_end()?;
+                    }
                 }
             }
             Inner::Postgres(transaction, _) => {
                 let query = sqlx::query_with(AssertSqlSafe(text), super::postgres_arguments(args)?);
                 let mut stream = query.fetch(&mut **transaction);
                 while let Some(row) = stream.try_next().await? {
-                    rows.push(Row::postgres(&row).read(&mut read)?);
+                    let mut row = Row::postgres(&row);
+                    rows.push(read(&mut row)?);
+                    if rows.len() == 1 {
+                        row.ensure_end()?;
+                    }
                 }
             }
         }

@@ -55,8 +55,8 @@ impl Idempotency {
              values ({key}, {request}, {now})
              on conflict (key) do update set key = excluded.key
              returning request, answer",
-            key: &self.key,
-            request: &self.request,
+            key = &self.key,
+            request = &self.request,
             now,
         );
         let found = tx
@@ -90,8 +90,8 @@ impl Idempotency {
         let sql = statement!(
             tx,
             "update idempotent_requests set answer = {answer} where key = {key}",
-            answer: String::from_utf8_lossy(answer).into_owned(),
-            key: &self.key,
+            answer = String::from_utf8_lossy(answer).into_owned(),
+            key = &self.key,
         );
         tx.execute("idempotency.end", sql).await?;
         tx.commit().await
@@ -105,7 +105,7 @@ impl Idempotency {
         let sql = statement!(
             write,
             "insert into idempotent_outcomes (key, field, outcome) values ({key}, {field}, '') on conflict do nothing",
-            key: &self.key,
+            key = &self.key,
             field,
         );
         if write.execute("idempotency.take", sql).await? > 0 {
@@ -114,7 +114,7 @@ impl Idempotency {
         let sql = statement!(
             write,
             "select o.outcome from idempotent_outcomes o where o.key = {key} and o.field = {field}",
-            key: &self.key,
+            key = &self.key,
             field,
         );
         let found = write.fetch::<String>("idempotency.outcome", sql).await?;
@@ -137,7 +137,7 @@ impl Idempotency {
             write,
             "update idempotent_outcomes set outcome = {outcome} where key = {key} and field = {field}",
             outcome,
-            key: &self.key,
+            key = &self.key,
             field,
         );
         write.execute("idempotency.keep", sql).await?;

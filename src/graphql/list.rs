@@ -162,7 +162,7 @@ impl<L: List> Relation for Page<L> {
 
     fn read(&self, row: &mut Row<'_>) -> sqlx::Result<Self::Row> {
         let read = L::Row::read(row)?;
-        if !row.asks(Projection::SORT_KEYS) {
+        if !row.selects(Projection::SORT_KEYS) {
             return Ok(SortedRow::new(read, None));
         }
         let columns = self.list.order().columns;
@@ -179,12 +179,12 @@ impl<L: List> Page<L> {
         append!(
             sql,
             "select {columns} from {from} where true {visible} {conditions} order by {order} {limit}",
-            columns: with(&|sql| self.columns(sql)),
-            from: text(L::FROM),
-            visible: policy::<L>(),
-            conditions: with(&|sql| self.conditions(sql)),
-            order: with(&|sql| self.order(sql)),
-            limit: self.limit(),
+            columns = with(&|sql| self.columns(sql)),
+            from = text(L::FROM),
+            visible = policy::<L>(),
+            conditions = with(&|sql| self.conditions(sql)),
+            order = with(&|sql| self.order(sql)),
+            limit = self.limit(),
         );
     }
 
@@ -193,14 +193,14 @@ impl<L: List> Page<L> {
         append!(
             sql,
             "select {parent}, {columns} from {from} where {parent} = {key} {visible} {conditions} order by {order} {limit}",
-            columns: with(&|sql| self.columns(sql)),
-            from: text(L::FROM),
-            parent: text(L::PARENT),
+            columns = with(&|sql| self.columns(sql)),
+            from = text(L::FROM),
+            parent = text(L::PARENT),
             key,
-            visible: policy::<L>(),
-            conditions: with(&|sql| self.conditions(sql)),
-            order: with(&|sql| self.order(sql)),
-            limit: self.limit(),
+            visible = policy::<L>(),
+            conditions = with(&|sql| self.conditions(sql)),
+            order = with(&|sql| self.order(sql)),
+            limit = self.limit(),
         );
     }
 
@@ -213,14 +213,14 @@ impl<L: List> Page<L> {
              cross join lateral (
                select {columns} from {from} where {parent} = keys.id {visible} {conditions} order by {order} {limit}
              ) page",
-            keys: L::Parent::table(keys),
-            columns: with(&|sql| self.columns(sql)),
-            from: text(L::FROM),
-            parent: text(L::PARENT),
-            visible: policy::<L>(),
-            conditions: with(&|sql| self.conditions(sql)),
-            order: with(&|sql| self.order(sql)),
-            limit: self.limit(),
+            keys = L::Parent::table(keys),
+            columns = with(&|sql| self.columns(sql)),
+            from = text(L::FROM),
+            parent = text(L::PARENT),
+            visible = policy::<L>(),
+            conditions = with(&|sql| self.conditions(sql)),
+            order = with(&|sql| self.order(sql)),
+            limit = self.limit(),
         );
     }
 
@@ -236,22 +236,22 @@ impl<L: List> Page<L> {
                select {row} from {from} where {parent} = keys.id {visible} {conditions} order by {order} {limit}
              )
              order by keys.id, {order}",
-            columns: with(&|sql| self.columns(sql)),
-            keys: L::Parent::table(keys),
-            from: text(L::FROM),
-            row: text(L::ROW),
-            parent: text(L::PARENT),
-            visible: policy::<L>(),
-            conditions: with(&|sql| self.conditions(sql)),
-            order: with(&|sql| self.order(sql)),
-            limit: self.limit(),
+            columns = with(&|sql| self.columns(sql)),
+            keys = L::Parent::table(keys),
+            from = text(L::FROM),
+            row = text(L::ROW),
+            parent = text(L::PARENT),
+            visible = policy::<L>(),
+            conditions = with(&|sql| self.conditions(sql)),
+            order = with(&|sql| self.order(sql)),
+            limit = self.limit(),
         );
     }
 
     /// The columns of a row, then those of the order if they are selected.
     fn columns(&self, sql: &mut Sql) {
-        append!(sql, "{columns}", columns: columns::<L::Row>());
-        if sql.asks(Projection::SORT_KEYS) {
+        append!(sql, "{columns}", columns = columns::<L::Row>());
+        if sql.selects(Projection::SORT_KEYS) {
             for (column, _) in self.list.order().columns {
                 sql.push(", ");
                 self.list.write_order_column(column, sql);
@@ -273,9 +273,9 @@ impl<L: List> Page<L> {
         append!(
             sql,
             " and ({columns}) {comparison} ({values})",
-            columns: with(&|sql| self.order_columns("", sql)),
-            comparison: text(comparison),
-            values: with(&|sql| {
+            columns = with(&|sql| self.order_columns("", sql)),
+            comparison = text(comparison),
+            values = with(&|sql| {
                 for (index, value) in values.iter().enumerate() {
                     sql.push(if index > 0 { ", " } else { "" }).bind(sort_arg(value));
                 }
@@ -336,9 +336,9 @@ pub fn count_members<L: List>(list: &L, keys: &[L::Parent], sql: &mut Sql) {
         append!(
             sql,
             "select count(*) from {from} where true {visible} {filter}",
-            from: text(L::FROM),
-            visible: policy::<L>(),
-            filter: with(&|sql| list.filter(sql)),
+            from = text(L::FROM),
+            visible = policy::<L>(),
+            filter = with(&|sql| list.filter(sql)),
         );
     } else {
         append!(
@@ -347,11 +347,11 @@ pub fn count_members<L: List>(list: &L, keys: &[L::Parent], sql: &mut Sql) {
              from {keys} as keys cross join {from}
              where {parent} = keys.id {visible} {filter}
              group by keys.id",
-            keys: L::Parent::table(keys),
-            from: text(L::FROM),
-            parent: text(L::PARENT),
-            visible: policy::<L>(),
-            filter: with(&|sql| list.filter(sql)),
+            keys = L::Parent::table(keys),
+            from = text(L::FROM),
+            parent = text(L::PARENT),
+            visible = policy::<L>(),
+            filter = with(&|sql| list.filter(sql)),
         );
     }
 }

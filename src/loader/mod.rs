@@ -74,7 +74,7 @@ macro_rules! relation {
     (
         $(#[doc = $doc:literal])*
         $vis:vis $name:ident($label:literal): $key:ty => $value:ty $(, cacheable: $is_cacheable:literal)?;
-        $text:expr $(, $placeholder:ident $(: $fragment:expr)?)* $(,)?
+        $text:expr $(, $placeholder:ident $(= $fragment:expr)?)* $(,)?
     ) => {
         $(#[doc = $doc])*
         #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,7 +95,7 @@ macro_rules! relation {
                     [
                         $crate::db::SqlKeys::in_keys(keys),
                         $crate::db::SqlKeys::key_table(keys),
-                        $($crate::placeholder!($placeholder $(: $fragment)?)),*
+                        $($crate::placeholder!($placeholder $(= $fragment)?)),*
                     ],
                 );
             }
@@ -209,11 +209,11 @@ impl<'a, R: Relation> SqlBatch<'a, R> {
         let db = self.request.source::<Db>();
         let projection = self.request.projection;
         let mut sql = db.sql();
-        sql.ask(projection);
+        sql.select(projection);
         self.relation.statement(keys, &mut sql);
         let (mut rows_read, mut bytes) = (0, 0);
         let read = |row: &mut Row<'_>| {
-            row.ask(projection);
+            row.select(projection);
             let read = (R::Key::read(row)?, self.relation.read(row)?);
             rows_read += 1;
             bytes += row.bytes() + ROW_BYTES;

@@ -66,8 +66,8 @@ impl<W: Write> Export<'_, W> {
                  from tags t
                  where true {after_last} {in_collection}
                  order by t.id {limit}",
-                after_last: with(&|sql| push_after("t.id", last, sql)),
-                in_collection: with(&|sql| {
+                after_last = with(&|sql| push_after("t.id", last, sql)),
+                in_collection = with(&|sql| {
                     if let Some(id) = collection {
                         append!(
                             sql,
@@ -81,7 +81,7 @@ impl<W: Write> Export<'_, W> {
                         );
                     }
                 }),
-                limit: limit(PAGE_ROWS),
+                limit = limit(PAGE_ROWS),
             );
             let page: Vec<record::Tag> = self.page(sql).await?;
             let Some(tag) = page.last() else { return Ok(()) };
@@ -96,18 +96,18 @@ impl<W: Write> Export<'_, W> {
             let sql = statement!(
                 self.db,
                 "select a.id, {columns}, a.created_at, a.updated_at, (
-                        select string_agg(t.slug, '\n' order by t.slug)
-                        from artifact_tags l
-                        join tags t on t.id = l.tag_id
-                        where l.artifact_id = a.id
-                    )
+                    select string_agg(t.slug, '\n' order by t.slug)
+                    from artifact_tags l
+                    join tags t on t.id = l.tag_id
+                    where l.artifact_id = a.id
+                 )
                  from artifacts a {exempt: an export contains objects of all accounts}
                  where true {after_last} {in_collection}
                  order by a.id {limit}",
-                columns: ArtifactValues::columns_of("a"),
-                after_last: with(&|sql| push_after("a.id", last, sql)),
-                in_collection: with(&|sql| push_members("a.id", collection, sql)),
-                limit: limit(PAGE_ROWS),
+                columns = ArtifactValues::columns_of("a"),
+                after_last = with(&|sql| push_after("a.id", last, sql)),
+                in_collection = with(&|sql| push_members("a.id", collection, sql)),
+                limit = limit(PAGE_ROWS),
             );
             let page: Vec<record::Artifact> = self.page(sql).await?;
             let Some(artifact) = page.last() else { return Ok(()) };
@@ -125,9 +125,9 @@ impl<W: Write> Export<'_, W> {
                  from artifact_versions v {exempt: an export contains objects of all accounts}
                  where true {after_last} {in_collection}
                  order by v.id {limit}",
-                after_last: with(&|sql| push_after("v.id", last, sql)),
-                in_collection: with(&|sql| push_members("v.artifact_id", collection, sql)),
-                limit: limit(PAGE_ROWS),
+                after_last = with(&|sql| push_after("v.id", last, sql)),
+                in_collection = with(&|sql| push_members("v.artifact_id", collection, sql)),
+                limit = limit(PAGE_ROWS),
             );
             let page: Vec<record::Version> = self.page(sql).await?;
             let Some(version) = page.last() else { return Ok(()) };
@@ -145,9 +145,9 @@ impl<W: Write> Export<'_, W> {
                  from collections c {exempt: an export contains objects of all accounts}
                  where true {after_last} {in_collection}
                  order by c.id {limit}",
-                after_last: with(&|sql| push_after("c.id", last, sql)),
-                in_collection: with(&|sql| push_equal("c.id", collection, sql)),
-                limit: limit(PAGE_ROWS),
+                after_last = with(&|sql| push_after("c.id", last, sql)),
+                in_collection = with(&|sql| push_equal("c.id", collection, sql)),
+                limit = limit(PAGE_ROWS),
             );
             let page: Vec<record::Collection> = self.page(sql).await?;
             let Some(collection) = page.last() else { return Ok(()) };
@@ -166,9 +166,9 @@ impl<W: Write> Export<'_, W> {
                  from groups g {exempt: an export contains objects of all accounts}
                  where true {after_last} {in_collection}
                  order by g.collection_id, g.sort_key, g.id {limit}",
-                after_last: with(&|sql| push_after_sorted("g.collection_id, g.sort_key, g.id", last, sql)),
-                in_collection: with(&|sql| push_equal("g.collection_id", collection, sql)),
-                limit: limit(PAGE_ROWS),
+                after_last = with(&|sql| push_after_sorted("g.collection_id, g.sort_key, g.id", last, sql)),
+                in_collection = with(&|sql| push_equal("g.collection_id", collection, sql)),
+                limit = limit(PAGE_ROWS),
             );
             let page: Vec<Sorted<record::Group>> = self.page(sql).await?;
             let Some(Sorted { record: group, sort_key }) = page.last() else { return Ok(()) };
@@ -189,9 +189,9 @@ impl<W: Write> Export<'_, W> {
                  from collection_artifacts m {exempt: an export contains objects of all accounts}
                  where true {after_last} {in_collection}
                  order by m.collection_id, m.sort_key, m.artifact_id {limit}",
-                after_last: with(&|sql| push_after_sorted("m.collection_id, m.sort_key, m.artifact_id", last, sql)),
-                in_collection: with(&|sql| push_equal("m.collection_id", collection, sql)),
-                limit: limit(PAGE_ROWS),
+                after_last = with(&|sql| push_after_sorted("m.collection_id, m.sort_key, m.artifact_id", last, sql)),
+                in_collection = with(&|sql| push_equal("m.collection_id", collection, sql)),
+                limit = limit(PAGE_ROWS),
             );
             let page: Vec<Sorted<record::Membership>> = self.page(sql).await?;
             let Some(Sorted { record: membership, sort_key }) = page.last() else { return Ok(()) };
@@ -212,9 +212,9 @@ impl<W: Write> Export<'_, W> {
                  from group_artifacts m {exempt: an export contains objects of all accounts}
                  where true {after_last} {in_collection}
                  order by m.group_id, m.sort_key, m.artifact_id {limit}",
-                after_last: with(&|sql| push_after_sorted("m.group_id, m.sort_key, m.artifact_id", last, sql)),
-                in_collection: with(&|sql| push_equal("m.collection_id", collection, sql)),
-                limit: limit(PAGE_ROWS),
+                after_last = with(&|sql| push_after_sorted("m.group_id, m.sort_key, m.artifact_id", last, sql)),
+                in_collection = with(&|sql| push_equal("m.collection_id", collection, sql)),
+                limit = limit(PAGE_ROWS),
             );
             let page: Vec<Sorted<record::GroupMembership>> = self.page(sql).await?;
             let Some(Sorted { record: membership, sort_key }) = page.last() else { return Ok(()) };
@@ -230,14 +230,14 @@ impl<W: Write> Export<'_, W> {
 /// Appends the condition that a row comes after the last one of the previous page.
 fn push_after(column: &'static str, last: Option<Uuid>, sql: &mut Sql) {
     if let Some(last) = last {
-        append!(sql, " and {column} > {last}", column: text(column), last);
+        append!(sql, " and {column} > {last}", column = text(column), last);
     }
 }
 
 /// Appends the condition that a row that is sorted within its parent comes after the last one of the previous page.
 fn push_after_sorted(columns: &'static str, last: Option<SortedKey>, sql: &mut Sql) {
     if let Some((parent, sort_key, id)) = last {
-        append!(sql, " and ({columns}) > ({parent}, {sort_key}, {id})", columns: text(columns), parent, sort_key, id);
+        append!(sql, " and ({columns}) > ({parent}, {sort_key}, {id})", columns = text(columns), parent, sort_key, id);
     }
 }
 
@@ -251,7 +251,7 @@ fn push_members(column: &'static str, collection: Option<Uuid>, sql: &mut Sql) {
                 from collection_artifacts m {exempt: an export contains objects of all accounts}
                 where m.collection_id = {collection}
              )",
-            column: text(column),
+            column = text(column),
             collection,
         );
     }
@@ -260,7 +260,7 @@ fn push_members(column: &'static str, collection: Option<Uuid>, sql: &mut Sql) {
 /// Appends the condition that a row belongs to the exported collection.
 fn push_equal(column: &'static str, collection: Option<Uuid>, sql: &mut Sql) {
     if let Some(collection) = collection {
-        append!(sql, " and {column} = {collection}", column: text(column), collection);
+        append!(sql, " and {column} = {collection}", column = text(column), collection);
     }
 }
 

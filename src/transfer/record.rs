@@ -102,7 +102,7 @@ pub struct Artifact {
     /// The licence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub license: Option<String>,
-    /// The address of its web page.
+    /// The URL of the web page.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub homepage: Option<String>,
     /// The label of the newest version.

@@ -100,9 +100,9 @@ async fn take_existing_ids(write: &mut Write<'_>, items: &mut [Result<NewArtifac
          from {rows} r
          join artifacts a on a.type = r.kind and a.name = r.name and a.owner_id is not distinct from {owner}
          order by a.id {lock} {exempt: only artifacts of the viewer}",
-        rows: &RowTable::of(keys),
-        owner: write.viewer().user,
-        lock: either("", "for update of a"),
+        rows = &RowTable::of(keys),
+        owner = write.viewer().user,
+        lock = either("", "for update of a"),
     );
     let found = write.fetch::<(Uuid, String, String)>("artifacts.existing", sql).await?;
     let found: HashMap<_, _> = found.into_iter().map(|(id, kind, name)| ((kind, name), id)).collect();
@@ -127,11 +127,11 @@ async fn insert<'n>(write: &mut Write<'_>, new: impl Iterator<Item = &'n NewArti
          where true
          on conflict do nothing
          returning id",
-        names: ArtifactValues::column_names(),
-        values: ArtifactValues::columns_of("r"),
-        owner: write.viewer().user,
-        now: write.now(),
-        rows: &rows,
+        names = ArtifactValues::column_names(),
+        values = ArtifactValues::columns_of("r"),
+        owner = write.viewer().user,
+        now = write.now(),
+        rows = &rows,
     );
     Ok(write.fetch::<Uuid>("artifacts.insert", sql).await?.into_iter().collect())
 }

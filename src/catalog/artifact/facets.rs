@@ -117,8 +117,8 @@ impl<L: List> Relation for TypeFacets<L> {
                  group by a.type
                  order by count(*) desc, a.type",
                 from,
-                visible: policy::<L>(),
-                filter: with(filter),
+                visible = policy::<L>(),
+                filter = with(filter),
             );
         } else {
             append!(
@@ -128,11 +128,11 @@ impl<L: List> Relation for TypeFacets<L> {
                  where {parent} = keys.id {visible} {filter}
                  group by keys.id, a.type
                  order by count(*) desc, a.type",
-                keys: L::Parent::table(keys),
+                keys = L::Parent::table(keys),
                 from,
-                parent: text(L::PARENT),
-                visible: policy::<L>(),
-                filter: with(filter),
+                parent = text(L::PARENT),
+                visible = policy::<L>(),
+                filter = with(filter),
             );
         }
     }
@@ -176,9 +176,9 @@ impl<L: List> Relation for TagFacets<L> {
                  where rank <= {first}
                  order by rank",
                 from,
-                visible: policy::<L>(),
-                filter: with(filter),
-                first: self.first,
+                visible = policy::<L>(),
+                filter = with(filter),
+                first = self.first,
             );
         } else {
             append!(
@@ -200,12 +200,12 @@ impl<L: List> Relation for TagFacets<L> {
                  ) ranked
                  where rank <= {first}
                  order by id, rank",
-                keys: L::Parent::table(keys),
+                keys = L::Parent::table(keys),
                 from,
-                parent: text(L::PARENT),
-                visible: policy::<L>(),
-                filter: with(filter),
-                first: self.first,
+                parent = text(L::PARENT),
+                visible = policy::<L>(),
+                filter = with(filter),
+                first = self.first,
             );
         }
     }

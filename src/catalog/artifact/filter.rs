@@ -49,7 +49,7 @@ fn with_tags(slugs: Fragment<'_>, count: Option<i64>, sql: &mut Sql) {
             select l.artifact_id from tags t join artifact_tags l on l.tag_id = t.id
             where t.slug {slugs} {all} {exempt: the policy of the list applies})",
         slugs,
-        all: with(&|sql| having_all("l.artifact_id", count, sql)),
+        all = with(&|sql| having_all("l.artifact_id", count, sql)),
     );
 }
 
@@ -59,8 +59,8 @@ fn in_collections(ids: Fragment<'_>, count: Option<i64>, sql: &mut Sql) {
         " and a.id in (
             select m.artifact_id from collection_artifacts m where m.collection_id {ids} {m_visible} {all})",
         ids,
-        m_visible: policy::memberships(Access::ById),
-        all: with(&|sql| having_all("m.artifact_id", count, sql)),
+        m_visible = policy::memberships(Access::ById),
+        all = with(&|sql| having_all("m.artifact_id", count, sql)),
     );
 }
 
@@ -69,8 +69,8 @@ fn in_groups(ids: Fragment<'_>, count: Option<i64>, sql: &mut Sql) {
         sql,
         " and a.id in (select m.artifact_id from group_artifacts m where m.group_id {ids} {m_visible} {all})",
         ids,
-        m_visible: policy::memberships(Access::ById),
-        all: with(&|sql| having_all("m.artifact_id", count, sql)),
+        m_visible = policy::memberships(Access::ById),
+        all = with(&|sql| having_all("m.artifact_id", count, sql)),
     );
 }
 
@@ -129,13 +129,13 @@ impl ArtifactConditions {
     /// members of a collection it is a column of the membership, which is in the indexes that sort the members.
     pub fn append(&self, type_column: &'static str, sql: &mut Sql) {
         if let Some(types) = &self.types {
-            append!(sql, " and {column} {types}", column: text(type_column), types: in_texts(types));
+            append!(sql, " and {column} {types}", column = text(type_column), types = in_texts(types));
         }
         self.tags.append(with_tags, sql);
         self.collections.append(in_collections, sql);
         self.groups.append(in_groups, sql);
         if let Some(visibility) = self.visibility {
-            append!(sql, " and a.visibility = {visibility}", visibility: visibility.as_str());
+            append!(sql, " and a.visibility = {visibility}", visibility = visibility.as_str());
         }
         if let Some(search) = &self.search {
             search.append(SEARCH, sql);
@@ -150,8 +150,8 @@ impl ArtifactConditions {
             append!(
                 sql,
                 " and {not} exists (select 1 from collection_artifacts m where m.artifact_id = a.id {m_visible})",
-                not: text(if is_in_none { "not" } else { "" }),
-                m_visible: policy::memberships(Access::InLists),
+                not = text(if is_in_none { "not" } else { "" }),
+                m_visible = policy::memberships(Access::InLists),
             );
         }
     }

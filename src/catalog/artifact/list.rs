@@ -119,7 +119,7 @@ impl List for AllArtifacts {
         if column == RANK {
             self.conditions.append_rank(sql);
         } else {
-            append!(sql, "{column}", column: text(column));
+            append!(sql, "{column}", column = text(column));
         }
     }
 

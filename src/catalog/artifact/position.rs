@@ -29,11 +29,11 @@ macro_rules! position {
                  window w as (partition by keys.a order by m.sort_key, keys.b)
                ) k
              ) s {exempt: visible with its list}",
-            table: text($list.table),
-            list: text($list.list),
-            item: text($list.item),
-            least_key: i64::MIN,
-            least_id: Uuid::nil(),
+            table = text($list.table),
+            list = text($list.list),
+            item = text($list.item),
+            least_key = i64::MIN,
+            least_id = Uuid::nil(),
         }
     };
 }

@@ -12,15 +12,15 @@ relation! {
     /// Artifacts by their ids.
     pub ArtifactById("Query.artifact"): Uuid => Option<Artifact>;
     "select a.id, {columns} from artifacts a where a.id {in_keys} {a_visible}",
-    columns: columns::<Artifact>(),
-    a_visible: policy::artifacts(Access::ById),
+    columns = columns::<Artifact>(),
+    a_visible = policy::artifacts(Access::ById),
 }
 
 relation! {
     /// The artifacts of versions.
     pub ArtifactOfVersion("ArtifactVersion.artifact"): Uuid => Option<Artifact>;
     "select a.id, {columns} from artifacts a where a.id {in_keys} {exempt: visible with its version}",
-    columns: columns::<Artifact>(),
+    columns = columns::<Artifact>(),
 }
 
 relation! {
@@ -42,7 +42,7 @@ relation! {
      from collection_artifacts m
      where m.artifact_id {in_keys} {m_visible}
      group by m.artifact_id",
-    m_visible: policy::memberships(Access::InLists),
+    m_visible = policy::memberships(Access::InLists),
 }
 
 relation! {

@@ -74,10 +74,10 @@ async fn lock(write: &mut Write<'_>, ids: Vec<Uuid>) -> Result<HashMap<Uuid, Sto
          from artifacts a
          where a.id {ids} {a_visible}
          order by a.id {lock}",
-        may_change: policy::may_change("a.owner_id"),
-        ids: in_ids(&ids),
-        a_visible: policy::artifacts(Access::ById),
-        lock: either("", "for update of a"),
+        may_change = policy::may_change("a.owner_id"),
+        ids = in_ids(&ids),
+        a_visible = policy::artifacts(Access::ById),
+        lock = either("", "for update of a"),
     );
     let found = write.fetch_with("artifacts.lock", sql, |row| {
         let (id, may_change): (Uuid, i64) = (row.next()?, row.next()?);
@@ -114,7 +114,7 @@ async fn reject_taken_names(
          join artifacts a on a.type = r.kind and a.name = r.name
            and a.owner_id is not distinct from e.owner_id and a.id <> r.id
          {exempt: only names of the same owner}",
-        rows: &rows,
+        rows = &rows,
     );
     let taken: HashSet<Uuid> = write.fetch::<Uuid>("artifacts.taken_names", sql).await?.into_iter().collect();
     let mut seen = HashSet::new();
@@ -136,9 +136,9 @@ pub(super) async fn apply(write: &mut Write<'_>, items: Vec<(Uuid, &ArtifactValu
          set revision = e.revision + 1, updated_at = {now}, {changes}
          from {rows} r
          where e.id = r.id {exempt: the artifacts are locked, or the viewer's own}",
-        now: write.now(),
-        changes: ArtifactValues::changes_of_rows(),
-        rows: &rows,
+        now = write.now(),
+        changes = ArtifactValues::changes_of_rows(),
+        rows = &rows,
     );
     write.execute("artifacts.update", sql).await.map_err(Error::retryable)?;
     let hidden: Vec<Uuid> = items.iter().filter(|(_, values)| hides(values)).map(|(id, _)| *id).collect();
@@ -169,7 +169,7 @@ pub(super) async fn delete(write: &mut Write<'_>, given: &[(ID, Option<i64>)]) -
     let sql = statement!(
         write,
         "delete from artifacts where id {ids} {exempt: the artifacts are locked}",
-        ids: in_ids(&ids),
+        ids = in_ids(&ids),
     );
     write.execute("artifacts.delete", sql).await?;
     collection::record_removals(write, memberships, &ids).await?;
@@ -188,7 +188,7 @@ pub async fn rejection(write: &mut Write<'_>, id: Uuid, field: &'static str) -> 
         write,
         "select a.id from artifacts a where a.id = {id} {a_visible}",
         id,
-        a_visible: policy::artifacts(Access::ById),
+        a_visible = policy::artifacts(Access::ById),
     );
     let is_visible = !write.fetch::<Uuid>("artifacts.visible", sql).await?.is_empty();
     let rejected = input::ensure_may_change("artifact", field, is_visible.then_some(false));

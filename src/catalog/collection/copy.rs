@@ -53,8 +53,8 @@ async fn lock_original(write: &mut Write<'_>, id: Uuid) -> Result<String> {
         write,
         "select c.name from collections c where c.id = {id} {c_visible} {lock}",
         id,
-        c_visible: policy::collections(Access::ById),
-        lock: either("", "for share"),
+        c_visible = policy::collections(Access::ById),
+        lock = either("", "for share"),
     );
     let found = write.fetch::<String>("collections.lock", sql).await?;
     found.into_iter().next().ok_or_else(|| input::not_found("collection", "id"))
@@ -70,11 +70,11 @@ async fn insert_copy(write: &mut Write<'_>, (from, to): (Uuid, Uuid), name: Stri
          select {to}, {values}, {owner}, {now}, {now}
          from collections c
          where c.id = {from} {exempt: the original is visible and locked}",
-        names: CollectionValues::column_names(),
+        names = CollectionValues::column_names(),
         to,
-        values: CollectionValues::copied_from("c", &values),
-        owner: write.viewer().user,
-        now: write.now(),
+        values = CollectionValues::copied_from("c", &values),
+        owner = write.viewer().user,
+        now = write.now(),
         from,
     );
     write.execute("collections.insert", sql).await?;
@@ -89,8 +89,8 @@ async fn free_name(write: &mut Write<'_>, name: &str) -> Result<Option<String>> 
         "select c.name
          from collections c
          where c.owner_id is not distinct from {owner} and c.name {names} {exempt: only collections of the viewer}",
-        owner: write.viewer().user,
-        names: in_texts(&names),
+        owner = write.viewer().user,
+        names = in_texts(&names),
     );
     let taken: HashSet<String> = write.fetch::<String>("collections.names", sql).await?.into_iter().collect();
     Ok(names.into_iter().find(|name| !taken.contains(name)))

@@ -29,11 +29,11 @@ fn append_differences(sql: &mut Sql) {
 /// # Errors
 /// The statement fails.
 pub async fn wrong_counts(db: &Db) -> Result<i64> {
-    let sql = statement!(db, "select count(*) from ({differences}) wrong", differences: with(&append_differences));
+    let sql = statement!(db, "select count(*) from ({differences}) wrong", differences = with(&append_differences));
     Ok(db.fetch::<i64>("doctor.wrong_counts", sql).await?.first().copied().unwrap_or(0))
 }
 
-/// Sets every maintained count to the number of members. A lock prevents changes of members meanwhile.
+/// Sets every maintained count to the number of members. A lock prevents changes of members.
 ///
 /// # Errors
 /// A statement fails; then nothing is changed.

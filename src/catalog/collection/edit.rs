@@ -93,7 +93,7 @@ async fn ensure_contains(
          from collection_artifacts m
          where m.collection_id = {collection} and m.artifact_id {given} {exempt: the collection is locked}",
         collection,
-        given: in_ids(given),
+        given = in_ids(given),
     );
     let members = write.fetch::<Uuid>("collection_artifacts.members", sql).await?;
     let members: HashSet<Uuid> = members.into_iter().collect();
@@ -120,7 +120,7 @@ pub(super) async fn update_member(
         "update collection_artifacts
          set revision = revision + 1 {changes}
          where collection_id = {collection} and artifact_id = {artifact} {exempt: the collection is locked}",
-        changes: changes(&values),
+        changes = changes(&values),
         collection,
         artifact,
     );

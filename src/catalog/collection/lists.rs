@@ -157,10 +157,10 @@ impl List for AllCollections {
 
     fn filter(&self, sql: &mut Sql) {
         if let Some(kinds) = &self.kinds {
-            append!(sql, " and c.kind {kinds}", kinds: in_texts(kinds));
+            append!(sql, " and c.kind {kinds}", kinds = in_texts(kinds));
         }
         if let Some(visibility) = self.visibility {
-            append!(sql, " and c.visibility = {visibility}", visibility: visibility.as_str());
+            append!(sql, " and c.visibility = {visibility}", visibility = visibility.as_str());
         }
         if let Some(owner) = self.owner {
             append!(sql, " and c.owner_id = {owner}", owner);

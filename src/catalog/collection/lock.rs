@@ -68,10 +68,10 @@ pub async fn lock(write: &mut Write<'_>, mut ids: Vec<Uuid>) -> Result<LockedCol
          from collections c
          where c.id {ids} {c_visible}
          order by c.id {lock}",
-        may_change: policy::may_change("c.owner_id"),
-        ids: in_ids(&ids),
-        c_visible: policy::collections(Access::ById),
-        lock: FOR_UPDATE,
+        may_change = policy::may_change("c.owner_id"),
+        ids = in_ids(&ids),
+        c_visible = policy::collections(Access::ById),
+        lock = FOR_UPDATE,
     );
     let found = write.fetch_with("collections.lock", sql, |row| {
         let (id, may_change): (Uuid, i64) = (row.next()?, row.next()?);
@@ -107,14 +107,14 @@ pub(super) async fn lock_with_artifacts(
          ), '')
          from collections c
          where c.id = {id} {c_visible} {lock}",
-        may_change: policy::may_change("c.owner_id"),
-        aggregated: either("group_concat(hex(a.id)", "string_agg(a.id::text"),
-        may_contain: text(MAY_CONTAIN),
-        artifacts: in_ids(artifacts),
-        a_visible: policy::artifacts(Access::ById),
+        may_change = policy::may_change("c.owner_id"),
+        aggregated = either("group_concat(hex(a.id)", "string_agg(a.id::text"),
+        may_contain = text(MAY_CONTAIN),
+        artifacts = in_ids(artifacts),
+        a_visible = policy::artifacts(Access::ById),
         id,
-        c_visible: policy::collections(Access::ById),
-        lock: either("", "for update of c"),
+        c_visible = policy::collections(Access::ById),
+        lock = either("", "for update of c"),
     );
     let found = write.fetch::<(i64, String)>("collections.lock", sql).await?.into_iter().next();
     let may_change = found.as_ref().map(|(may_change, _)| *may_change == 1);
@@ -137,10 +137,10 @@ pub(super) async fn lock_revision(write: &mut Write<'_>, id: Uuid, expected: Opt
         "select {may_change}, c.revision, c.owner_id, c.visibility
          from collections c
          where c.id = {id} {c_visible} {lock}",
-        may_change: policy::may_change("c.owner_id"),
+        may_change = policy::may_change("c.owner_id"),
         id,
-        c_visible: policy::collections(Access::ById),
-        lock: FOR_UPDATE,
+        c_visible = policy::collections(Access::ById),
+        lock = FOR_UPDATE,
     );
     let found = write.fetch_with("collections.lock", sql, |row| {
         let (may_change, revision): (i64, i64) = (row.next()?, row.next()?);
@@ -165,9 +165,9 @@ pub async fn lock_containing_collections(write: &mut Write<'_>, artifacts: &[Uui
          from collections c
          where c.id in (select m.collection_id from collection_artifacts m where m.artifact_id {artifacts} {m_own})
          order by c.id {lock}",
-        artifacts: in_ids(artifacts),
-        m_own: policy::memberships_of_own_artifacts(),
-        lock: FOR_UPDATE,
+        artifacts = in_ids(artifacts),
+        m_own = policy::memberships_of_own_artifacts(),
+        lock = FOR_UPDATE,
     );
     write.fetch::<Uuid>("collections.lock", sql).await?;
     Ok(())

@@ -30,7 +30,7 @@ pub(super) fn cannot_contain(index: usize) -> Error {
 }
 
 /// The artifacts with the ids that `which` limits, as a table with the alias `a`. On PostgreSQL they are locked, so that no
-/// other transaction makes one of them private meanwhile.
+/// other transaction makes one of them private before the commit.
 fn shared_artifacts(which: Fragment<'_>, sql: &mut Sql) {
     append!(
         sql,
@@ -38,7 +38,7 @@ fn shared_artifacts(which: Fragment<'_>, sql: &mut Sql) {
           from artifacts a
           where a.id {which} {lock} {exempt: the caller joins only artifacts that its collections can contain}) a",
         which,
-        lock: either("", "for share"),
+        lock = either("", "for share"),
     );
 }
 
@@ -86,19 +86,16 @@ pub(super) async fn append(
          on conflict do nothing
          returning collection_id, artifact_id
          {exempt: adds only artifacts that the collection can contain, and returns no other}",
-        before_first: -STEP,
-        step: STEP,
+        before_first = -STEP,
+        step = STEP,
         status,
         note,
-        now: write.now(),
-        rows: &rows,
-        join_artifacts: with(&|sql| match has_accounts {
+        now = write.now(),
+        rows = &rows,
+        join_artifacts = with(&|sql| match has_accounts {
             true => join_shared_artifacts(&ids, sql),
             false => {
-                append!(
-                    sql,
-                    "join artifacts a on a.id = r.artifact_id where true {exempt: there are no accounts}"
-                );
+                append!(sql, "join artifacts a on a.id = r.artifact_id where true {exempt: there are no accounts}");
             }
         }),
     );
@@ -111,8 +108,8 @@ fn join_shared_artifacts(ids: &[Uuid], sql: &mut Sql) {
         "join collections c on c.id = r.collection_id
          join {artifacts} on a.id = r.artifact_id
          where {may_contain} {exempt: the collections are locked}",
-        artifacts: with(&|sql| shared_artifacts(in_ids(ids), sql)),
-        may_contain: text(MAY_CONTAIN),
+        artifacts = with(&|sql| shared_artifacts(in_ids(ids), sql)),
+        may_contain = text(MAY_CONTAIN),
     );
 }
 
@@ -128,7 +125,7 @@ pub(super) async fn remove_members(
          where collection_id = {collection} and artifact_id {artifacts} {exempt: the collection is locked}
          returning artifact_id",
         collection,
-        artifacts: in_ids(artifacts),
+        artifacts = in_ids(artifacts),
     );
     Ok(write.fetch::<Uuid>("collection_artifacts.delete", sql).await?.into_iter().collect())
 }
@@ -145,8 +142,8 @@ pub(super) async fn record_change(write: &mut Write<'_>, kind: ChangeKind, membe
         "update collections
          set revision = revision + 1, updated_at = {now}
          where id {ids} {exempt: the collections are locked}",
-        now: write.now(),
-        ids: in_ids(&ids),
+        now = write.now(),
+        ids = in_ids(&ids),
     );
     write.execute("collections.touch", sql).await?;
     for (collection, artifacts) in collections {
@@ -166,8 +163,8 @@ pub async fn memberships_of(write: &mut Write<'_>, artifacts: &[Uuid]) -> Result
         "select m.collection_id, m.artifact_id
          from collection_artifacts m
          where m.artifact_id {artifacts} {m_own}",
-        artifacts: in_ids(artifacts),
-        m_own: policy::memberships_of_own_artifacts(),
+        artifacts = in_ids(artifacts),
+        m_own = policy::memberships_of_own_artifacts(),
     );
     write.fetch("collection_artifacts.of_artifacts", sql).await
 }
@@ -204,8 +201,8 @@ pub fn append_removal_from_foreign_collections(artifacts: &[Uuid], sql: &mut Sql
              where a.id = collection_artifacts.artifact_id and not {may_contain}
            )
          returning collection_id, artifact_id {exempt: the caller has changed these artifacts}",
-        artifacts: in_ids(artifacts),
-        may_contain: text(MAY_CONTAIN),
+        artifacts = in_ids(artifacts),
+        may_contain = text(MAY_CONTAIN),
     );
 }
 
@@ -223,7 +220,7 @@ impl Members<'_> {
         match self {
             Self::All => {}
             Self::Artifacts(artifacts) => {
-                append!(sql, " and m.artifact_id {artifacts}", artifacts: in_ids(artifacts));
+                append!(sql, " and m.artifact_id {artifacts}", artifacts = in_ids(artifacts));
             }
             Self::OfGroup(group) => {
                 append!(
@@ -265,12 +262,14 @@ pub(super) async fn copy_members(
          returning artifact_id
          {exempt: the original is visible or locked, and the copy gets only artifacts that it can contain}",
         to,
-        before_first: -STEP,
-        step: STEP,
-        now: write.now(),
-        join_artifacts: with(&|sql| if has_accounts { join_copied_artifacts((from, to), members, sql) }),
+        before_first = -STEP,
+        step = STEP,
+        now = write.now(),
+        join_artifacts = with(&|sql| if has_accounts {
+            join_copied_artifacts((from, to), members, sql)
+        }),
         from,
-        members: with(&|sql| members.append(sql)),
+        members = with(&|sql| members.append(sql)),
     );
     write.fetch("collection_artifacts.copy", sql).await
 }
@@ -282,16 +281,16 @@ fn join_copied_artifacts((from, to): (Uuid, Uuid), members: Members<'_>, sql: &m
             "in (select m.artifact_id from collection_artifacts m where m.collection_id = {from} {members}
                 {exempt: the original is visible or locked})",
             from,
-            members: with(&|sql| members.append(sql)),
+            members = with(&|sql| members.append(sql)),
         );
     };
     append!(
         sql,
         "join {artifacts} on a.id = m.artifact_id
          join collections c on c.id = {to} and {may_contain} {exempt: the collection is locked}",
-        artifacts: with(&|sql| shared_artifacts(with(&which), sql)),
+        artifacts = with(&|sql| shared_artifacts(with(&which), sql)),
         to,
-        may_contain: text(MAY_CONTAIN),
+        may_contain = text(MAY_CONTAIN),
     );
 }
 

@@ -15,15 +15,15 @@ relation! {
     /// Collections by their ids.
     pub CollectionById("Query.collection"): Uuid => Option<Collection>;
     "select c.id, {columns} from collections c where c.id {in_keys} {c_visible}",
-    columns: columns::<Collection>(),
-    c_visible: policy::collections(Access::ById),
+    columns = columns::<Collection>(),
+    c_visible = policy::collections(Access::ById),
 }
 
 relation! {
     /// The collections of groups.
     pub CollectionOfGroup("Group.collection"): Uuid => Option<Collection>;
     "select c.id, {columns} from collections c where c.id {in_keys} {exempt: visible with its group}",
-    columns: columns::<Collection>(),
+    columns = columns::<Collection>(),
 }
 
 /// The number of artifacts in a collection, of one type or of all.
@@ -64,10 +64,10 @@ pub fn maintained_counts(keys: &[Uuid], types: Option<&[String]>, sql: &mut Sql)
          from collection_counts n
          where n.collection_id {in_keys} {of_types}
          group by n.collection_id",
-        in_keys: in_ids(keys),
-        of_types: with(&|sql| {
+        in_keys = in_ids(keys),
+        of_types = with(&|sql| {
             if let Some(types) = types {
-                append!(sql, "and n.artifact_type {types}", types: in_texts(types));
+                append!(sql, "and n.artifact_type {types}", types = in_texts(types));
             }
         }),
     );
@@ -80,10 +80,10 @@ fn live_counts(keys: &[Uuid], types: Option<&[String]>, sql: &mut Sql) {
          from collection_artifacts m
          where m.collection_id {in_keys} {exempt: visible with its collection} {of_types}
          group by m.collection_id",
-        in_keys: in_ids(keys),
-        of_types: with(&|sql| {
+        in_keys = in_ids(keys),
+        of_types = with(&|sql| {
             if let Some(types) = types {
-                append!(sql, "and m.artifact_type {types}", types: in_texts(types));
+                append!(sql, "and m.artifact_type {types}", types = in_texts(types));
             }
         }),
     );

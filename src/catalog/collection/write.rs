@@ -28,11 +28,11 @@ pub(super) async fn create(write: &mut Write<'_>, input: &CreateCollectionInput)
         write,
         "insert into collections (id, {names}, owner_id, created_at, updated_at)
          values ({id}, {values}, {owner}, {now}, {now})",
-        names: CollectionValues::column_names(),
+        names = CollectionValues::column_names(),
         id,
-        values: all_values(&values),
-        owner: write.viewer().user,
-        now: write.now(),
+        values = all_values(&values),
+        owner = write.viewer().user,
+        now = write.now(),
     );
     write.execute("collections.insert", sql).await?;
     let members: Vec<_> = artifacts.iter().map(|artifact| (id, *artifact)).collect();
@@ -56,8 +56,8 @@ pub(super) async fn update(write: &mut Write<'_>, input: &UpdateCollectionInput)
         "update collections
          set revision = revision + 1, updated_at = {now} {changes}
          where id = {id} {exempt: the collection is locked}",
-        now: write.now(),
-        changes: changes(&values),
+        now = write.now(),
+        changes = changes(&values),
         id,
     );
     write.execute("collections.update", sql).await?;

@@ -34,7 +34,7 @@ pub(super) async fn copy(write: &mut Write<'_>, input: &CopyGroupInput) -> Resul
         write,
         "select g.collection_id from groups g where g.id = {from} {g_visible}",
         from,
-        g_visible: policy::groups(Access::ById),
+        g_visible = policy::groups(Access::ById),
     );
     let found = write.fetch::<Uuid>("groups.original", sql).await?;
     let original_collection = found.into_iter().next().ok_or_else(|| input::not_found("group", "id"))?;
@@ -62,13 +62,13 @@ async fn insert_copy(
            {now}, {now}
          from groups g
          where g.id = {from} {exempt: the original is visible and the collection is locked}",
-        names: GroupValues::column_names(),
+        names = GroupValues::column_names(),
         to,
         collection,
-        values: GroupValues::copied_from("g", &values),
-        before_first: -STEP,
-        step: STEP,
-        now: write.now(),
+        values = GroupValues::copied_from("g", &values),
+        before_first = -STEP,
+        step = STEP,
+        now = write.now(),
         from,
     );
     write.execute("groups.insert", sql).await?;
@@ -88,8 +88,8 @@ async fn copy_members(write: &mut Write<'_>, groups: &[(Uuid, Uuid)], collection
          join collection_artifacts o on o.artifact_id = m.artifact_id and o.collection_id = {collection}
          {exempt: the originals are visible and the collection is locked}",
         collection,
-        now: write.now(),
-        rows: &rows,
+        now = write.now(),
+        rows = &rows,
     );
     write.execute("group_artifacts.copy", sql).await?;
     Ok(())
@@ -113,11 +113,11 @@ pub async fn copy_all(write: &mut Write<'_>, from: Uuid, to: Uuid) -> Result<()>
         "insert into groups (id, collection_id, {names}, sort_key, created_at, updated_at)
          select r.copy, {to}, {values}, g.sort_key, {now}, {now}
          from {rows} r join groups g on g.id = r.original {exempt: the original is visible and locked}",
-        names: GroupValues::column_names(),
+        names = GroupValues::column_names(),
         to,
-        values: GroupValues::columns_of("g"),
-        now: write.now(),
-        rows: &rows,
+        values = GroupValues::columns_of("g"),
+        now = write.now(),
+        rows = &rows,
     );
     write.execute("groups.copy", sql).await?;
     copy_members(write, &groups, to).await

@@ -15,8 +15,8 @@ relation! {
     /// Groups by their ids.
     pub GroupById("Query.node(Group)"): Uuid => Option<Group>;
     "select g.id, {columns} from groups g where g.id {in_keys} {g_visible}",
-    columns: columns::<Group>(),
-    g_visible: policy::groups(Access::ById),
+    columns = columns::<Group>(),
+    g_visible = policy::groups(Access::ById),
 }
 
 list! {

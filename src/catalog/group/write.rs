@@ -79,10 +79,10 @@ async fn lock(write: &mut Write<'_>, id: Uuid, field: &'static str) -> Result<Lo
         "select {may_change}, g.collection_id, g.revision, c.owner_id, c.visibility
          from groups g join collections c on c.id = g.collection_id
          where g.id = {id} {c_visible} {lock}",
-        may_change: policy::may_change("c.owner_id"),
+        may_change = policy::may_change("c.owner_id"),
         id,
-        c_visible: policy::collections(Access::ById),
-        lock: either("", "for update of g, c"),
+        c_visible = policy::collections(Access::ById),
+        lock = either("", "for update of g, c"),
     );
     let found = write.fetch_with("groups.lock", sql, |row| {
         let may_change: i64 = row.next()?;
@@ -107,13 +107,13 @@ async fn create(write: &mut Write<'_>, input: &CreateGroupInput) -> Result<Group
              + {step},
            {now}, {now})
          {exempt: the collection is locked}",
-        names: GroupValues::column_names(),
+        names = GroupValues::column_names(),
         id,
         collection,
-        values: all_values(&values),
-        before_first: -STEP,
-        step: STEP,
-        now: write.now(),
+        values = all_values(&values),
+        before_first = -STEP,
+        step = STEP,
+        now = write.now(),
     );
     write.execute("groups.insert", sql).await?;
     append(write, (id, collection), &artifacts).await?;
@@ -146,10 +146,10 @@ async fn append(write: &mut Write<'_>, (group, collection): (Uuid, Uuid), artifa
          on conflict do nothing",
         group,
         collection,
-        before_first: -STEP,
-        step: STEP,
-        now: write.now(),
-        rows: &rows,
+        before_first = -STEP,
+        step = STEP,
+        now = write.now(),
+        rows = &rows,
     );
     write.execute("group_artifacts.insert", sql).await?;
     Ok(())
@@ -162,7 +162,7 @@ async fn ensure_members(write: &mut Write<'_>, collection: Uuid, artifacts: &[Uu
          from collection_artifacts m
          where m.collection_id = {collection} and m.artifact_id {artifacts} {exempt: the collection is locked}",
         collection,
-        artifacts: in_ids(artifacts),
+        artifacts = in_ids(artifacts),
     );
     let members = write.fetch::<Uuid>("collection_artifacts.members", sql).await?;
     let members: HashSet<Uuid> = members.into_iter().collect();
@@ -182,8 +182,8 @@ async fn apply(write: &mut Write<'_>, id: Uuid, values: &GroupValues) -> Result<
         "update groups
          set revision = revision + 1, updated_at = {now} {changes}
          where id = {id} {exempt: the group is locked}",
-        now: write.now(),
-        changes: changes(values),
+        now = write.now(),
+        changes = changes(values),
         id,
     );
     write.execute("groups.update", sql).await?;
@@ -220,7 +220,7 @@ async fn group_before(write: &mut Write<'_>, collection: Uuid, id: Uuid, positio
          limit 1",
         collection,
         id,
-        limit: limit(position),
+        limit = limit(position),
     );
     Ok(write.fetch::<Uuid>("groups.before", sql).await?.into_iter().next())
 }
@@ -253,7 +253,7 @@ async fn remove(write: &mut Write<'_>, input: &GroupArtifactsInput) -> Result<Gr
         "delete from group_artifacts
          where group_id = {id} and artifact_id {artifacts} {exempt: the group is locked}",
         id,
-        artifacts: in_ids(&artifacts),
+        artifacts = in_ids(&artifacts),
     );
     write.execute("group_artifacts.delete", sql).await?;
     apply(write, id, &GroupValues::default()).await?;

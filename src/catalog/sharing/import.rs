@@ -78,10 +78,10 @@ async fn shared_artifacts(write: &mut Write<'_>, target: Target, collection: Uui
          join collections c on c.id = {collection} {exempt: the share was received, the collection is locked}
          {of_target}
          {limit}",
-        may_contain: text(MAY_CONTAIN),
+        may_contain = text(MAY_CONTAIN),
         collection,
-        of_target: with(&of_target),
-        limit: limit(ITEMS_MAX as i64 + 1),
+        of_target = with(&of_target),
+        limit = limit(ITEMS_MAX as i64 + 1),
     );
     let found = write.fetch::<(Uuid, i64)>("shares.artifacts", sql).await?;
     if found.len() > ITEMS_MAX {
@@ -118,8 +118,8 @@ async fn copy(write: &mut Write<'_>, collection: Uuid, artifacts: &[Shared]) -> 
          join artifacts a on a.id = r.original
          join artifacts o on o.type = a.type and o.name = a.name and o.owner_id = {owner}
          join collections c on c.id = {collection} {exempt: the share was received, the collection is locked}",
-        rows: &rows,
-        owner: write.viewer().user,
+        rows = &rows,
+        owner = write.viewer().user,
         collection,
     );
     let found = write.fetch::<(Uuid, Uuid, i64)>("artifacts.copies", sql).await?;
@@ -142,10 +142,10 @@ async fn insert_copies(write: &mut Write<'_>, rows: &RowTable) -> Result<Vec<Uui
          where true {exempt: the share was received}
          on conflict do nothing
          returning id",
-        names: ArtifactValues::column_names(),
-        values: ArtifactValues::copied_from("a", &values),
-        owner: write.viewer().user,
-        now: write.now(),
+        names = ArtifactValues::column_names(),
+        values = ArtifactValues::copied_from("a", &values),
+        owner = write.viewer().user,
+        now = write.now(),
         rows,
     );
     let inserted = write.fetch::<Uuid>("artifacts.copy", sql).await?;
@@ -158,7 +158,7 @@ async fn insert_copies(write: &mut Write<'_>, rows: &RowTable) -> Result<Vec<Uui
          join artifact_tags l on l.artifact_id = r.original
          where true {exempt: the share was received}
          on conflict do nothing",
-        now: write.now(),
+        now = write.now(),
         rows,
     );
     write.execute("artifact_tags.copy", sql).await?;

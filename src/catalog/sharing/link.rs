@@ -105,8 +105,8 @@ relation! {
     /// Links by their ids.
     pub LinkById("Query.node(ShareLink)"): Uuid => Option<ShareLink>, cacheable: false;
     "select l.id, {columns} from share_links l where l.id {in_keys} {l_own}",
-    columns: columns::<ShareLink>(),
-    l_own: policy::own_links(),
+    columns = columns::<ShareLink>(),
+    l_own = policy::own_links(),
 }
 
 relation! {
@@ -116,8 +116,8 @@ relation! {
      from share_links l
      where l.revoked_at is null and l.artifact_id {in_keys} {l_own}
      order by l.created_at desc, l.id desc",
-    columns: columns::<ShareLink>(),
-    l_own: policy::own_links(),
+    columns = columns::<ShareLink>(),
+    l_own = policy::own_links(),
 }
 
 relation! {
@@ -127,8 +127,8 @@ relation! {
      from share_links l
      where l.revoked_at is null and l.collection_id {in_keys} {l_own}
      order by l.created_at desc, l.id desc",
-    columns: columns::<ShareLink>(),
-    l_own: policy::own_links(),
+    columns = columns::<ShareLink>(),
+    l_own = policy::own_links(),
 }
 
 /// Active links and their targets, by the hash of the token. One statement for both.
@@ -156,10 +156,10 @@ impl Relation for LinkByHash {
              where l.hash {in_keys} {exempt: the token permits it}
                and l.revoked_at is null
                and (l.expires_at is null or l.expires_at > {now})",
-            link_columns: columns::<ShareLink>(),
-            target_columns: columns::<Shareable>(),
-            in_keys: in_texts(keys),
-            now: Time::now(),
+            link_columns = columns::<ShareLink>(),
+            target_columns = columns::<Shareable>(),
+            in_keys = in_texts(keys),
+            now = Time::now(),
         );
     }
 
@@ -286,16 +286,16 @@ async fn create(write: &mut Write<'_>, input: &CreateShareLinkInput) -> Result<S
         id,
         artifact,
         collection,
-        hash: token.hash(),
+        hash = token.hash(),
         now,
         expires_at,
-        to_target: with(&|sql| {
+        to_target = with(&|sql| {
             match target {
                 Target::Artifact(id) => append!(sql, "l.artifact_id = {id}", id),
                 Target::Collection(id) => append!(sql, "l.collection_id = {id}", id),
             };
         }),
-        max: LINKS_MAX,
+        max = LINKS_MAX,
     );
     if write.execute("share_links.insert", sql).await? == 0 {
         let message = format!("the object has {LINKS_MAX} active links, which is the maximum: revoke one");
@@ -311,9 +311,9 @@ async fn revoke(write: &mut Write<'_>, input: &DeleteInput) -> Result<ShareLinkP
     let sql = statement!(
         write,
         "update share_links as l set revoked_at = coalesce(l.revoked_at, {now}) where l.id = {id} {l_own}",
-        now: write.now(),
+        now = write.now(),
         id,
-        l_own: policy::own_links(),
+        l_own = policy::own_links(),
     );
     if write.execute("share_links.revoke", sql).await? == 0 {
         return Err(input::not_found("link", "id"));

@@ -104,10 +104,10 @@ impl Target {
                 let sql = statement!(
                     write,
                     "select {may_change} from artifacts a where a.id = {id} {a_visible} {lock}",
-                    may_change: policy::may_change("a.owner_id"),
+                    may_change = policy::may_change("a.owner_id"),
                     id,
-                    a_visible: policy::artifacts(Access::ById),
-                    lock: either("", "for update of a"),
+                    a_visible = policy::artifacts(Access::ById),
+                    lock = either("", "for update of a"),
                 );
                 let found = write.fetch::<i64>("artifacts.lock", sql).await?;
                 input::ensure_may_change("artifact", "targetId", found.first().map(|may_change| *may_change == 1))
@@ -124,7 +124,7 @@ relation! {
      left join artifacts a on a.id = k.id
      left join collections c on c.id = k.id
      where a.id is not null or c.id is not null {exempt: visible with its link or share}",
-    columns: columns::<Shareable>(),
+    columns = columns::<Shareable>(),
 }
 
 /// Which of the artifact `a` and the collection `c` is present, and the columns of both.

@@ -113,8 +113,8 @@ relation! {
     /// Shares by their ids.
     pub ShareById("Query.node(Share)"): Uuid => Option<Share>;
     "select s.id, {columns} from shares s where s.id {in_keys} {s_visible}",
-    columns: columns::<Share>(),
-    s_visible: policy::shares(),
+    columns = columns::<Share>(),
+    s_visible = policy::shares(),
 }
 
 const SHARES: ConnectionNames = ConnectionNames { connection: "ShareConnection", edge: "ShareEdge", nodes: "shares" };
@@ -128,7 +128,7 @@ list! {
     policy: Policy::exempt("the parent is the viewer"),
     order: BY_CREATION,
     filter: |sql: &mut Sql| {
-        append!(sql, " and s.expires_at > {now}", now: Time::now());
+        append!(sql, " and s.expires_at > {now}", now = Time::now());
     },
 }
 
@@ -225,7 +225,7 @@ async fn create(write: &mut Write<'_>, input: &ShareWithUserInput) -> Result<Sha
         collection,
         sender,
         recipient,
-        message: input.message.clone(),
+        message = input.message.clone(),
         now,
         expires_at,
     );
@@ -238,8 +238,8 @@ async fn lock_accounts(write: &mut Write<'_>, sender: Uuid, recipient: Uuid) -> 
     let sql = statement!(
         write,
         "select u.id from users u where u.id {accounts} order by u.id {lock}",
-        accounts: in_ids(&[sender, recipient]),
-        lock: either("", "for no key update"),
+        accounts = in_ids(&[sender, recipient]),
+        lock = either("", "for no key update"),
     );
     if write.fetch::<Uuid>("users.lock", sql).await?.len() < 2 {
         return Err(input::not_found("account", "recipientId"));
@@ -253,7 +253,7 @@ async fn ensure_below_limit(write: &mut Write<'_>, sender: Uuid) -> Result<()> {
         "select count(*) from shares s
          where s.sender_id = {sender} and s.created_at > {since} {exempt: counts the viewer's own shares}",
         sender,
-        since: Time(write.now().0 - HOUR_US),
+        since = Time(write.now().0 - HOUR_US),
     );
     if write.fetch::<i64>("shares.recent", sql).await?.first().is_some_and(|count| *count >= PER_HOUR_MAX) {
         let message = format!("at most {PER_HOUR_MAX} shares an hour are allowed: try again later");
@@ -267,10 +267,10 @@ async fn revoke(write: &mut Write<'_>, input: &DeleteInput) -> Result<SharePaylo
     let sql = statement!(
         write,
         "select {may_change} from shares s where s.id = {id} {s_visible} {lock}",
-        may_change: policy::may_change("s.sender_id"),
+        may_change = policy::may_change("s.sender_id"),
         id,
-        s_visible: policy::shares(),
-        lock: either("", "for update of s"),
+        s_visible = policy::shares(),
+        lock = either("", "for update of s"),
     );
     let found = write.fetch::<i64>("shares.lock", sql).await?;
     input::ensure_may_change("share", "id", found.first().map(|may_change| *may_change == 1))?;
@@ -279,7 +279,7 @@ async fn revoke(write: &mut Write<'_>, input: &DeleteInput) -> Result<SharePaylo
         "update shares as s
          set expires_at = {now}
          where s.id = {id} and s.expires_at > {now} {exempt: the share is locked}",
-        now: write.now(),
+        now = write.now(),
         id,
     );
     write.execute("shares.revoke", sql).await?;
@@ -305,13 +305,13 @@ pub(super) async fn touch(write: &mut Write<'_>, id: Uuid, is_imported: bool) ->
          where s.id = {id} and s.recipient_id = {recipient} and s.expires_at > {now}
          {exempt: only shares that the viewer received}",
         now,
-        imported: with(&|sql| {
+        imported = with(&|sql| {
             if is_imported {
                 append!(sql, ", imported_at = coalesce(s.imported_at, {now})", now);
             }
         }),
         id,
-        recipient: write.viewer().user.unwrap_or(Uuid::nil()),
+        recipient = write.viewer().user.unwrap_or(Uuid::nil()),
     );
     write.execute("shares.update", sql).await
 }

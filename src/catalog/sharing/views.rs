@@ -130,7 +130,7 @@ async fn write(db: &Db, views: &[(Uuid, i64)]) -> Result<()> {
          set view_count = l.view_count + r.n
          from {rows} r
          where l.id = r.id {exempt: runs with the rights of the server}",
-        rows: &rows,
+        rows = &rows,
     );
     tx.execute("share_links.views", sql).await?;
     tx.commit().await

@@ -79,8 +79,8 @@ pub async fn insert_missing<'n>(
          where not exists (select 1 from tags t where t.slug in (r.given, r.slug))
          order by r.n
          on conflict do nothing",
-        now: write.now(),
-        rows: &rows,
+        now = write.now(),
+        rows = &rows,
     );
     write.execute("tags.insert", sql).await?;
     existing_rows(write, &rows).await
@@ -127,8 +127,8 @@ pub async fn link(write: &mut Write<'_>, links: &[(Uuid, Uuid)]) -> Result<HashS
          where true {exempt: the artifacts are locked, or the viewer's own}
          on conflict do nothing
          returning artifact_id",
-        now: write.now(),
-        rows: &rows,
+        now = write.now(),
+        rows = &rows,
     );
     Ok(write.fetch::<Uuid>("artifact_tags.insert", sql).await?.into_iter().collect())
 }

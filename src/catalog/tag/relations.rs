@@ -22,16 +22,16 @@ relation! {
     /// Tags by their ids.
     pub TagById("Query.node(Tag)"): Uuid => Option<Tag>;
     "select t.id, {columns} from tags t where t.id {in_keys} {t_visible}",
-    columns: columns::<Tag>(),
-    t_visible: policy::tags(Access::ById),
+    columns = columns::<Tag>(),
+    t_visible = policy::tags(Access::ById),
 }
 
 relation! {
     /// Tags by their slugs.
     pub TagBySlug("Query.tag"): String => Option<Tag>;
     "select t.slug, {columns} from tags t where t.slug {in_keys} {t_visible}",
-    columns: columns::<Tag>(),
-    t_visible: policy::tags(Access::ById),
+    columns = columns::<Tag>(),
+    t_visible = policy::tags(Access::ById),
 }
 
 relation! {
@@ -41,14 +41,14 @@ relation! {
      from artifact_tags l join tags t on t.id = l.tag_id
      where l.artifact_id {in_keys} {exempt: visible with its artifact}
      order by t.name, t.id",
-    columns: columns::<Tag>(),
+    columns = columns::<Tag>(),
 }
 
 relation! {
     /// The number of artifacts with a tag.
     pub ArtifactCount("Tag.artifactCount"): Uuid => i64;
     "select l.tag_id, count(*) from artifact_tags l where l.tag_id {in_keys} {l_visible} group by l.tag_id",
-    l_visible: policy::artifact_tags(),
+    l_visible = policy::artifact_tags(),
 }
 
 const TAGS: ConnectionNames = ConnectionNames { connection: "TagConnection", edge: "TagEdge", nodes: "tags" };

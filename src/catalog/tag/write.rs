@@ -108,8 +108,8 @@ async fn untag(write: &mut Write<'_>, input: &TagArtifactsInput) -> Result<Artif
         "delete from artifact_tags
          where artifact_id {artifacts} and tag_id {tags} {exempt: the artifacts are locked}
          returning artifact_id",
-        artifacts: in_ids(&own),
-        tags: in_ids(&tags),
+        artifacts = in_ids(&own),
+        tags = in_ids(&tags),
     );
     let changed = write.fetch::<Uuid>("artifact_tags.delete", sql).await?.into_iter().collect();
     finish(write, artifacts, &found, &changed).await
@@ -123,10 +123,10 @@ async fn lock_artifacts(write: &mut Write<'_>, ids: &[Uuid]) -> Result<HashSet<U
          from artifacts a
          where a.id {ids} {a_visible}
          order by a.id {lock}",
-        may_change: policy::may_change("a.owner_id"),
-        ids: in_ids(ids),
-        a_visible: policy::artifacts(Access::ById),
-        lock: either("", "for update of a"),
+        may_change = policy::may_change("a.owner_id"),
+        ids = in_ids(ids),
+        a_visible = policy::artifacts(Access::ById),
+        lock = either("", "for update of a"),
     );
     let found: HashMap<Uuid, i64> = write.fetch("artifacts.lock", sql).await?.into_iter().collect();
     if let Some(index) = ids.iter().position(|id| found.get(id) == Some(&0)) {
@@ -142,7 +142,7 @@ async fn is_public(write: &mut Write<'_>, id: Uuid) -> Result<bool> {
         sql,
         "select t.id from tags t where t.id = {id} {t_visible}",
         id,
-        t_visible: policy::tags(Access::InLists),
+        t_visible = policy::tags(Access::InLists),
     );
     Ok(!write.fetch::<Uuid>("tags.audience", sql).await?.is_empty())
 }
@@ -156,7 +156,7 @@ async fn ensure_may_change(write: &mut Write<'_>, id: Uuid) -> Result<()> {
         write,
         "select t.id from tags t where t.id = {id} {t_visible}",
         id,
-        t_visible: policy::tags(Access::ById),
+        t_visible = policy::tags(Access::ById),
     );
     match write.fetch::<Uuid>("tags.visible", sql).await?.is_empty() {
         true => Err(input::not_found("tag", "id")),
@@ -177,8 +177,8 @@ async fn finish(
         "update artifacts
          set revision = revision + 1, updated_at = {now}
          where id {ids} {exempt: the artifacts are locked}",
-        now: write.now(),
-        ids: in_ids(&ids),
+        now = write.now(),
+        ids = in_ids(&ids),
     );
     write.execute("artifacts.touch", sql).await?;
     let (artifacts, not_found): (Vec<Uuid>, Vec<Uuid>) = given.into_iter().partition(|id| found.contains(id));
@@ -195,8 +195,8 @@ async fn update(write: &mut Write<'_>, input: &UpdateTagInput) -> Result<TagPayl
     let sql = statement!(
         write,
         "update tags set revision = revision + 1, updated_at = {now} {changes} where id = {id}",
-        now: write.now(),
-        changes: changes(&values),
+        now = write.now(),
+        changes = changes(&values),
         id,
     );
     if write.execute("tags.update", sql).await? == 0 {
@@ -209,7 +209,7 @@ async fn update(write: &mut Write<'_>, input: &UpdateTagInput) -> Result<TagPayl
 async fn delete(write: &mut Write<'_>, input: &DeleteInput) -> Result<DeletePayload> {
     let id = input::id(PREFIX, "id", &input.id)?;
     ensure_may_change(write, id).await?;
-    let sql = statement!(write, "select t.revision from tags t where t.id = {id} {lock}", id, lock: FOR_UPDATE);
+    let sql = statement!(write, "select t.revision from tags t where t.id = {id} {lock}", id, lock = FOR_UPDATE);
     let revision = write.fetch::<i64>("tags.lock", sql).await?.into_iter().next();
     input::expect_revision(input.expected_revision, revision.ok_or_else(|| input::not_found("tag", "id"))?)?;
     let is_public = is_public(write, id).await?;

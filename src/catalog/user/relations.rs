@@ -12,16 +12,16 @@ relation! {
     /// Accounts by their ids.
     pub UserById("Query.node(User)"): Uuid => Option<User>;
     "select u.id, {columns} from users u where u.id {in_keys} {u_visible}",
-    columns: columns::<User>(),
-    u_visible: policy::users(),
+    columns = columns::<User>(),
+    u_visible = policy::users(),
 }
 
 relation! {
     /// Accounts by their names.
     pub UserByName("Query.user"): String => Option<User>;
     "select u.name, {columns} from users u where u.name {in_keys} {u_visible}",
-    columns: columns::<User>(),
-    u_visible: policy::users(),
+    columns = columns::<User>(),
+    u_visible = policy::users(),
 }
 
 relation! {
@@ -30,7 +30,7 @@ relation! {
     "select a.id, {columns}
      from artifacts a join users u on u.id = a.owner_id
      where a.id {in_keys} {exempt: visible with the artifact}",
-    columns: columns::<User>(),
+    columns = columns::<User>(),
 }
 
 relation! {
@@ -39,12 +39,12 @@ relation! {
     "select c.id, {columns}
      from collections c join users u on u.id = c.owner_id
      where c.id {in_keys} {exempt: visible with the collection}",
-    columns: columns::<User>(),
+    columns = columns::<User>(),
 }
 
 relation! {
     /// The number of collections that an account owns and the viewer may list.
     pub CollectionCount("User.collectionCount"): Uuid => i64;
     "select c.owner_id, count(*) from collections c where c.owner_id {in_keys} {c_visible} group by c.owner_id",
-    c_visible: policy::collections(Access::InLists),
+    c_visible = policy::collections(Access::InLists),
 }

@@ -13,8 +13,8 @@ relation! {
     /// Versions by their ids.
     pub VersionById("Query.node(ArtifactVersion)"): Uuid => Option<Version>;
     "select v.id, {columns} from artifact_versions v where v.id {in_keys} {v_visible}",
-    columns: columns::<Version>(),
-    v_visible: policy::versions(),
+    columns = columns::<Version>(),
+    v_visible = policy::versions(),
 }
 
 const VERSIONS: ConnectionNames =

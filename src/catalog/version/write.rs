@@ -54,10 +54,10 @@ async fn add(write: &mut Write<'_>, input: &AddArtifactVersionInput) -> Result<A
         "update artifacts as a
          set revision = a.revision + 1, updated_at = {now}, version = {label}
          where a.id = {artifact} {a_own}",
-        now: write.now(),
-        label: &label,
+        now = write.now(),
+        label = &label,
         artifact,
-        a_own: policy::own_artifacts(),
+        a_own = policy::own_artifacts(),
     );
     if write.execute("artifacts.version", sql).await? == 0 {
         return Err(artifact::rejection(write, artifact, "artifactId").await?);
@@ -70,9 +70,9 @@ async fn add(write: &mut Write<'_>, input: &AddArtifactVersionInput) -> Result<A
         id,
         artifact,
         label,
-        content_hash: input.content_hash.clone(),
-        notes: input.notes.clone(),
-        now: write.now(),
+        content_hash = input.content_hash.clone(),
+        notes = input.notes.clone(),
+        now = write.now(),
     );
     write.execute("artifact_versions.insert", sql).await?;
     write.announce(&Change::of(ChangeKind::Updated, artifact::PREFIX, artifact));
@@ -100,8 +100,8 @@ pub async fn insert_missing(write: &mut Write<'_>, versions: &[(Uuid, String)]) 
          from {rows} r
          where not exists (select 1 from artifact_versions v
            where v.artifact_id = r.artifact_id and v.version = r.version {exempt: the viewer writes the artifacts})",
-        now: write.now(),
-        rows: &rows,
+        now = write.now(),
+        rows = &rows,
     );
     write.execute("artifact_versions.insert", sql).await?;
     Ok(())

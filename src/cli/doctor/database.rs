@@ -66,7 +66,7 @@ pub(super) async fn check(config: &Config, repair: bool) -> Vec<Finding> {
 
 /// The only row of a statement.
 async fn one<T: crate::db::Record>(db: &Db, sqlite: &'static str, postgres: &'static str) -> Result<T, Box<Finding>> {
-    let sql = statement!(db, "{statement}", statement: either(sqlite, postgres));
+    let sql = statement!(db, "{statement}", statement = either(sqlite, postgres));
     let failed =
         |found: String| Box::new(Finding::problem("database", found, "check the log and the disk of the database"));
     match db.fetch::<T>("doctor", sql).await {
@@ -248,24 +248,19 @@ fn accounts(config: &Config, exist: bool) -> Finding {
     let bind = config.http.bind;
     let remedy = "create an account with `gatherum user add` and a token with `gatherum token create`, or set \
                   access.jwt_issuer";
-    match () {
-        () if exist || config.access.jwt_issuer.is_some() => {
-            Finding::ok("accounts", "access to objects that are not public needs a token")
-        }
-        () if bind.ip().is_loopback() => {
-            Finding::ok("accounts", "none: every process of this machine may read and write everything")
-        }
-        () if config.http.insecure_open => Finding::warning(
-            "accounts",
-            format!("none, and http.insecure_open is set: everyone who can reach {bind} may read and write everything"),
-            remedy,
-        ),
-        () => Finding::problem(
-            "accounts",
-            format!("none, and {bind} is not a loopback address: the server will not start"),
-            remedy,
-        ),
+    if exist || config.access.jwt_issuer.is_some() {
+        return Finding::ok("accounts", "access to objects that are not public needs a token");
     }
+    if bind.ip().is_loopback() {
+        return Finding::ok("accounts", "none: every process of this machine may read and write everything");
+    }
+    if config.http.insecure_open {
+        let found =
+            format!("none, and http.insecure_open is set: everyone who can reach {bind} may read and write everything");
+        return Finding::warning("accounts", found, remedy);
+    }
+    let found = format!("none, and {bind} is not a loopback address: the server will not start");
+    Finding::problem("accounts", found, remedy)
 }
 
 /// Compares the clock with the time of the last migration.

@@ -6,7 +6,7 @@ use super::{
     super::RejectedRecord,
     Importer,
     row::{PendingRow, numbered},
-    table::Table,
+    table::ImportTable,
 };
 use crate::{
     db::{Cell, Fragment, text},
@@ -19,7 +19,7 @@ const DERIVED_VERSION: usize = 5;
 impl Importer {
     /// Replaces ids that the source derived from names by the ids that these names have in the database, so that the same
     /// artifact from two sources is one row.
-    pub(super) async fn resolve_ids(&mut self, table: &'static Table, rows: &mut Vec<PendingRow>) -> Result<()> {
+    pub(super) async fn resolve_ids(&mut self, table: &'static ImportTable, rows: &mut Vec<PendingRow>) -> Result<()> {
         for cell in rows.iter_mut().flat_map(|row| &mut row.cells) {
             if let Cell::Id(id) = cell {
                 *id = self.resolved_ids.get(id).copied().unwrap_or(*id);
@@ -37,9 +37,9 @@ impl Importer {
              from {rows} r
              join {table} o on {has_same_name} {exempt: the import compares owners itself}
              where o.id <> r.id and not exists (select 1 from {table} s where s.id = r.id)",
-            rows: Fragment::Rows(table.columns, &numbered(rows.iter())),
-            table: text(table.name),
-            has_same_name: text(natural_key),
+            rows = Fragment::Rows(table.columns, &numbered(rows.iter())),
+            table = text(table.name),
+            has_same_name = text(natural_key),
         );
         for (n, existing) in self.tx.fetch::<(i64, Uuid)>("import.resolve_ids", sql).await? {
             self.replace_derived_id(rows, n, |_| existing);
@@ -49,7 +49,7 @@ impl Importer {
     }
 
     /// Gives rows whose derived ids belong to another account's rows different ids, which are the same in every run.
-    async fn separate_owners(&mut self, table: &'static Table, rows: &mut [PendingRow]) -> Result<()> {
+    async fn separate_owners(&mut self, table: &'static ImportTable, rows: &mut [PendingRow]) -> Result<()> {
         let (Some(owner), Some(is_foreign)) = (self.owner, table.is_foreign) else { return Ok(()) };
         let sql = statement!(
             self.tx,
@@ -57,9 +57,9 @@ impl Importer {
              from {rows} r
              join {table} e on e.id = r.id {exempt: the import compares owners itself}
              where {is_foreign}",
-            rows: Fragment::Rows(table.columns, &numbered(rows.iter())),
-            table: text(table.name),
-            is_foreign: text(is_foreign),
+            rows = Fragment::Rows(table.columns, &numbered(rows.iter())),
+            table = text(table.name),
+            is_foreign = text(is_foreign),
         );
         for n in self.tx.fetch::<i64>("import.separate_owners", sql).await? {
             self.replace_derived_id(rows, n, |id| Uuid::new_v5(&owner, id.as_bytes()));

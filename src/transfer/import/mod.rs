@@ -82,7 +82,7 @@ async fn begin(db: &Db) -> Result<Transaction> {
         Dialect::Sqlite => &["pragma cache_size = -65536"],
     };
     for setting in settings {
-        tx.execute("import.settings", statement!(tx, "{setting}", setting: text(setting))).await?;
+        tx.execute("import.settings", statement!(tx, "{setting}", setting = text(setting))).await?;
     }
     Ok(tx)
 }

@@ -10,7 +10,7 @@ use super::{
         change_log::{EventTarget, RowChange},
     },
     BATCH_ROWS, Importer, analyze, announce_and_commit, begin,
-    table::{ARTIFACTS, ARTIFACTS_INDEX, TABLES, TAGS, Table},
+    table::{ARTIFACTS, ARTIFACTS_INDEX, ImportTable, TABLES, TAGS},
 };
 use crate::{
     append,
@@ -94,7 +94,7 @@ impl Importer {
             "delete from collection_artifacts {exempt: the artifacts belong to the owner of the import}
              where artifact_id {ids}
              returning collection_id, artifact_id",
-            ids: in_ids(&ids),
+            ids = in_ids(&ids),
         );
         for (collection, artifact) in self.tx.fetch::<(Uuid, Uuid)>("import.remove_from_collections", sql).await? {
             self.changes.record(EventTarget::Membership, RowChange::Deleted, &[collection, artifact]);
@@ -102,7 +102,7 @@ impl Importer {
         Ok(())
     }
 
-    async fn delete_rows(&mut self, table: &'static Table, keys: &[&Vec<Uuid>]) -> Result<()> {
+    async fn delete_rows(&mut self, table: &'static ImportTable, keys: &[&Vec<Uuid>]) -> Result<()> {
         let rows: Vec<Vec<Cell>> = keys.iter().map(|key| key.iter().copied().map(Cell::Id).collect()).collect();
         let second = if let EventTarget::Part(_, index) = table.event_target { index } else { table.key_columns - 1 };
         let owner = self.owner.filter(|_| table.columns.contains(&("owner_id", Id)));
@@ -111,16 +111,16 @@ impl Importer {
             "delete from {table} {exempt: the keys are those of a previous import by the same owner}
              where ({key}) in (select * from {rows} r) {of_owner}
              returning {first}, {second}",
-            table: text(table.name),
-            key: with(&|sql| table.push_key(sql)),
-            rows: Fragment::Rows(table.key(), &rows),
-            of_owner: with(&|sql| {
+            table = text(table.name),
+            key = with(&|sql| table.push_key(sql)),
+            rows = Fragment::Rows(table.key(), &rows),
+            of_owner = with(&|sql| {
                 if let Some(owner) = owner {
                     append!(sql, " and owner_id = {owner}", owner);
                 }
             }),
-            first: text(table.columns[0].0),
-            second: text(table.columns[second].0),
+            first = text(table.columns[0].0),
+            second = text(table.columns[second].0),
         );
         let deleted = self.tx.fetch::<(Uuid, Uuid)>("import.delete", sql).await?;
         for (first, second) in &deleted {

@@ -12,8 +12,8 @@ use crate::{
     },
 };
 
-/// How rows of a table are imported. SQL fragments name the imported row `r` and the existing row with its key `e`.
-pub(super) struct Table {
+/// Describes the import into one table. SQL fragments name the imported row `r` and the existing row with its key `e`.
+pub(super) struct ImportTable {
     /// The name of its rows in the report.
     pub(super) kind: &'static str,
     pub(super) name: &'static str,
@@ -46,7 +46,7 @@ pub(super) const OTHER_OWNER: (&str, &str) =
 /// The reason for rejecting a membership whose artifact may not be in the collection.
 pub(super) const NOT_SHAREABLE: &str = "its artifact belongs to another account and is not public";
 
-pub(super) const TAGS: Table = Table {
+pub(super) const TAGS: ImportTable = ImportTable {
     kind: "tags",
     name: "tags",
     event_target: EventTarget::Object(tag::PREFIX),
@@ -64,7 +64,7 @@ pub(super) const TAGS: Table = Table {
     owners: &[],
 };
 
-pub(super) const ARTIFACTS: Table = Table {
+pub(super) const ARTIFACTS: ImportTable = ImportTable {
     kind: "artifacts",
     name: "artifacts",
     event_target: EventTarget::Object(artifact::PREFIX),
@@ -91,7 +91,7 @@ pub(super) const ARTIFACTS: Table = Table {
     owners: &[],
 };
 
-pub(super) const VERSIONS: Table = Table {
+pub(super) const VERSIONS: ImportTable = ImportTable {
     kind: "versions",
     name: "artifact_versions",
     event_target: EventTarget::Part(artifact::PREFIX, 1),
@@ -117,7 +117,7 @@ pub(super) const VERSIONS: Table = Table {
     ],
 };
 
-pub(super) const COLLECTIONS: Table = Table {
+pub(super) const COLLECTIONS: ImportTable = ImportTable {
     kind: "collections",
     name: "collections",
     event_target: EventTarget::Object(collection::PREFIX),
@@ -149,7 +149,7 @@ pub(super) const COLLECTIONS: Table = Table {
     owners: &[],
 };
 
-pub(super) const GROUPS: Table = Table {
+pub(super) const GROUPS: ImportTable = ImportTable {
     kind: "groups",
     name: "groups",
     event_target: EventTarget::Object(group::PREFIX),
@@ -184,7 +184,7 @@ pub(super) const GROUPS: Table = Table {
     ],
 };
 
-pub(super) const MEMBERSHIPS: Table = Table {
+pub(super) const MEMBERSHIPS: ImportTable = ImportTable {
     kind: "memberships",
     name: "collection_artifacts",
     event_target: EventTarget::Membership,
@@ -210,7 +210,7 @@ pub(super) const MEMBERSHIPS: Table = Table {
     owners: &["select c.owner_id from collections c where c.id = r.collection_id"],
 };
 
-pub(super) const GROUP_MEMBERSHIPS: Table = Table {
+pub(super) const GROUP_MEMBERSHIPS: ImportTable = ImportTable {
     kind: "group memberships",
     name: "group_artifacts",
     event_target: EventTarget::Part(group::PREFIX, 0),
@@ -233,13 +233,13 @@ pub(super) const GROUP_MEMBERSHIPS: Table = Table {
 };
 
 /// All tables, each after those that it refers to.
-pub(super) const TABLES: [&Table; 7] =
+pub(super) const TABLES: [&ImportTable; 7] =
     [&TAGS, &ARTIFACTS, &VERSIONS, &COLLECTIONS, &GROUPS, &MEMBERSHIPS, &GROUP_MEMBERSHIPS];
 
 /// The index of artifacts in [`TABLES`].
 pub(super) const ARTIFACTS_INDEX: usize = 1;
 
-impl Table {
+impl ImportTable {
     /// Columns that are written.
     pub(super) fn written(&self) -> &'static [(&'static str, CellType)] {
         &self.columns[..self.columns.len() - 1 - self.compared.len()]
@@ -262,18 +262,18 @@ impl Table {
         push_list(sql, "", written.chain(self.derived.iter().map(|(name, _)| *name)));
     }
 
-    /// Appends the values of an insert, in the order of [`Table::push_inserted_columns`].
+    /// Appends the values of an insert, in the order of [`ImportTable::push_inserted_columns`].
     pub(super) fn push_inserted_values(&self, sql: &mut Sql) {
         push_list(sql, "r.", self.written().iter().map(|(name, _)| *name));
         for (_, value) in self.derived {
-            append!(sql, ", {value}", value: text(value));
+            append!(sql, ", {value}", value = text(value));
         }
     }
 
     /// Appends the assignments of an update, each after a comma.
     pub(super) fn push_assignments(&self, sql: &mut Sql) {
         for name in self.updated() {
-            append!(sql, ", {column} = r.{column}", column: text(name));
+            append!(sql, ", {column} = r.{column}", column = text(name));
         }
     }
 
@@ -283,11 +283,11 @@ impl Table {
         push_list(sql, "r.", self.updated().chain(compared.take(self.compared.len())));
     }
 
-    /// Appends the values of the existing row, in the order of [`Table::push_imported_values`].
+    /// Appends the values of the existing row, in the order of [`ImportTable::push_imported_values`].
     pub(super) fn push_existing_values(&self, sql: &mut Sql) {
         push_list(sql, "e.", self.updated());
         for expression in self.compared {
-            append!(sql, ", {expression}", expression: text(expression));
+            append!(sql, ", {expression}", expression = text(expression));
         }
     }
 
@@ -295,7 +295,7 @@ impl Table {
     pub(super) fn push_key_condition(&self, sql: &mut Sql) {
         for (index, (name, _)) in self.key().iter().enumerate() {
             let and = if index > 0 { " and " } else { "" };
-            append!(sql, "{and}e.{column} = r.{column}", and: text(and), column: text(name));
+            append!(sql, "{and}e.{column} = r.{column}", and = text(and), column = text(name));
         }
     }
 
@@ -314,6 +314,6 @@ impl Table {
 fn push_list(sql: &mut Sql, alias: &'static str, names: impl Iterator<Item = &'static str>) {
     for (index, name) in names.enumerate() {
         let comma = if index > 0 { ", " } else { "" };
-        append!(sql, "{comma}{alias}{name}", comma: text(comma), alias: text(alias), name: text(name));
+        append!(sql, "{comma}{alias}{name}", comma = text(comma), alias = text(alias), name = text(name));
     }
 }

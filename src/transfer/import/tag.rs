@@ -32,8 +32,8 @@ impl Importer {
              from {rows} r
              where not exists (select 1 from tags t where t.slug = r.slug)
              on conflict do nothing",
-            rows: Fragment::Rows(&[("id", Id), ("slug", Text)], &rows),
-            now: self.now,
+            rows = Fragment::Rows(&[("id", Id), ("slug", Text)], &rows),
+            now = self.now,
         );
         self.tx.execute("import.create_tags", sql).await?;
         Ok(())
@@ -60,7 +60,7 @@ impl Importer {
              join tags t on t.slug = r.slug
              where true
              on conflict do nothing",
-            pairs: Fragment::Rows(PAIR_COLUMNS, &pairs),
+            pairs = Fragment::Rows(PAIR_COLUMNS, &pairs),
         );
         self.tx.execute("import.set_tags", sql).await?;
         Ok(())
@@ -75,8 +75,8 @@ impl Importer {
                and (artifact_id, tag_id) not in (
                    select r.artifact_id, t.id from {pairs} r join tags t on t.slug = r.slug
                )",
-            artifacts: in_ids(&artifacts),
-            pairs: Fragment::Rows(PAIR_COLUMNS, pairs),
+            artifacts = in_ids(&artifacts),
+            pairs = Fragment::Rows(PAIR_COLUMNS, pairs),
         );
         self.tx.execute("import.remove_tags", sql).await?;
         Ok(())

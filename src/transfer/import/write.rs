@@ -9,7 +9,7 @@ use super::{
     },
     Importer,
     row::{PendingRow, numbered},
-    table::{ARTIFACTS, MEMBERSHIPS, NOT_SHAREABLE, OTHER_OWNER, TABLES, Table},
+    table::{ARTIFACTS, ImportTable, MEMBERSHIPS, NOT_SHAREABLE, OTHER_OWNER, TABLES},
 };
 use crate::{
     append,
@@ -73,7 +73,7 @@ impl Importer {
         keys[index].extend(own.map(|(row, _)| row.ids(table.key_columns)));
     }
 
-    fn report_rejections(&mut self, table: &'static Table, rows: &[PendingRow], states: &[RowState]) {
+    fn report_rejections(&mut self, table: &'static ImportTable, rows: &[PendingRow], states: &[RowState]) {
         for (row, state) in rows.iter().zip(states) {
             let of_table = || usize::try_from(state - REJECTED).ok().and_then(|index| table.rejections.get(index));
             let rejection = match *state {
@@ -88,7 +88,7 @@ impl Importer {
     }
 
     /// Compares each row with the database.
-    async fn classify(&mut self, table: &'static Table, rows: &[PendingRow]) -> Result<Vec<RowState>> {
+    async fn classify(&mut self, table: &'static ImportTable, rows: &[PendingRow]) -> Result<Vec<RowState>> {
         let owner = self.owner;
         // Most rows are new: leaving them out keeps the result small.
         let sql = statement!(
@@ -104,17 +104,17 @@ impl Importer {
                  left join {table} e on {has_same_key} {exempt: the import compares owners itself}
              ) s
              where s.state <> {new}",
-            when_rejected: with(&|sql| push_rejections(table, sql)),
-            when_not_owned: with(&|sql| push_ownership(table, owner, sql)),
-            key_column: text(table.columns[0].0),
-            existing_values: with(&|sql| table.push_existing_values(sql)),
-            imported_values: with(&|sql| table.push_imported_values(sql)),
-            rows: Fragment::Rows(table.columns, &numbered(rows.iter())),
-            table: text(table.name),
-            has_same_key: with(&|sql| table.push_key_condition(sql)),
-            new: NEW,
-            changed: CHANGED,
-            unchanged: UNCHANGED,
+            when_rejected = with(&|sql| push_rejections(table, sql)),
+            when_not_owned = with(&|sql| push_ownership(table, owner, sql)),
+            key_column = text(table.columns[0].0),
+            existing_values = with(&|sql| table.push_existing_values(sql)),
+            imported_values = with(&|sql| table.push_imported_values(sql)),
+            rows = Fragment::Rows(table.columns, &numbered(rows.iter())),
+            table = text(table.name),
+            has_same_key = with(&|sql| table.push_key_condition(sql)),
+            new = NEW,
+            changed = CHANGED,
+            unchanged = UNCHANGED,
         );
         let mut states = vec![NEW; rows.len()];
         for (n, state) in self.tx.fetch::<(i64, RowState)>("import.classify", sql).await? {
@@ -126,7 +126,7 @@ impl Importer {
     }
 
     /// Inserts new rows and returns their number. Rows that conflict with an earlier one of the batch are left out.
-    async fn insert(&mut self, table: &'static Table, rows: &[&PendingRow]) -> Result<u64> {
+    async fn insert(&mut self, table: &'static ImportTable, rows: &[&PendingRow]) -> Result<u64> {
         let sql = statement!(
             self.tx,
             "insert into {table} ({columns})
@@ -134,11 +134,11 @@ impl Importer {
              from {rows} r {joins}
              where true
              on conflict do nothing",
-            table: text(table.name),
-            columns: with(&|sql| table.push_inserted_columns(sql)),
-            values: with(&|sql| table.push_inserted_values(sql)),
-            rows: Fragment::Rows(table.columns, &numbered(rows.iter().copied())),
-            joins: text(table.joins),
+            table = text(table.name),
+            columns = with(&|sql| table.push_inserted_columns(sql)),
+            values = with(&|sql| table.push_inserted_values(sql)),
+            rows = Fragment::Rows(table.columns, &numbered(rows.iter().copied())),
+            joins = text(table.joins),
         );
         Ok(self.tx.execute("import.insert", sql).await?)
     }
@@ -146,7 +146,7 @@ impl Importer {
     /// Returns the rows that were inserted and rejects the others, which conflict with an earlier row of their batch.
     async fn reject_not_inserted<'r>(
         &mut self,
-        table: &'static Table,
+        table: &'static ImportTable,
         rows: Vec<&'r PendingRow>,
     ) -> Result<Vec<&'r PendingRow>> {
         let sql = statement!(
@@ -154,9 +154,9 @@ impl Importer {
             "select r.n
              from {rows} r
              join {table} e on {has_same_key} {exempt: the rows were written by this transaction}",
-            rows: Fragment::Rows(table.columns, &numbered(rows.iter().copied())),
-            table: text(table.name),
-            has_same_key: with(&|sql| table.push_key_condition(sql)),
+            rows = Fragment::Rows(table.columns, &numbered(rows.iter().copied())),
+            table = text(table.name),
+            has_same_key = with(&|sql| table.push_key_condition(sql)),
         );
         let mut is_inserted = vec![false; rows.len()];
         for n in self.tx.fetch::<i64>("import.inserted", sql).await? {
@@ -171,17 +171,17 @@ impl Importer {
         Ok(rows.into_iter().zip(is_inserted).filter_map(|(row, is_inserted)| is_inserted.then_some(row)).collect())
     }
 
-    async fn update(&mut self, table: &'static Table, rows: &[&PendingRow]) -> Result<()> {
+    async fn update(&mut self, table: &'static ImportTable, rows: &[&PendingRow]) -> Result<()> {
         let sql = statement!(
             self.tx,
             "update {table} as e
              set revision = e.revision + 1 {assignments}
              from {rows} r
              where {has_same_key} {exempt: the import has compared owners}",
-            table: text(table.name),
-            assignments: with(&|sql| table.push_assignments(sql)),
-            rows: Fragment::Rows(table.columns, &numbered(rows.iter().copied())),
-            has_same_key: with(&|sql| table.push_key_condition(sql)),
+            table = text(table.name),
+            assignments = with(&|sql| table.push_assignments(sql)),
+            rows = Fragment::Rows(table.columns, &numbered(rows.iter().copied())),
+            has_same_key = with(&|sql| table.push_key_condition(sql)),
         );
         self.tx.execute("import.update", sql).await?;
         Ok(())
@@ -190,7 +190,7 @@ impl Importer {
     /// Removes artifacts that are not public, or no longer so, from collections of other accounts.
     async fn remove_private_artifacts(
         &mut self,
-        table: &'static Table,
+        table: &'static ImportTable,
         new: &[&PendingRow],
         changed: &[&PendingRow],
     ) -> Result<()> {
@@ -225,22 +225,27 @@ impl Importer {
 }
 
 /// Appends a `when` for each rejection of the table.
-fn push_rejections(table: &'static Table, sql: &mut Sql) {
+fn push_rejections(table: &'static ImportTable, sql: &mut Sql) {
     for (index, (condition, _)) in table.rejections.iter().enumerate() {
-        append!(sql, " when {is_rejected} then {state}", is_rejected: text(condition), state: REJECTED + index as i64);
+        append!(
+            sql,
+            " when {is_rejected} then {state}",
+            is_rejected = text(condition),
+            state = REJECTED + index as i64
+        );
     }
 }
 
 /// Appends a `when` for rows that `owner` may not write.
-fn push_ownership(table: &'static Table, owner: Option<Uuid>, sql: &mut Sql) {
+fn push_ownership(table: &'static ImportTable, owner: Option<Uuid>, sql: &mut Sql) {
     let Some(owner) = owner else { return };
     for owners in table.owners {
         append!(
             sql,
             " when exists (select 1 from ({owners}) p where p.owner_id is distinct from {owner}) then {state}",
-            owners: text(owners),
+            owners = text(owners),
             owner,
-            state: PARENT_NOT_OWNED,
+            state = PARENT_NOT_OWNED,
         );
     }
     if table.name == MEMBERSHIPS.name {
@@ -252,8 +257,8 @@ fn push_ownership(table: &'static Table, owner: Option<Uuid>, sql: &mut Sql) {
                 join collections c on c.id = r.collection_id
                 where a.id = r.artifact_id and not {may_be_member}
              ) then {state}",
-            may_be_member: text(collection::MAY_CONTAIN),
-            state: MEMBER_NOT_SHAREABLE,
+            may_be_member = text(collection::MAY_CONTAIN),
+            state = MEMBER_NOT_SHAREABLE,
         );
     }
 }
