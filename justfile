@@ -12,7 +12,7 @@ run:
 dist:
     cargo build --profile dist --features jemalloc --locked
 
-# Write the committed schema and the example of the settings anew.
+# Write schema.graphql and gatherum.example.toml after a change of the schema or the settings.
 schema:
     cargo run --quiet -- schema > schema.graphql.new && mv schema.graphql.new schema.graphql
     cargo run --quiet -- config example > gatherum.example.toml.new && mv gatherum.example.toml.new gatherum.example.toml

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Measures moves in a collection of 1,000,000 artifacts, and what dense numbers would cost there, on both databases.
+"""Measures moves in a collection of 1,000,000 artifacts, and the cost of dense numbers there, on both databases.
 
     python3 bench/order.py
 
@@ -77,7 +77,7 @@ def main():
     rows = {}
     for kind in ("PostgreSQL", "SQLite"):
         url = copy(data, kind)
-        # What was copied is not written out while moves are measured.
+        # The copied rows are not flushed during the measurement.
         os.sync()
         target = Gatherum("order", url, "kept")
         target.start()

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Builds, loads, checks, measures and reports: the whole benchmark as one command.
 
-    python3 bench/run.py --quick    # within 5 minutes: dataset M, 16 connections, kept counts
-    python3 bench/run.py            # within 45 minutes on a quiet machine: everything in bench/RESULTS.md
-    python3 bench/run.py --report   # RESULTS.md and plots anew from bench/results.json
+    python3 bench/run.py --quick    # within 5 minutes: dataset M, 16 connections, maintained counts
+    python3 bench/run.py            # within 45 minutes on an idle machine: everything in bench/RESULTS.md
+    python3 bench/run.py --report   # RESULTS.md and plots again from bench/results.json
 
 Times are without building and loading, which happen once. Needed: Linux, Rust, Python 3.11 or newer, npm, wrk,
 and a PostgreSQL server with its psql, at $BENCH_POSTGRES or postgres://postgres@127.0.0.1:5432.
@@ -35,7 +35,7 @@ def say(text):
 
 
 def queries(data, names):
-    """The documents; the collection asked for is the one of M with about 1,000 members."""
+    """The documents; their collection is the one of M with about 1,000 members."""
     return [document(name, id=data.collection_near(1_000)) if name.startswith("q2") else document(name) for name in names]
 
 
@@ -50,7 +50,7 @@ def peers(data, counts):
 
 
 class Started:
-    """Servers that run while a block does."""
+    """Runs servers during a block."""
 
     def __init__(self, targets):
         self.targets = targets
@@ -74,7 +74,7 @@ def comparable(target, query):
 
 
 def check_answers(targets, names, data):
-    """Every target gives the same answer: the floor the same bytes, a peer the same data."""
+    """Checks that all targets return the same response: the floor the same bytes, a peer the same data."""
     for query in queries(data, names):
         expected = None
         for target in targets:
@@ -90,7 +90,7 @@ def check_answers(targets, names, data):
 
 
 def count_statements(data):
-    """Statements of one request, as a proxy before PostgreSQL sees them, and on SQLite as gatherum reports them."""
+    """Statements of one request, counted by a proxy in front of PostgreSQL, and on SQLite as gatherum reports them."""
     counted = {}
     proxy = Proxy(data.url("PostgreSQL"))
     for target in own(data, "kept") + peers(data, "kept"):
@@ -110,7 +110,7 @@ def count_statements(data):
 
 
 def measure_starts(data):
-    """Time from starting a process to its first answer, a query with three statements."""
+    """Time from the start of a process to its first response, of a query with three statements."""
     rows = []
     for target in own(data, "kept") + peers(data, "kept"):
         times = []
@@ -122,7 +122,7 @@ def measure_starts(data):
 
 
 def measure_load(data, quick, pace):
-    """Throughput, latency and CPU time of every target on every query, and memory after all of it."""
+    """Throughput, latency and CPU time of every target on every query, and memory afterwards."""
     rows, memory = [], []
     for counts in ("kept",) if quick else ("kept", "live"):
         for database in ("PostgreSQL", "SQLite"):

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Asks as several viewers at once, as fast as the server answers, and compares every answer with what its viewer is to get.
+"""Sends requests of several viewers concurrently, and compares every response with the one its viewer should get.
 
     python3 bench/viewers.py --seconds 60        # SQLite
     python3 bench/viewers.py --seconds 60 --database postgres://postgres@127.0.0.1:5432/gatherum_viewers
@@ -34,7 +34,7 @@ DOCUMENTS = [
     "{ tags(first: 50) { nodes { slug artifactCount } } artifacts { facets { types { value artifactCount } } } }",
     "{ viewer { user { name } scopes } artifacts(filter: { search: \"secret\" }) { totalCount nodes { name content } } }",
 ]
-# What a link leads to, as far as its viewer may list it; kept for who has no account.
+# The target of a link with the objects that its viewer may list; cached for viewers without an account.
 SHARED = ("query($token: String!) { shared(token: $token) { expiresAt target { ... on Collection { name artifacts(first: 20) "
           "{ nodes { name content collections { totalCount } } } } } } }")
 ARTIFACT = "query($id: ID!) { artifact(id: $id) { id name content tags { slug } } }"
@@ -119,7 +119,7 @@ def main():
 
 
 def apart(port, viewer, hidden, gone, pairs):
-    """How far the medians are apart of the times of what is hidden and of what is missing, in microseconds."""
+    """The difference between the median times for hidden and for missing objects, in microseconds."""
     client, times = Client(port, viewer), {hidden: [], gone: []}
     for n in range(pairs + 50):
         for id in (hidden, gone) if n % 2 else (gone, hidden):

@@ -40,7 +40,7 @@ def database(kind, name):
 
 
 def body(target, number):
-    """The request, which is made before the clock runs."""
+    """The request, built before the measurement."""
     items = artifacts(number)
     if isinstance(target, Floor):
         return "/create", json.dumps({"artifacts": items}).encode()

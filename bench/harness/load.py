@@ -1,4 +1,4 @@
-"""Load by wrk, in rounds that go from target to target, so that whatever else the machine does meets all of them."""
+"""Load by wrk, in rounds that go from target to target, so that other load of the machine affects all of them."""
 import json
 import os
 import statistics
@@ -16,7 +16,7 @@ STOLEN_MAX = 0.02
 
 @dataclass(frozen=True)
 class Pace:
-    """How long and how often is measured."""
+    """Duration and number of measurements."""
 
     warm_up_s: int
     window_s: int
@@ -24,7 +24,7 @@ class Pace:
 
 
 def window(target, query, connections, seconds):
-    """One target under load for some seconds: what wrk saw, and the CPU time of the server and of its database."""
+    """One target under load for some seconds: the results of wrk, and the CPU time of the server and of its database."""
     url, body = target.request(query)
     server_before, database_before = target.cpu_times()
     done = subprocess.run(

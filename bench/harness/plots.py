@@ -28,7 +28,7 @@ def save(figure, folder, name):
 
 
 def bars(results, folder, name, title, value):
-    """A bar for each server on each query at 16 connections with kept counts, a panel for each database."""
+    """A bar for each server on each query at 16 connections with maintained counts, a panel for each database."""
     rows = [row for row in results["load"] if row["connections"] == 16 and row["counts"] == "kept"
             and not row["query"].endswith("edges")]
     figure, panels = pyplot.subplots(1, 2, figsize=(10, 3.6), width_ratios=(3, 1.4))
@@ -89,8 +89,8 @@ def connections(results, folder):
 def main(file, folder):
     results, folder = json.loads(Path(file).read_text()), Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    bars(results, folder, "throughput", "Requests per second, 16 connections, kept counts", lambda row: row["throughput"])
-    bars(results, folder, "cpu", "CPU time of a request in µs, server and database, 16 connections, kept counts",
+    bars(results, folder, "throughput", "Requests per second, 16 connections, maintained counts", lambda row: row["throughput"])
+    bars(results, folder, "cpu", "CPU time of a request in µs, server and database, 16 connections, maintained counts",
          lambda row: row["server_cpu_us"] + row["database_cpu_us"])
     if "rows" in results:
         lines(results, folder, "rows", "rows", "first", "p50_ms", ("artifacts asked for", "p50, ms"))

@@ -1,4 +1,4 @@
-"""Everything that is there before anything is measured: programs, libraries, rows."""
+"""Prepares programs, libraries and rows."""
 import base64
 import hashlib
 import json
@@ -67,7 +67,7 @@ def once(name, files, work):
 
 
 def versions():
-    """What was measured."""
+    """The measured versions."""
     def locked(file, name):
         return re.search(rf'name = "{name}"\nversion = "([^"]+)"', file.read_text())[1]
 
@@ -105,7 +105,7 @@ class Data:
         self.database = f"gatherum_bench_size_{name.lower()}"
 
     def url(self, database):
-        # Without TLS, which some clients take where the server offers it and others do not.
+        # Without TLS, which only some clients use if the server offers it.
         return f"{POSTGRES}/{self.database}?sslmode=disable" if database == "PostgreSQL" else f"sqlite://{WORK / self.name}.db"
 
     def near(self, wanted):

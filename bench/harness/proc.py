@@ -1,4 +1,4 @@
-"""What Linux knows of processes."""
+"""CPU time and memory of processes, from Linux."""
 import os
 from pathlib import Path
 
@@ -30,12 +30,12 @@ def cpu_times(pids):
 
 
 def cpu_seconds(before, after):
-    """What processes took in between. One that has ended since counts as nothing."""
+    """CPU time of processes in between. A process that has ended counts as zero."""
     return sum(seconds - before.get(pid, 0) for pid, seconds in after.items())
 
 
 def postgres_backends(database):
-    """The processes of PostgreSQL that serve connections to a database, where the server is on this machine."""
+    """The processes of PostgreSQL that serve connections to a database, if the server is on this machine."""
     pids = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
@@ -75,5 +75,5 @@ def machine_times():
 
 
 def stolen_share(before, after):
-    """Of the processors' time, what others had."""
+    """The share of the processors' time that others had."""
     return (after[0] - before[0]) / max(after[1] - before[1], 1)

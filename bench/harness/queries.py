@@ -1,4 +1,4 @@
-"""The documents, and answers made comparable: peers have plain UUIDs, and PostGraphile names fields its own way."""
+"""The documents, and comparable responses: peers have plain UUIDs, and PostGraphile names fields its own way."""
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +10,7 @@ QUERIES = Path(__file__).resolve().parent.parent / "queries"
 
 @dataclass(frozen=True)
 class Query:
-    """A document with its variables. The floor has a handler for its name and reads the variables alone."""
+    """A document with its variables. The floor has a handler for its name and reads only the variables."""
 
     name: str
     document: str

@@ -1,11 +1,11 @@
-"""RESULTS.md from what was measured. Sentences that interpret the figures are in docs/performance.md."""
+"""Writes RESULTS.md from measurements. Sentences that interpret the figures are in docs/performance.md."""
 import json
 import subprocess
 import tempfile
 from collections import defaultdict
 from pathlib import Path
 
-from .targets import PEERS, PYTHON
+from .targets import PEERS, PYTHON, STRATEGY
 
 DATABASES = ("PostgreSQL", "SQLite")
 THROUGHPUT_MIN, P95_MAX, PEER_MIN = 0.85, 1.2, 5
@@ -18,7 +18,7 @@ def table(header, rows):
 
 
 def number(value):
-    """Three digits that count."""
+    """Three significant digits."""
     if value >= 100:
         return f"{value:,.0f}"
     return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
@@ -37,14 +37,14 @@ class Load:
             self.cells[row["database"], row["counts"], row["query"], row["connections"]][row["target"]] = row
 
     def ratios(self):
-        """gatherum against the floor, cell by cell."""
+        """The ratios of gatherum to the floor, cell by cell."""
         for cell, targets in self.cells.items():
             gatherum, floor = targets[f"gatherum {cell[0]}"], targets[f"floor {cell[0]}"]
             yield cell, gatherum["throughput"] / floor["throughput"], gatherum["p95_ms"] / floor["p95_ms"]
 
 
 def goals(results, load):
-    """Each goal, what was found, and whether it is met."""
+    """Each goal, its figure, and whether it is met."""
     main = list(load.ratios())
     rows = []
     for database in DATABASES:
@@ -64,7 +64,7 @@ def goals(results, load):
                  verdict(ratio("throughput", worst) >= 1)])
     kept = [entry for entry in against if entry[0][1] == "kept"]
     worst = max(kept, key=lambda entry: ratio("server_cpu_us", entry))
-    rows.append([f"≥ {PEER_MIN} × every peer where the database is not the limit: CPU time of the server",
+    rows.append([f"≥ {PEER_MIN} × every peer if the database is not the limit: CPU time of the server",
                  f"least {1 / ratio('server_cpu_us', worst):.1f} × ({worst[3]}, {shown(worst[0])})",
                  verdict(1 / ratio("server_cpu_us", worst) >= PEER_MIN)])
     worst = min(kept, key=lambda entry: ratio("throughput", entry))
@@ -74,11 +74,11 @@ def goals(results, load):
     for row in results["memory"]:
         if row["target"].startswith("gatherum"):
             rows.append([f"memory ≤ {MEMORY_MAX_MB} MB under load, {row['target'].split()[1]}",
-                         f"{row['total']:.0f} MB, of which {row['own']:.0f} not of files",
+                         f"{row['total']:.0f} MB, of which {row['own']:.0f} without files",
                          verdict(row["total"] <= MEMORY_MAX_MB)])
     for row in results["starts"]:
         if row["target"].startswith("gatherum"):
-            rows.append([f"first answer < {START_MAX_MS} ms after the start, {row['target'].split()[1]}",
+            rows.append([f"first response < {START_MAX_MS} ms after the start, {row['target'].split()[1]}",
                          f"{row['ms']:.0f} ms", verdict(row["ms"] < START_MAX_MS)])
     for target in (f"gatherum {database}" for database in DATABASES):
         pages = {(row["members"], row["page"]): row["p50_ms"] for row in results.get("members", ()) if row["target"] == target}
@@ -88,11 +88,11 @@ def goals(results, load):
                 ratio_ = pages[large, page] / pages[small, "first"]
                 rows.append([f"{page} page of {large:,} members ≤ {PAGE_MAX} × the first of {small}, {target.split()[1]}",
                              f"{ratio_:.2f} ×", verdict(ratio_ <= PAGE_MAX)])
-    return table(["goal", "found", ""], rows)
+    return table(["goal", "figure", ""], rows)
 
 
 def shown(cell):
-    return f"{cell[2].upper()}, {cell[1]} counts, {cell[3]} connections"
+    return f"{cell[2].upper()}, {STRATEGY[cell[1]]} counts, {cell[3]} connections"
 
 
 def load_tables(load):
@@ -112,7 +112,7 @@ def load_tables(load):
                              f"{row['server_cpu_us']:,.0f}", f"{row['database_cpu_us']:,.0f}"])
         header = ["query", "connections", "server", "requests/s", "of floor", "p50 ms", "p95 ms", "p99 ms", "p95 of floor",
                   "CPU µs/request", "of database"]
-        parts.append(f"### {database}, {counts} counts\n\n{table(header, rows)}")
+        parts.append(f"### {database}, {STRATEGY[counts]} counts\n\n{table(header, rows)}")
     return "\n\n".join(parts)
 
 
@@ -128,7 +128,7 @@ def starts_and_memory(results):
     rows = [[row["target"], number(row["ms"]),
              *((f"{memory[row['target']]['total']:.0f}", f"{memory[row['target']]['own']:.0f}") if row["target"] in memory else ("", ""))]
             for row in results["starts"]]
-    return table(["server", "first answer, ms", "memory, MB", "of which not of files, MB"], rows)
+    return table(["server", "first response, ms", "memory, MB", "of which without files, MB"], rows)
 
 
 def growth(results, key, column, more=()):
@@ -153,7 +153,7 @@ def growing_connections(results):
 
 
 def draw(results, folder):
-    """Has the plots drawn by the Python that has matplotlib."""
+    """Draws the plots with the Python that has matplotlib."""
     with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
         json.dump(results, file)
         file.flush()
@@ -161,17 +161,17 @@ def draw(results, folder):
 
 
 def write(results, path, plot_folder):
-    """RESULTS.md and its plots."""
+    """Writes RESULTS.md and its plots."""
     load = Load(results["load"])
     draw(results, plot_folder)
     image = lambda name: f"![{name}]({plot_folder.name}/{name}.svg)"
     parts = [f"""# Results
 
-{results['hardware']}; everything, also the load, on the one machine.
+{results['hardware']}; servers, databases and load generator on the same machine.
 {', '.join(f'{name} {version}' for name, version in results['versions'].items())}.
 
-Made by `python3 bench/run.py{' --quick' if results['quick'] else ''}`. Each figure is the median over interleaved rounds.
-What they mean, and where the time goes, is in [docs/performance.md](../docs/performance.md).
+Generated by `python3 bench/run.py{' --quick' if results['quick'] else ''}`. Each figure is the median over interleaved rounds.
+[docs/performance.md](../docs/performance.md) interprets them and describes where the time goes.
 
 ## Goals
 
@@ -179,10 +179,10 @@ What they mean, and where the time goes, is in [docs/performance.md](../docs/per
 
 ## Queries
 
-The documents are in [queries](queries). `_edges` are those with edges, cursors, totals and page info. Every server gives the
-same answer before and after it is measured: the floor the same bytes, the peers the same data.
+The documents are in [queries](queries). `_edges` are those with edges, cursors, totals and page info. All servers return
+the same response before and after the measurement: the floor the same bytes, the peers the same data.
 
-Statements of one request, as a proxy before PostgreSQL counts them; on SQLite as gatherum reports them:
+Statements of one request, counted by a proxy in front of PostgreSQL; on SQLite as gatherum reports them:
 
 {statements(results)}
 
@@ -196,14 +196,14 @@ Statements of one request, as a proxy before PostgreSQL counts them; on SQLite a
 
 ## Start and memory
 
-The first answer is one of three statements, on dataset M. Memory is the sum over a server's processes, after all of the
-load with kept counts. Pages of a file that is mapped count as memory: on SQLite that is the database.
+The first response is of a query with three statements, on dataset M. Memory is the sum over a server's processes, after all
+load with maintained counts. Pages of a mapped file count as memory: on SQLite that is the database.
 
 {starts_and_memory(results)}"""]
     if "rows" in results:
         parts.append(f"""## Growth
 
-Median latency at one connection, kept counts.
+Median latency with one connection, maintained counts.
 
 ### With rows
 
@@ -215,7 +215,7 @@ The first query, `first` artifacts with their collections.
 
 ### With depth
 
-Two objects for each relationship below ten artifacts.
+Two objects per relationship below ten artifacts.
 
 {image('depth')}
 

@@ -1,4 +1,4 @@
-"""Counts the statements that reach PostgreSQL, whoever sends them: a proxy that reads the wire protocol."""
+"""Counts the statements that reach PostgreSQL, from any server: a proxy that reads the wire protocol."""
 import asyncio
 import threading
 import urllib.parse
@@ -22,7 +22,7 @@ class Proxy:
         self.url = parts._replace(netloc=f"{parts.username or 'postgres'}@127.0.0.1:{self.port}").geturl()
 
     def count(self, work):
-        """How many statements were sent while `work` ran."""
+        """The number of statements that were sent while `work` ran."""
         before = self.statements
         work()
         return self.statements - before
@@ -56,7 +56,7 @@ class Proxy:
             writer.close()
 
     async def _forward(self, client, to_client, to_server):
-        # The first messages have no type. Encryption, which would hide the others, is refused.
+        # The first messages have no type. Encryption, which would hide the others, is rejected.
         while True:
             head = await client.readexactly(8)
             length, code = int.from_bytes(head[:4]), int.from_bytes(head[4:])

@@ -16,7 +16,7 @@ use flate2::{Compression, write::GzEncoder};
 
 type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
 
-/// What a build of `ui/` is made from.
+/// The inputs of a build of `ui/`.
 const SOURCES: [&str; 6] = ["index.html", "package.json", "package-lock.json", "vite.config.js", ".npmrc", "src"];
 
 fn main() -> Result<()> {
@@ -24,7 +24,7 @@ fn main() -> Result<()> {
     let out = PathBuf::from(env::var("OUT_DIR")?);
     println!("cargo:rerun-if-env-changed=GATHERUM_GRAPHIQL");
     for source in SOURCES.iter().chain(&["dist", "fallback.html", "fallback.css", "fallback.js"]) {
-        // A path that does not exist would make cargo build anew each time.
+        // A path that does not exist would make cargo rebuild each time.
         if ui.join(source).exists() {
             println!("cargo:rerun-if-changed=../../ui/{source}");
         }
@@ -32,7 +32,7 @@ fn main() -> Result<()> {
     let files = match graphiql(&ui, &out) {
         Ok(dist) => files_below(&dist, &dist)?,
         Err(reason) => {
-            println!("cargo:warning=the console is a small page without GraphiQL: {reason}");
+            println!("cargo:warning=a small page replaces GraphiQL: {reason}");
             let name = |name: &str| (name.to_owned(), ui.join(name));
             vec![("index.html".to_owned(), ui.join("fallback.html")), name("fallback.css"), name("fallback.js")]
         }

@@ -54,12 +54,12 @@ pub struct Change {
     /// The artifacts that were added, removed or moved.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub artifacts: Vec<Uuid>,
-    /// Who could list a deleted object.
+    /// The viewers who could list a deleted object.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audience: Option<Audience>,
 }
 
-/// Who can list an object.
+/// The viewers who can list an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Audience {
     /// Its owner.

@@ -24,7 +24,7 @@ const IDS_MAX: usize = 10_000;
 /// Maximum number of tags in an input.
 pub const TAGS_MAX: usize = 100;
 
-/// What happens to a batch if one of its items is rejected.
+/// Treatment of a batch if one of its items is rejected.
 #[derive(Enum, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum BatchMode {
     /// No item is written.

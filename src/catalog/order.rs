@@ -42,7 +42,7 @@ pub struct OrderedList {
     pub list: &'static str,
     /// The column with the item.
     pub item: &'static str,
-    /// What an error message calls an item.
+    /// The name of an item in error messages.
     pub called: &'static str,
 }
 

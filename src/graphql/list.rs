@@ -124,7 +124,7 @@ impl Order {
         Self { name, columns, descending: true }
     }
 
-    /// What the columns hold.
+    /// The types of the columns.
     pub fn types(&self) -> Vec<SortType> {
         self.columns.iter().map(|(_, kind)| *kind).collect()
     }
@@ -309,7 +309,7 @@ impl<L: List> Page<L> {
     }
 }
 
-/// How many members a list has, for each parent, the filter applied.
+/// The number of rows of a list that match its filter, for each parent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Total<L>(pub L);
 

@@ -1,11 +1,9 @@
-//! What was loaded for a request, kept for requests that ask the same: where a field asks for it by [`Node::reuse`].
+//! Loads of earlier requests, reused by equal requests if a field enables it with [`CacheLoads::enable_cache`].
 //!
-//! It is kept until anything is written, by whatever node, and for a limited time. A request notes how many writes were
-//! heard of before it loads; what it loaded is good as long as none was heard of since. So what was read before a write and
-//! is kept after it is never used, and who was told that something is written finds it from then on, on the same node; other
-//! nodes find it once they hear of it. A node that hears nothing keeps nothing.
-//!
-//! [`Node::reuse`]: super::Node::reuse
+//! Loads are valid until the next write on any node, and for a limited time. A request notes the number of known writes
+//! before it loads; its loads are used only while that number is the same. So a value that was read before a write and
+//! stored after it is never used. A write is visible to later requests on the same node at once, and on other nodes as soon
+//! as the change feed reports it. A node whose change feed is down does not cache.
 use std::{
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
@@ -28,18 +26,18 @@ use gatherum_engine::{
 use super::RequestContext;
 use crate::access::Viewer;
 
-/// What is kept from one request to the next.
+/// Cache of loads that are shared between requests.
 #[derive(Clone, Debug, PartialEq, Eq, DocumentedFields, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CacheConfig {
-    /// How long what was loaded for a link is kept at most. Writes end it, on other nodes when they hear of them; this is for
-    /// what is not heard of: writes by hand, and all of them where the network swallows what PostgreSQL tells. 0 keeps
-    /// nothing. Default 10 s.
+    /// Maximum age of a cached load of a share link: an upper bound on staleness for writes that the change feed does not
+    /// report (manual SQL, lost notifications). All other writes invalidate the cache. 0 disables it. Default: 10 s.
     #[serde(with = "crate::duration")]
     pub ttl: Duration,
-    /// How many requests' loads are kept at most. 0 keeps nothing. Default 1000.
+    /// Maximum number of requests with cached loads. 0 disables the cache. Default: 1000.
     pub max_entries: usize,
-    /// Bytes of all that is kept, about; what is above nine tenths of it alone is not kept. 0 keeps nothing. Default 16 MiB.
+    /// Approximate memory for cached loads in bytes. The loads of one request are not cached if they take more than nine
+    /// tenths of it. 0 disables the cache. Default: 16 MiB.
     pub bytes: usize,
 }
 
@@ -49,7 +47,7 @@ impl Default for CacheConfig {
     }
 }
 
-/// Bytes of an entry beside its loads, about.
+/// Approximate number of bytes of an entry besides its loads.
 const ENTRY_BYTES: usize = 1 << 10;
 
 /// Counts the writes that this node knows of.
@@ -59,13 +57,13 @@ pub(super) trait WriteCount: Send + Sync {
     async fn writes(&self) -> Option<u64>;
 }
 
-/// Loads by what was asked for, bounded by the memory they take.
+/// Loads by the hash of their request, bounded by the memory they take.
 pub(super) struct LoadCache {
     entries: Cache<CacheKey, Arc<Entry>, EntryWeighter>,
     ttl: Duration,
 }
 
-/// The hash of a document, its variables and its viewer: what is asked for may be secret.
+/// The hash of a document, its variables and its viewer, which may contain secrets.
 type CacheKey = [u8; 32];
 
 struct Entry {
@@ -87,13 +85,13 @@ impl Weighter<CacheKey, Arc<Entry>> for EntryWeighter {
 }
 
 impl LoadCache {
-    /// Keeps what the settings say; nothing where they say so.
+    /// Creates the cache; `None` if the settings disable it.
     pub(super) fn new(config: &CacheConfig) -> Option<Arc<Self>> {
         if config.ttl.is_zero() || config.max_entries == 0 || config.bytes == 0 {
             return None;
         }
         let bytes = config.bytes as u64;
-        // An entry alone may fill nine tenths of the whole: what is heavier is not kept, so there is one shard.
+        // One entry may fill nine tenths of the cache. With several shards the limit would be that of a shard.
         let weigh = EntryWeighter { least: (bytes / 10 * 9 / config.max_entries as u64).max(1) };
         let mut options = OptionsBuilder::new();
         options.shards(1).estimated_items_capacity(config.max_entries.min(1 << 16)).weight_capacity(bytes);

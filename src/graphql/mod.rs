@@ -56,12 +56,12 @@ impl RequestContext for Context {
     }
 }
 
-/// What holds for all requests.
+/// Settings of all requests.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
-    /// Edges of a page where neither `first` nor `last` is given.
+    /// The number of edges of a page if neither `first` nor `last` is given.
     pub page_size_default: u32,
-    /// Edges of a page at most.
+    /// The maximum number of edges of a page.
     pub page_size_max: u32,
     /// How the artifacts of a collection are counted.
     pub counts: CountStrategy,
@@ -71,51 +71,51 @@ pub struct Settings {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CountStrategy {
-    /// By reading the memberships, each time.
+    /// Counts the memberships each time.
     Live,
-    /// From a table that triggers keep.
+    /// Reads counts that triggers maintain.
     Maintained,
 }
 
-/// One GraphQL request, read from HTTP and not yet looked at.
+/// One GraphQL request, read from HTTP and not parsed yet.
 #[derive(Debug, Default)]
 pub struct Request {
     /// The document as text.
     pub query: String,
-    /// Which of the document's operations to execute; may be absent where there is one.
+    /// The name of the operation to execute; optional if the document has only one.
     pub operation_name: Option<String>,
     /// Values of the operation's variables.
     pub variables: Variables,
-    /// The same for each time that a mutation is tried: it is then written once, and answered alike for 24 hours.
+    /// Identifies retries of a mutation, which is executed once: for 24 hours, retries get the same response.
     pub idempotency_key: Option<String>,
-    /// Refuses everything but queries, as GET must.
+    /// Rejects all operations except queries, as GET must.
     pub queries_only: bool,
     /// Adds `extensions.gatherum` to the response.
     pub wants_report: bool,
-    /// On whose behalf it is answered.
+    /// The viewer on whose behalf it is executed.
     pub viewer: Viewer,
 }
 
-/// What became of a request.
+/// The response to a request.
 #[derive(Debug)]
 pub struct Response {
     /// The JSON object for the client: `data`, `errors`, `extensions`.
     pub body: Bytes,
-    /// Whether the operation began to execute. If not, there is no `data` entry and HTTP answers 4xx.
+    /// Whether the operation was executed. If not, there is no `data` entry, and the HTTP status is 4xx.
     pub executed: bool,
-    /// Whether `data` is there and not null.
+    /// Whether `data` is present and not null.
     pub has_data: bool,
     /// The code of each error of the response, in order, at most 100.
     pub codes: Vec<Code>,
-    /// The name of the operation, where it has one.
+    /// The name of the operation, if it has one.
     pub operation_name: Option<String>,
     /// The kind of the operation, once known.
     pub operation: Option<Operation>,
     /// The root fields of a mutation, at most 20.
     pub fields: Vec<String>,
-    /// On whose behalf it was answered.
+    /// The viewer on whose behalf the request was executed.
     pub viewer: Viewer,
-    /// What the request cost.
+    /// The cost of the request.
     pub report: RequestReport,
 }
 
@@ -139,17 +139,17 @@ impl Response {
 /// The responses to a subscription.
 pub type Responses = BoxStream<'static, Response>;
 
-/// Executes GraphQL requests. HTTP knows this and nothing else of what stands behind it.
+/// Executes GraphQL requests. The HTTP server depends only on this trait.
 #[async_trait::async_trait]
 pub trait Execute: Send + Sync {
-    /// Answers one query or mutation. Dropping the future drops its statements.
+    /// Executes one query or mutation. Dropping the future cancels its statements.
     async fn execute(&self, request: Request) -> Response;
 
-    /// Follows: a response for each change that belongs to the subscription, until the stream is dropped or ends with an
-    /// error.
+    /// Subscribes: returns a stream with a response for each event of the subscription. It ends with an error, or when it is
+    /// dropped.
     ///
     /// # Errors
-    /// The one response to what is no subscription, or is refused.
+    /// The only response, if the operation is not a subscription or is rejected.
     async fn subscribe(self: Arc<Self>, request: Request) -> Result<Responses, Response>;
 
     /// The schema in the schema definition language.

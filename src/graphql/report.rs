@@ -1,10 +1,10 @@
-//! What a request cost.
+//! The cost of a request.
 use std::{collections::HashMap, time::Duration};
 
 use gatherum_engine::loading::{BatchRun, Rounds};
 use tracing::warn;
 
-/// What a request cost in statements, rounds, rows and time.
+/// The cost of a request in statements, rounds, rows and time.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RequestReport {
     /// SQL statements that were run.
@@ -19,7 +19,7 @@ pub struct RequestReport {
     pub total: Duration,
     /// Answers that a cache gave.
     pub cache_hits: u64,
-    /// Answers that a cache was asked for and did not have.
+    /// Batches that were not found in the cache.
     pub cache_misses: u64,
     /// The statements, in the order of their rounds and, within one, by name.
     pub batches: Vec<BatchReport>,

@@ -1,7 +1,7 @@
-//! How a mutation writes: each of its root fields in a transaction of its own, one after the other.
+//! Transactions of mutations: one for each root field, one after the other.
 //!
-//! A field's statements count like those of the loaders. What changed is announced in the same transaction, so that those
-//! who follow hear of it once it is kept, and only then. The objects of its answer are loaded afterwards, in rounds.
+//! Their statements count towards the budget and the report of the request. Changes are announced in the same transaction,
+//! so subscribers are notified after the commit, and only then. The objects of the payload are loaded afterwards, in rounds.
 use std::{
     sync::{
         Arc,
@@ -26,7 +26,7 @@ use crate::{
     error::{Error, Result},
 };
 
-/// How often a write is tried that met another transaction.
+/// Maximum number of attempts of a write that conflicts with another transaction.
 const ATTEMPTS_MAX: u32 = 4;
 
 /// The transaction of one root field.
@@ -36,7 +36,7 @@ pub struct Write<'c> {
     has_one_time_secret: &'c AtomicBool,
     viewer: Viewer,
     now: Time,
-    /// A list in JSON, without its end.
+    /// A JSON list of changes, without its end.
     changes: Vec<u8>,
     is_news: bool,
     is_discarded: bool,
@@ -70,7 +70,7 @@ impl<P: Object> WriteFields for ObjectBuilder<'_, '_, P> {
     }
 }
 
-/// What a write does: given its arguments, in a transaction that is kept where it succeeds.
+/// A function that writes in a transaction, which is committed if it succeeds.
 pub trait MutationHandler<A, V>:
     for<'t> Fn(&'t A, &'t mut Write<'_>) -> WriteFuture<'t, V> + Send + Sync + 'static
 {
@@ -95,7 +95,7 @@ impl<'c> Write<'c> {
         })
     }
 
-    /// Which database it writes to.
+    /// The database that it writes to.
     pub fn dialect(&self) -> Dialect {
         self.tx.dialect()
     }
@@ -105,7 +105,7 @@ impl<'c> Write<'c> {
         self.tx.sql()
     }
 
-    /// On whose behalf it writes.
+    /// The viewer on whose behalf it writes.
     pub fn viewer(&self) -> Viewer {
         self.viewer
     }
@@ -115,7 +115,7 @@ impl<'c> Write<'c> {
         self.now
     }
 
-    /// Runs a statement and returns its rows. `name` says which one it is in reports and logs.
+    /// Runs a statement and returns its rows. `name` identifies it in reports and logs.
     ///
     /// # Errors
     /// As [`db::Db::fetch`]; `CONFLICT` for a violated constraint; `SQL_BUDGET_EXCEEDED`.
@@ -135,7 +135,7 @@ impl<'c> Write<'c> {
         Ok(rows)
     }
 
-    /// Runs a statement and returns how many rows it wrote.
+    /// Runs a statement and returns the number of rows that it wrote.
     ///
     /// # Errors
     /// As [`Write::fetch`].
@@ -147,30 +147,30 @@ impl<'c> Write<'c> {
         Ok(written)
     }
 
-    /// Reports a statement. How many rows there are of what is everyone's, others' among it, is not told.
+    /// Reports a statement. The number of rows of tags is not reported: it would disclose objects of other accounts.
     fn ran(&self, relation: &'static str, rows: usize, start: Instant) {
-        let is_told = self.viewer.is_admin() || !relation.starts_with("tags.");
-        let rows = if is_told { rows } else { 0 };
+        let is_reported = self.viewer.is_admin() || !relation.starts_with("tags.");
+        let rows = if is_reported { rows } else { 0 };
         self.rounds.report_call(BatchRun { name: relation, keys: 0, rows, time: start.elapsed() });
     }
 
-    /// Tells those who follow of a change, once it is kept.
+    /// Announces a change to subscribers, after the commit.
     pub fn announce(&mut self, change: &impl Serialize) {
         self.changes.push(if self.changes.is_empty() { b'[' } else { b',' });
         serde_json::to_writer(&mut self.changes, change).expect("a change can be written as JSON");
     }
 
-    /// Tells other nodes that what they keep is old, of a change that nobody can follow.
+    /// Invalidates the load caches of all nodes, for a change without an event.
     pub fn invalidate_caches(&mut self) {
         self.is_news = true;
     }
 
-    /// The answer has what is told once, so it is not kept for a request that is tried again.
+    /// Marks the response as one with a secret that is shown only once, so that it is not stored for retries.
     pub fn mark_one_time_secret(&mut self) {
         self.has_one_time_secret.store(true, Ordering::Relaxed);
     }
 
-    /// Keeps nothing of what was written, although the field has a value.
+    /// Rolls the transaction back, although the field has a value.
     pub fn discard(&mut self) {
         self.is_discarded = true;
     }
@@ -194,11 +194,11 @@ impl<'c> Write<'c> {
     }
 }
 
-/// What a write came to: it is kept for requests that are tried again.
+/// The outcome of a write, which is stored for retries of the request.
 pub trait MutationOutcome: Serialize + DeserializeOwned + Send + Sync {}
 impl<V: Serialize + DeserializeOwned + Send + Sync> MutationOutcome for V {}
 
-/// Runs `write` for the field under `key` in a transaction, and again where it met another one.
+/// Runs `write` for the field with the response key `key` in a transaction, and again after a conflict with another one.
 async fn run<A, V: MutationOutcome>(
     context: &Context,
     key: &str,

@@ -41,22 +41,22 @@ impl From<LoadLimits> for loading::LoadLimits {
     }
 }
 
-/// One relationship of the schema, and the statement that answers a round of its keys.
+/// A relationship of the schema, and the statement that loads its keys of one round.
 ///
-/// The value itself carries the field's arguments: keys asked for with equal relations share a statement.
+/// The value carries the field's arguments: keys that are loaded with equal relations share a statement.
 pub trait Relation: Clone + Debug + Eq + Send + Sync + 'static {
-    /// What is asked about: usually the id of the parent.
+    /// The key: usually the id of the parent.
     type Key: Key;
-    /// What a row of the statement holds after its key.
+    /// The columns of a row after its key.
     type Row: Clone + Send + Sync + 'static;
-    /// What a key leads to: many rows, at most one, or a number. The default is the answer for a key without rows.
+    /// The value of a key: many rows, at most one, or a number. A key without rows has the default.
     type Value: FromRows<Self::Row>;
     /// The relationship as `Type.field`, for reports and logs.
     const NAME: &'static str;
-    /// Whether it may be kept for other requests: not what changes without being announced.
+    /// Whether its values may be cached for other requests; false if they change without an announcement.
     const IS_CACHEABLE: bool = true;
 
-    /// Writes the statement that answers `keys`, which are distinct. Its first column is the key.
+    /// Writes the statement that loads `keys`, which are distinct. Its first column is the key.
     fn statement(&self, keys: &[Self::Key], sql: &mut Sql);
 
     /// Reads a row after its key.
@@ -109,7 +109,7 @@ macro_rules! relation {
 
 /// The rows that the value of a [`relation!`](crate::relation!) is collected from.
 pub trait CollectedFrom {
-    /// What a row holds after its key.
+    /// The columns of a row after its key.
     type Row;
 }
 
@@ -125,7 +125,7 @@ impl CollectedFrom for i64 {
     type Row = i64;
 }
 
-/// What a relation can be asked about.
+/// A key of a relation.
 pub trait Key: Record + loading::Key {}
 
 impl Key for Uuid {}
@@ -144,7 +144,7 @@ impl<R: Clone + Send + Sync + 'static> FromRows<R> for Vec<R> {
     }
 }
 
-/// Many rows for many who ask: fields that ask for the same share them.
+/// Many rows for several fields, which share them.
 impl<R: Clone + Send + Sync + 'static> FromRows<R> for Arc<Vec<R>> {
     fn push(&mut self, row: R) {
         Arc::make_mut(self).push(row);

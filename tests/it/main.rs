@@ -34,4 +34,5 @@ mod timeouts;
 mod transfer;
 mod visibility;
 mod walk;
+mod words;
 mod writing;

@@ -1,4 +1,4 @@
-//! What the README says is so: its commands run, its settings and flags are those of the program.
+//! The commands of the README run, and its settings and flags are those of the program.
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
@@ -16,11 +16,11 @@ const README: &str = include_str!("../../README.md");
 const ARCHITECTURE: &str = include_str!("../../ARCHITECTURE.md");
 const CONTRIBUTING: &str = include_str!("../../CONTRIBUTING.md");
 
-/// Commands that are not run here, and why.
-const SKIPPED: [(&str, &str); 1] = [("cargo test", "it is what runs this")];
+/// Commands that are not run here, with the reason.
+const SKIPPED: [(&str, &str); 1] = [("cargo test", "it runs this test")];
 
-/// How the README starts the program that was just built.
-const BUILD_AND_RUN: &str = "cargo run --release -- ";
+/// The README builds and starts the program with this prefix.
+const BUILD_AND_RUN: &str = "cargo run -- ";
 
 /// The commands of the fenced shell blocks, without comments, continued lines joined.
 fn commands(text: &str) -> Vec<String> {
@@ -30,7 +30,7 @@ fn commands(text: &str) -> Vec<String> {
     commands.filter(|command| !command.is_empty()).collect()
 }
 
-/// What the README's examples import.
+/// Creates the files that the README's examples import.
 async fn provide_sources(sandbox: &Sandbox) {
     for folder in [".skillmeat/cache", ".claude/skills/one", ".claude/agents", ".claude/commands"] {
         fs::create_dir_all(sandbox.path(folder)).expect("a folder");
@@ -101,11 +101,11 @@ async fn the_commands_of_the_readme_run() {
             panic!("neither run nor skipped: {command}");
         }
     }
-    assert_eq!(skipped.len(), SKIPPED.len(), "what is skipped stands in the README");
+    assert_eq!(skipped.len(), SKIPPED.len(), "the README has all commands that are skipped");
     assert!(served.is_some());
 }
 
-/// The program's commands, as they are written, with the text of their help.
+/// The commands of the program, each with its help.
 fn helps() -> BTreeMap<String, String> {
     let sandbox = Sandbox::new();
     let mut found = BTreeMap::new();
@@ -114,7 +114,7 @@ fn helps() -> BTreeMap<String, String> {
         let help = sandbox.run(&format!("{command} --help")).out;
         let listed = help.split("Commands:\n").nth(1).unwrap_or_default().lines();
         for line in listed.take_while(|line| !line.is_empty()) {
-            // What is set in deeper goes on with the line before.
+            // A line with a deeper indent continues the line before.
             let name = line.strip_prefix("  ").filter(|rest| !rest.starts_with(' '));
             let name = name.and_then(|rest| rest.split_whitespace().next()).unwrap_or("help");
             if name != "help" {
@@ -126,7 +126,7 @@ fn helps() -> BTreeMap<String, String> {
     found
 }
 
-/// What stands between backticks within lines.
+/// The text in backticks, except fenced blocks.
 fn quoted(text: &str) -> Vec<&str> {
     let prose = text.split("```").step_by(2);
     prose.flat_map(|part| part.split('`').skip(1).step_by(2)).collect()
@@ -161,7 +161,7 @@ fn every_command_and_flag_of_the_documents_is_one() {
     }
 }
 
-/// Each setting by its key: its variable and its default as the program knows them.
+/// The variable and the default of each setting, by its key.
 fn settings() -> BTreeMap<String, (String, String)> {
     let example = Sandbox::new().run("config example").out;
     let (mut section, mut variable, mut found) = ("", "", BTreeMap::new());
@@ -184,31 +184,33 @@ fn the_table_of_settings_is_the_programs() {
     let settings = settings();
     assert!(settings.len() > 40, "{settings:?}");
     let table = README.split("| variable | default | meaning |").nth(1).expect("a table");
-    let mut told = BTreeMap::new();
+    let mut documented = BTreeMap::new();
     for row in table.lines().skip(2).take_while(|row| row.starts_with('|')) {
         let cells: Vec<&str> = row.trim_matches('|').split(" | ").map(str::trim).collect();
         let defaults = cells[1].replace('`', "");
         let variables: Vec<&str> = quoted(cells[0]);
         let defaults: Vec<&str> = if variables.len() > 1 { defaults.split(", ").collect() } else { vec![&defaults] };
         for (place, variable) in variables.into_iter().enumerate() {
-            told.insert(variable.to_owned(), defaults.get(place).copied().unwrap_or_default().to_owned());
+            documented.insert(variable.to_owned(), defaults.get(place).copied().unwrap_or_default().to_owned());
         }
     }
-    assert!(told.remove("GATHERUM_<SECTION>_<NAME>").is_some(), "how all others are called");
+    assert!(documented.remove("GATHERUM_<SECTION>_<NAME>").is_some(), "the pattern of all other variables");
     for (key, (variable, default)) in &settings {
         let is_regular = *variable == format!("GATHERUM_{}", key.replace('.', "_").to_uppercase());
-        let Some(said) = told.remove(variable) else {
+        let Some(written) = documented.remove(variable) else {
             assert!(is_regular, "{variable} is not in the README's table");
             continue;
         };
         let duration = |text: &str| humantime::parse_duration(text).ok();
-        let is_none = default.is_empty() && said == "none";
+        let is_none = default.is_empty() && written == "none";
         assert!(
-            is_none || said == *default || duration(&said).is_some_and(|said| Some(said) == duration(default)),
-            "{variable}: {said} is not {default}"
+            is_none
+                || written == *default
+                || duration(&written).is_some_and(|written| Some(written) == duration(default)),
+            "{variable}: {written} is not {default}"
         );
     }
-    assert!(told.is_empty(), "no settings of the program: {told:?}");
+    assert!(documented.is_empty(), "no settings of the program: {documented:?}");
 }
 
 #[test]
@@ -229,7 +231,7 @@ fn every_setting_that_the_documents_name_is_one() {
             assert!(variables.contains(word), "`{word}` is no variable");
         }
     }
-    // What an operator of a server on a network looks for.
+    // Operators of a server on a network need these settings.
     for key in settings.keys().filter(|key| key.starts_with("http.")) {
         let is_elsewhere =
             ["http.bind", "http.graphiql", "http.report_always", "http.server_timing", "http.allowed_hosts"];

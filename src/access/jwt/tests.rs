@@ -339,7 +339,7 @@ async fn keys_are_changed_and_go_on_while_their_place_is_gone() {
     tokio::time::advance(REFRESH_AGE + Duration::from_secs(1)).await;
     assert!(place.issuer.verify(&by_rsa()).await.is_some(), "keys go on while they cannot be read");
     tokio::time::advance(KEYS_AGE_MAX).await;
-    assert_eq!(place.issuer.verify(&by_rsa()).await, None, "not for ever");
+    assert_eq!(place.issuer.verify(&by_rsa()).await, None, "not indefinitely");
 }
 
 /// Answers each connection with the same bytes, and counts them.
@@ -394,8 +394,8 @@ async fn keys_come_from_a_url_once_for_many_tokens() {
     let (elsewhere, _) = site(format!("HTTP/1.1 302 Found\r\nlocation: {url}\r\ncontent-length: 0\r\n\r\n"));
     let (too_long, _) = site(ok(&(keys.clone() + &" ".repeat(KEYS_LENGTH_MAX))));
     let (broken, _) = site(ok("{"));
-    let (refused, _) = site("HTTP/1.1 500 Oops\r\ncontent-length: 0\r\n\r\n".to_owned());
-    for url in [elsewhere, too_long, broken, refused] {
+    let (failing, _) = site("HTTP/1.1 500 Oops\r\ncontent-length: 0\r\n\r\n".to_owned());
+    for url in [elsewhere, too_long, broken, failing] {
         assert_eq!(at(url).verify(&token).await, None);
     }
     assert_eq!(count.load(Ordering::SeqCst), 1, "a place is not left for another");

@@ -22,7 +22,7 @@ use crate::{
     row_table, statement,
 };
 
-/// What happens to an artifact that exists already.
+/// Treatment of an artifact that exists already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Existing {
     Rejected,

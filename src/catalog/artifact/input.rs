@@ -76,7 +76,7 @@ struct ArtifactDetails {
 pub(super) struct CreateArtifactsInput {
     /// At most 1,000.
     pub(super) artifacts: Vec<CreateArtifactInput>,
-    /// What happens to the other items if one is rejected.
+    /// Treatment of the other items if one is rejected.
     #[graphql(default_with = "Some(BatchMode::Atomic)")]
     pub(super) mode: Option<BatchMode>,
 }
@@ -86,7 +86,7 @@ pub(super) struct CreateArtifactsInput {
 pub(super) struct UpdateArtifactsInput {
     /// At most 1,000.
     pub(super) artifacts: Vec<UpdateArtifactInput>,
-    /// What happens to the other items if one is rejected.
+    /// Treatment of the other items if one is rejected.
     #[graphql(default_with = "Some(BatchMode::Atomic)")]
     pub(super) mode: Option<BatchMode>,
 }
@@ -96,7 +96,7 @@ pub(super) struct UpdateArtifactsInput {
 pub(super) struct DeleteArtifactsInput {
     /// At most 1,000.
     pub(super) ids: Vec<ID>,
-    /// What happens to the other items if one is rejected.
+    /// Treatment of the other items if one is rejected.
     #[graphql(default_with = "Some(BatchMode::Atomic)")]
     pub(super) mode: Option<BatchMode>,
 }

@@ -99,7 +99,7 @@ impl Object for Viewer {
         fields.output(
             field!(
                 "scopes",
-                "What the caller may do: everything on a server without accounts; nothing but reading public objects \
+                "Permissions of the caller: all on a server without accounts; only reading public objects \
                  without a token."
             ),
             Viewer::scopes,

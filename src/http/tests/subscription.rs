@@ -80,9 +80,9 @@ async fn a_socket_runs_several_operations_concurrently() {
     assert_eq!(receive(&mut socket).await, json!({ "id": "a", "type": "complete" }));
 
     subscribe(&mut socket, "b", "nonsense").await;
-    let refused = receive(&mut socket).await;
-    assert_eq!((&refused["id"], &refused["type"]), (&json!("b"), &json!("error")));
-    assert_eq!(refused["payload"][0]["extensions"]["code"], "GRAPHQL_PARSE_FAILED");
+    let rejected = receive(&mut socket).await;
+    assert_eq!((&rejected["id"], &rejected["type"]), (&json!("b"), &json!("error")));
+    assert_eq!(rejected["payload"][0]["extensions"]["code"], "GRAPHQL_PARSE_FAILED");
 
     subscribe(&mut socket, "c", "subscription { lost }").await;
     assert_eq!(receive(&mut socket).await["type"], "next");
@@ -138,8 +138,8 @@ async fn sockets_have_limits() {
     subscribe(&mut socket, "a", "subscription { never }").await;
     server.fake.started.notified().await;
     subscribe(&mut socket, "b", "{ ok }").await;
-    let refused = receive(&mut socket).await;
-    assert_eq!(refused["payload"][0]["extensions"]["code"], "LIMIT_EXCEEDED", "{refused}");
+    let rejected = receive(&mut socket).await;
+    assert_eq!(rejected["payload"][0]["extensions"]["code"], "LIMIT_EXCEEDED", "{rejected}");
 
     let protocol = ("sec-websocket-protocol", "graphql-transport-ws");
     let status = |opened: Result<Socket, tungstenite::Error>| match opened {
@@ -363,8 +363,8 @@ async fn an_event_stream_has_next_and_complete_events() {
         [&event(1), &event(2), &event(3), complete].map(String::from).concat()
     );
     assert_eq!(ask("{ ok }").await, format!("event: next\ndata: {{\"data\":{{}}}}\n\n{complete}"));
-    let refused = ask("nonsense").await;
-    assert!(refused.starts_with("event: next\ndata: {\"errors\":") && refused.ends_with(complete), "{refused}");
+    let rejected = ask("nonsense").await;
+    assert!(rejected.starts_with("event: next\ndata: {\"errors\":") && rejected.ends_with(complete), "{rejected}");
 
     // A client that prefers JSON receives it, and an invalid request is rejected before the stream starts.
     let accept = "application/json, text/event-stream;q=0.5";

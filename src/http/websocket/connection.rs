@@ -25,7 +25,7 @@ impl CloseReason {
     }
 }
 
-/// What happens next on a connection.
+/// The next event on a connection.
 pub(super) enum Event {
     Message(Message),
     Disconnected,
