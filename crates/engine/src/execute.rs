@@ -263,7 +263,7 @@ struct FieldCollector<'a, 'b> {
 impl<'a> FieldCollector<'a, '_> {
     fn collect(&self, selection: &'a SelectionSet, groups: &mut Vec<FieldGroup<'a>>, visited: &mut Vec<&'a str>) {
         for item in &selection.items {
-            if !self.is_included(item.node.directives()) {
+            if !self.execution.is_included(item.node.directives()) {
                 continue;
             }
             match &item.node {
@@ -300,21 +300,6 @@ impl<'a> FieldCollector<'a, '_> {
         let condition = condition.as_str();
         condition == self.name || self.abstracts.contains(&condition)
     }
-
-    fn is_included(&self, directives: &[Positioned<Directive>]) -> bool {
-        directives.iter().all(|directive| {
-            let condition = || {
-                let argument = directive.node.get_argument("if");
-                let value = argument.and_then(|argument| self.execution.value(&argument.node));
-                matches!(value, Some(Value::Boolean(true)))
-            };
-            match directive.node.name.node.as_str() {
-                "skip" => !condition(),
-                "include" => condition(),
-                _ => true,
-            }
-        })
-    }
 }
 
 /// Of an operation, its one root field and the arguments of it: a subscription has no more (section 5.2.4.1).
@@ -332,12 +317,34 @@ pub(crate) fn single_field<'a>(
         return Err(Error::new(Code::BadRequest, "a subscription has one field at its root"));
     };
     let field = &group.fields[0].node;
-    let values = field.arguments.iter();
-    let values = values.filter_map(|(name, value)| Some((name.node.clone(), execution.value(&value.node)?))).collect();
-    Ok((field.name.node.as_str(), values))
+    Ok((field.name.node.as_str(), execution.argument_values(field)))
 }
 
 impl Execution<'_> {
+    /// Whether `@skip` and `@include` leave a selection in.
+    pub(crate) fn is_included(&self, directives: &[Positioned<Directive>]) -> bool {
+        directives.iter().all(|directive| {
+            let condition = || {
+                let argument = directive.node.get_argument("if");
+                let value = argument.and_then(|argument| self.value(&argument.node));
+                matches!(value, Some(Value::Boolean(true)))
+            };
+            match directive.node.name.node.as_str() {
+                "skip" => !condition(),
+                "include" => condition(),
+                _ => true,
+            }
+        })
+    }
+
+    /// The arguments of a field, without those whose variable has no value.
+    pub(crate) fn argument_values(&self, field: &AstField) -> IndexMap<Name, Value> {
+        let value = |(name, value): &(Positioned<Name>, Positioned<async_graphql_value::Value>)| {
+            Some((name.node.clone(), self.value(&value.node)?))
+        };
+        field.arguments.iter().filter_map(value).collect()
+    }
+
     /// A value of the document with its variables put in; nothing for a variable that has no value.
     fn value(&self, value: &async_graphql_value::Value) -> Option<Value> {
         use async_graphql_value::Value as Ast;
@@ -392,13 +399,7 @@ impl<'a> ExecutionField<'a> {
     }
 
     pub(crate) fn arguments<A: Arguments>(self) -> Result<A> {
-        let field = &self.group.fields[0].node;
-        let values = field
-            .arguments
-            .iter()
-            .filter_map(|(name, value)| Some((name.node.clone(), self.execution.value(&value.node)?)))
-            .collect();
-        A::parse(values)
+        A::parse(self.execution.argument_values(&self.group.fields[0].node))
     }
 
     /// One origin for each of `count` parents.
