@@ -112,6 +112,9 @@ async fn flush(views: &ViewCounter, db: &Db, has_ended: &Notify) {
 /// Executes the whole schema.
 pub type Engine = graphql::Service<Query, Mutation, Subscription>;
 
+/// Explains operations of the whole schema.
+pub type Explainer = graphql::Explainer<Query, Mutation, Subscription>;
+
 /// Maximum number of established connections that wait to be accepted. Tokio's default of 1,024 is too small when many
 /// clients connect at once, as after a restart: their system retries a dropped connection only after a second. The system
 /// caps the value at its own limit (Linux: net.core.somaxconn, 4,096).
@@ -134,14 +137,29 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 /// # Errors
 /// The schema is invalid.
 pub fn engine(config: &Config, db: Db, views: ViewCounter) -> Result<Engine> {
-    let settings = Settings {
+    let (settings, loading) = (settings(config), load_limits(config));
+    Ok(Engine::new((Query { views }, Mutation), db, settings, config.limits.clone(), loading, config.cache.clone())?)
+}
+
+/// Explains operations of the whole schema, without a database.
+///
+/// # Errors
+/// The schema is invalid.
+pub fn explainer(config: &Config) -> Result<Explainer> {
+    let (settings, loading) = (settings(config), load_limits(config));
+    Ok(Explainer::new((Query::default(), Mutation), settings, config.limits.clone(), loading)?)
+}
+
+fn settings(config: &Config) -> Settings {
+    Settings {
         page_size_default: config.limits.page_size_default,
         page_size_max: config.limits.page_size_max,
         counts: config.loading.count_strategy,
-    };
-    let loading =
-        loader::LoadLimits { keys_max: config.loading.batch_keys, statements_max: config.loading.max_sql_per_request };
-    Ok(Engine::new((Query { views }, Mutation), db, settings, config.limits.clone(), loading, config.cache.clone())?)
+    }
+}
+
+fn load_limits(config: &Config) -> loader::LoadLimits {
+    loader::LoadLimits { keys_max: config.loading.batch_keys, statements_max: config.loading.max_sql_per_request }
 }
 
 /// Waits for SIGINT or SIGTERM. A second signal terminates the process immediately.

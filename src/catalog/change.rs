@@ -18,7 +18,7 @@ use crate::{
     error::Result,
     field,
     graphql::{
-        self, Context, Leaf, RequestContext,
+        self, Context, Leaf, Load, Loads, RequestContext,
         id::{self, GlobalId},
         object::{NoArguments, Object, ObjectBuilder},
     },
@@ -277,6 +277,8 @@ impl Object for CatalogEvent {
         fields.value(field!("nodeId", "ID of the object."), CatalogEvent::node_id);
         fields.batch::<NoArguments, Result<Option<AnyNode>>>(
             field!("node", "The object in its current state; null if it was deleted."),
+            // The event decides which of the loaders by ID it is.
+            Loads::by(|_, _| vec![Load::any::<artifact::ArtifactById>().named("CatalogEvent.node")]),
             |events, _, field| {
                 let ids = events.iter().map(|event| Ok(event.node_id())).collect();
                 Box::pin(async move { Ok(node::load(field, ids).await) })

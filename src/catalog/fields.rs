@@ -4,7 +4,7 @@ use uuid::Uuid;
 use crate::{
     error::{Code, Error, Result},
     graphql::{
-        Context, Output,
+        Loads, Output,
         id::GlobalId,
         object::{Arguments, FieldMeta, NoArguments, Object, ObjectBuilder},
     },
@@ -59,8 +59,7 @@ impl<P: Object> DeclareFields<P> for ObjectBuilder<'_, '_, P> {
     where
         L::Value: Output,
     {
-        let loader = move |_: &P, _: &NoArguments, _: &Context| Ok(loader.clone());
-        self.load::<NoArguments, L, L::Value>(meta, key, loader, |value| value);
+        self.relation::<L, L::Value>(meta, loader, key, |value| value);
     }
 
     fn required<L: Loader<Value = Option<T>>, T>(
@@ -72,8 +71,7 @@ impl<P: Object> DeclareFields<P> for ObjectBuilder<'_, '_, P> {
         T: Object,
         Result<T>: Output,
     {
-        let loader = move |_: &P, _: &NoArguments, _: &Context| Ok(loader.clone());
-        self.load::<NoArguments, L, Result<T>>(meta, key, loader, |found| found.ok_or_else(deleted::<T>));
+        self.relation::<L, Result<T>>(meta, loader, key, |found| found.ok_or_else(deleted::<T>));
     }
 
     fn output<V: Output>(&mut self, meta: FieldMeta, value: impl Fn(&P) -> V + Send + Sync + 'static) {
@@ -89,7 +87,7 @@ impl<P: Object> DeclareFields<P> for ObjectBuilder<'_, '_, P> {
         T: Object,
         Option<T>: Output,
     {
-        self.batch::<A, Option<T>>(meta, move |parents, args, node| {
+        self.batch::<A, Option<T>>(meta, Loads::of(loader.clone()), move |parents, args, node| {
             let keys = key(args).map(|key| vec![key; parents.len()]);
             let loader = loader.clone();
             Box::pin(async move { node.load::<Option<T>, L>(loader, keys?).await })

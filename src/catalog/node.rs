@@ -17,9 +17,9 @@ use crate::{
     error::{Error, Result},
     field,
     graphql::{
-        ExecutionField,
+        ExecutionField, Load, Loads,
         id::{self, GlobalId},
-        object::{ObjectBuilder, SchemaBuilder},
+        object::{Object, ObjectBuilder, SchemaBuilder},
     },
     loader::Loader,
 };
@@ -65,6 +65,7 @@ fn declare_interface(schema: &mut SchemaBuilder<'_>) {
 pub fn declare_root(fields: &mut ObjectBuilder<'_, '_, Query>) {
     fields.batch::<NodeArguments, _>(
         field!("node", "The object with this ID; null if there is none."),
+        Loads::by(|args: &NodeArguments, _| planned(std::slice::from_ref(&args.id))),
         |parents, args, field| Box::pin(load_one(parents.len(), args, field)),
     );
     fields.batch::<NodesArguments, _>(
@@ -73,8 +74,29 @@ pub fn declare_root(fields: &mut ObjectBuilder<'_, '_, Query>) {
             "The objects with these IDs, in their order; null for an ID without an object. An invalid ID is an error only \
              for its own index."
         ),
+        Loads::by(|args: &NodesArguments, _| planned(&args.ids)),
         |parents, args, field| Box::pin(load_many(parents.len(), args, field)),
     );
+}
+
+/// The loads of the objects with these IDs: one for each type.
+fn planned(ids: &[ID]) -> Vec<Load> {
+    let prefixes: Vec<_> = ids.iter().filter_map(|id| Some(id::parse_any(&PREFIXES, id).ok()?.prefix)).collect();
+    let count = |prefix| prefixes.iter().filter(|known| **known == prefix).count();
+    vec![
+        planned_type(ArtifactById, count(artifact::PREFIX)),
+        planned_type(CollectionById, count(collection::PREFIX)),
+        planned_type(GroupById, count(group::PREFIX)),
+        planned_type(TagById, count(tag::PREFIX)),
+        planned_type(LinkById, count(sharing::LINK_PREFIX)),
+        planned_type(ShareById, count(sharing::PREFIX)),
+        planned_type(UserById, count(user::PREFIX)),
+        planned_type(VersionById, count(version::PREFIX)),
+    ]
+}
+
+fn planned_type<T: Object, L: Loader<Key = Uuid, Value = Option<T>>>(loader: L, keys: usize) -> Load {
+    Load::of(&loader).leading_to::<T>().keys(Some(keys as u64))
 }
 
 async fn load_one(parents: usize, args: NodeArguments, field: ExecutionField<'_>) -> Result<Vec<Option<AnyNode>>> {

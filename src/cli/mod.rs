@@ -2,6 +2,7 @@
 mod access;
 mod config;
 mod doctor;
+mod explain;
 mod migrate;
 mod output;
 mod schema;
@@ -90,6 +91,8 @@ enum Command {
     Migrate(migrate::Command),
     /// Print the GraphQL schema
     Schema(schema::Args),
+    /// Print the rounds, statements and keys of a GraphQL operation without executing it
+    Explain(explain::Args),
     /// Print the effective settings or an example settings file
     #[command(subcommand)]
     Config(config::Command),
@@ -187,6 +190,7 @@ fn execute(cli: Cli) -> Result<Outcome> {
             Command::Export(args) => transfer::export(args, &loaded.config).await,
             Command::Migrate(command) => migrate::run(command, &loaded.config).await,
             Command::Schema(args) => schema::run(&args).await,
+            Command::Explain(args) => explain::run(args, &loaded.config).await,
             Command::User(command) => access::user(command, &loaded.config).await,
             Command::Token(command) => access::token(command, &loaded.config).await,
             Command::Doctor(args) => doctor::run(args, &loaded.config).await,

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::{access::Viewer, db::Db, error::Code};
 
 pub mod connection;
+mod explain;
 mod idempotency;
 pub mod list;
 pub mod load_cache;
@@ -18,7 +19,9 @@ mod service;
 mod write;
 
 pub use connection::ConnectionFields;
+pub use explain::Explainer;
 pub use gatherum_engine::cursor::{SortType, SortValue};
+pub use gatherum_engine::explain::{Bound, Load, Loads, Plan, PlannedLoad};
 pub use gatherum_engine::{
     Context, ExecutionField, FieldResults, Leaf, OperationKind as Operation, Output, ResultIndex, SelectionView, cost,
     id, introspection_json, object, sdl, subscription,
@@ -34,8 +37,8 @@ pub struct RequestState {
     pub viewer: Viewer,
     /// How the artifacts of a collection are counted.
     pub counts: CountStrategy,
-    /// The database that the fields of a mutation write to.
-    db: Db,
+    /// The database that the fields of a mutation write to; `None` if the operation is only explained.
+    db: Option<Db>,
     /// Set if the request may be retried.
     idempotency: Option<idempotency::Idempotency>,
     /// Whether the response contains a secret that is shown only once.
@@ -53,6 +56,13 @@ pub trait RequestContext {
 impl RequestContext for Context {
     fn request(&self) -> &RequestState {
         self.state()
+    }
+}
+
+impl RequestState {
+    /// The database that the fields of a mutation write to.
+    fn db(&self) -> &Db {
+        self.db.as_ref().expect("an operation that is executed has a database")
     }
 }
 

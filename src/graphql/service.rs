@@ -114,7 +114,7 @@ impl<Q: Object, M: Object, S: Event> Service<Q, M, S> {
         let state = self.state(&self.db.primary(), request.viewer);
         let state = RequestState { idempotency: Idempotency::of(request), ..state };
         if let Some(idempotency) = &state.idempotency {
-            match idempotency.begin(&state.db).await {
+            match idempotency.begin(state.db()).await {
                 Ok(None) => {}
                 Ok(Some(body)) => return Ok(Outcome::replayed(body.into_bytes())),
                 Err(error) => return Err(prepared.reject(error)),
@@ -129,7 +129,7 @@ impl<Q: Object, M: Object, S: Event> Service<Q, M, S> {
         RequestState {
             viewer,
             counts: self.settings.counts,
-            db: db.for_request(viewer.access_scope()),
+            db: Some(db.for_request(viewer.access_scope())),
             idempotency: None,
             has_one_time_secret: Default::default(),
             cache: None,
@@ -138,7 +138,7 @@ impl<Q: Object, M: Object, S: Event> Service<Q, M, S> {
 
     fn context(&self, state: RequestState) -> Context {
         let pages = PageSizes { default: self.settings.page_size_default, max: self.settings.page_size_max };
-        Context::new(state.db.clone(), state, self.loading.into(), pages)
+        Context::new(state.db().clone(), state, self.loading.into(), pages)
     }
 
     /// The cache of a viewer without an account: what an account may see also depends on the time.

@@ -14,6 +14,7 @@ use async_graphql::InputType;
 use futures_util::future::BoxFuture;
 use gatherum_engine::{
     Context, Output,
+    explain::Loads,
     loading::{BatchRun, Rounds},
     object::{FieldMeta, InputArgument, Object, ObjectBuilder},
 };
@@ -62,7 +63,7 @@ impl<P: Object> WriteFields for ObjectBuilder<'_, '_, P> {
         handler: impl MutationHandler<A, V>,
     ) {
         let handler = Arc::new(handler);
-        self.batch::<InputArgument<A>, V>(meta, move |parents, input, field| {
+        self.batch::<InputArgument<A>, V>(meta, Loads::write(), move |parents, input, field| {
             let handler = handler.clone();
             debug_assert_eq!(parents.len(), 1, "the root of a mutation is one object");
             Box::pin(async move { Ok(vec![run(field.context(), field.key(), &input.0, &*handler).await?]) })
@@ -84,7 +85,7 @@ impl<'c> Write<'c> {
     async fn begin(context: &'c Context) -> Result<Self> {
         let now = Time::now();
         Ok(Self {
-            tx: context.request().db.begin().await?,
+            tx: context.request().db().begin().await?,
             rounds: &context.rounds,
             has_one_time_secret: &context.request().has_one_time_secret,
             viewer: context.request().viewer,

@@ -8,6 +8,7 @@ mod commands;
 mod crash;
 mod differential;
 mod documents;
+mod explain;
 mod fixture;
 mod hostile;
 mod http;

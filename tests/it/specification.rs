@@ -4,7 +4,7 @@ use gatherum::{
     error::Error,
     fields,
     graphql::{
-        CountStrategy, Execute, Request, Service, Settings,
+        CountStrategy, Execute, Loads, Request, Service, Settings,
         cost::Limits,
         object::{EmptyRoot, NoArguments, Object, ObjectBuilder},
     },
@@ -68,7 +68,7 @@ impl Object for Child {
             /// Fails, and must not be null.
             bad => compute::<NoArguments, i64>(|_, _, _| Err(failure()));
             /// The second one fails, and must not be null.
-            secondBad => batch::<NoArguments, gatherum::error::Result<i64>>(|children, _, _| {
+            secondBad => batch::<NoArguments, gatherum::error::Result<i64>>(Loads::none(), |children, _, _| {
                 let values = children.iter().map(|child| if child.0 == 2 { Err(failure()) } else { Ok(child.0) });
                 Box::pin(std::future::ready(Ok(values.collect())))
             });

@@ -29,7 +29,7 @@ pub const PAGE: &str = "query ($id: ID!) {
 }";
 
 /// Each query with the statements it takes, whatever the catalogue holds.
-const FIGURES: [(&str, u64); 6] = [(Q1, 3), (Q2, 3), (Q3, 3), (Q3_PLAIN, 2), (Q4, 5), (PAGE, 11)];
+pub const FIGURES: [(&str, u64); 6] = [(Q1, 3), (Q2, 3), (Q3, 3), (Q3_PLAIN, 2), (Q4, 5), (PAGE, 11)];
 
 pub fn first_collection() -> Value {
     let id = GlobalId { prefix: "collection", id: fixture::id(Kind::Collection, 0) };

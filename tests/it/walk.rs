@@ -160,9 +160,9 @@ fn query(schema: &Schema, path: &[Field]) -> String {
     text + &" }".repeat(path.len() + 1 + path.iter().filter(|field| field.is_member).count())
 }
 
-/// The queries of the walk: one for each path. Of edges and nodes, which lead to the same objects, edges are walked at
+/// The queries of the walk with the names of their fields: one for each path. Of edges and nodes, which lead to the same objects, edges are walked at
 /// the last relationship alone.
-async fn queries() -> (Vec<(String, usize)>, usize) {
+pub async fn queries() -> (Vec<(String, Vec<String>)>, usize) {
     let schema = Schema::read().await;
     let paths = schema.paths("Query", DEPTH);
     let is_walked = |path: &Vec<Field>| {
@@ -172,8 +172,9 @@ async fn queries() -> (Vec<(String, usize)>, usize) {
             || (count == 1
                 && last.is_some_and(|last| path[last..].iter().filter(|field| !is_wrapper(&field.of)).count() <= 1))
     };
-    let queries: BTreeSet<(String, usize)> =
-        paths.iter().filter(|path| is_walked(path)).map(|path| (query(&schema, path), path.len())).collect();
+    let names = |path: &[Field]| path.iter().map(|field| field.name.clone()).collect();
+    let queries: BTreeSet<(String, Vec<String>)> =
+        paths.iter().filter(|path| is_walked(path)).map(|path| (query(&schema, path), names(path))).collect();
     (queries.into_iter().collect(), paths.len())
 }
 
@@ -266,7 +267,10 @@ mod bypassing {
     use gatherum::{
         db::Db,
         fields,
-        graphql::object::{NoArguments, Object, ObjectBuilder},
+        graphql::{
+            Loads,
+            object::{NoArguments, Object, ObjectBuilder},
+        },
     };
 
     #[derive(Clone)]
@@ -303,7 +307,7 @@ mod bypassing {
                 /// An item.
                 type;
                 /// Counts by a statement of its own for each item.
-                count => batch::<NoArguments, i64>(|items, _, _| Box::pin(async move {
+                count => batch::<NoArguments, i64>(Loads::none(), |items, _, _| Box::pin(async move {
                     let mut counts = Vec::new();
                     for item in items {
                         let mut sql = item.0.sql();

@@ -9,6 +9,7 @@ use crate::{
     cursor::{self, Cursor, CursorScope, SortType, SortValue},
     error::{Error, Result},
     execute::ExecutionField,
+    explain::{FieldPlan, Load, Loads, PlannedList, PlannedParents},
     fields,
     loading::{Key, Loader},
     object::{Arguments, FieldMeta, NoArguments, Object, ObjectBuilder},
@@ -75,6 +76,13 @@ pub struct Slice {
     pub to: Option<Vec<SortValue>>,
     /// Reads from the end.
     pub backward: bool,
+}
+
+impl Slice {
+    /// Whether it begins with the first row of the list.
+    pub fn is_from_start(&self) -> bool {
+        !self.backward && self.from.is_none()
+    }
 }
 
 /// A row and its sort values, if [`Projection::SORT_KEYS`] was selected.
@@ -277,8 +285,7 @@ impl<L: Connected> Edge<L> {
 
     /// The zero-based place in the filtered and ordered list, where the page begins at the start of it.
     pub fn place_from_start(&self) -> Option<usize> {
-        let slice = self.page.slice();
-        (!slice.backward && slice.from.is_none()).then_some(self.place)
+        self.page.slice().is_from_start().then_some(self.place)
     }
 }
 
@@ -291,16 +298,27 @@ impl<L: Connected> Object for Connection<L> {
         fields! { fields;
             type;
             /// The edges of the page, in the order of the list: a node each, and what belongs to its place.
-            edges => batch::<NoArguments, _>(|lists, _, node| Connection::read(lists, node, LoadedPage::edges));
+            edges => batch::<NoArguments, _>(
+                Loads::by(|_, lists| vec![rows_of::<L>(lists)]).keeping_list(),
+                |lists, _, node| Connection::read(lists, node, LoadedPage::edges),
+            );
             /// The nodes of the page, in the order of the list.
-            nodes => batch::<NoArguments, _>(|lists, _, node| Connection::read(lists, node, LoadedPage::nodes));
+            nodes => batch::<NoArguments, _>(
+                Loads::by(|_, lists| vec![rows_of::<L>(lists)]),
+                |lists, _, node| Connection::read(lists, node, LoadedPage::nodes),
+            );
             /// Where the page stands in its list.
-            pageInfo => batch::<NoArguments, _>(|lists, _, node| Connection::read(lists, node, PageInfo));
+            pageInfo => batch::<NoArguments, _>(
+                Loads::by(|_, lists| vec![rows_of::<L>(lists).objects(Some(1))]),
+                |lists, _, node| Connection::read(lists, node, PageInfo),
+            );
             /// How many there are in all, with the filter and without the page; counted only where it is asked for.
-            totalCount => load::<NoArguments, _, _>(
-                Connection::parent,
-                |list, _, _| Ok(list.list().totals()),
-                |total| total,
+            totalCount => batch::<NoArguments, i64>(
+                Loads::by(|_, lists| vec![Load::of(&planned::<L>(lists).list.totals()).key_source("parent")]),
+                |lists, _, node| {
+                    let keys = lists.iter().map(Connection::parent).collect();
+                    Box::pin(node.load::<i64, _>(lists[0].list().totals(), keys))
+                },
             );
         }
         fields.describe_as(format!("A page of {}.", L::TYPES.nodes));
@@ -320,7 +338,7 @@ impl<L: Connected> Object for Edge<L> {
             /// stays valid when edges come and go, this one too.
             cursor => value_from(Projection::SORT_KEYS, |edge: &Edge<L>| edge.page.cursor(edge.place));
             /// What stands there.
-            node => compute::<NoArguments, _>(|edge, _, _| Ok(L::node(edge.row())));
+            node => node(|edge: &Edge<L>| L::node(edge.row()));
         }
         fields.describe_as(format!("One of {} and its place in the list.", L::TYPES.nodes));
         L::declare_edge(fields);
@@ -391,17 +409,43 @@ impl<P: Object> ObjectBuilder<'_, '_, P> {
         parent: impl Fn(&P) -> L::Parent + Send + Sync + 'static,
         list: impl Fn(&A, &Context) -> Result<L> + Send + Sync + 'static,
     ) {
-        self.batch::<A, Connection<L>>(meta, move |parents, args, node| {
-            let context = node.context();
-            let asked = list(&args, context).and_then(|list| {
-                let slice = args.as_ref().slice(&list, context)?;
-                Ok(Arc::new(PageRequest { scope: scope(&list), list, slice }))
-            });
+        let request = move |args: &A, context: &Context| {
+            let list = list(args, context)?;
+            let slice = args.as_ref().slice(&list, context)?;
+            Ok(Arc::new(PageRequest { scope: scope(&list), list, slice }))
+        };
+        let request = Arc::new(request);
+        let planned = request.clone();
+        let plan = FieldPlan::list::<A, Connection<L>>(move |args, context| {
+            let request: Arc<PageRequest<L>> = planned(args, context)?;
+            let totals = request.list.totals();
+            Ok(PlannedList::new(request, &totals))
+        });
+        self.planned::<A, Connection<L>>(meta, plan, move |parents, args, node| {
+            let asked = request(&args, node.context());
             let of = |asked: Arc<PageRequest<L>>| {
                 parents.iter().map(|of| Connection { asked: asked.clone(), parent: parent(of) }).collect()
             };
             Box::pin(std::future::ready(asked.map(of)))
         });
+    }
+}
+
+/// The request of the connections that a plan is about.
+fn planned<'a, L: Connected>(connections: &'a PlannedParents<'_>) -> &'a PageRequest<L> {
+    connections.list().expect("a connection and its edges belong to a list")
+}
+
+/// The load of the rows of pages.
+fn rows_of<L: Connected>(connections: &PlannedParents<'_>) -> Load {
+    let PageRequest { list, slice, .. } = planned::<L>(connections);
+    Load::of(&list.pages(slice.clone())).key_source("parent").objects(Some(slice.size.into()))
+}
+
+impl PlannedParents<'_> {
+    /// The list that connections or edges belong to, and the part of it that the page has.
+    pub fn page<L: Connected>(&self) -> Option<(&L, &Slice)> {
+        self.list::<PageRequest<L>>().map(|request| (&request.list, &request.slice))
     }
 }
 

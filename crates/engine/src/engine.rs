@@ -13,6 +13,7 @@ use crate::{
     cost::{DocumentError, Limits},
     error::{Code, Error, Result},
     execute::{Execution, ExecutionMode, FieldError, single_field},
+    explain::{self, Plan},
     loading::LoadLimits,
     object::{EmptyRoot, EventFilter, Object, SchemaBuilder, Types},
     operation::{OperationCache, PreparedOperation},
@@ -146,6 +147,24 @@ impl<Q: Object, M: Object, S: Object> Engine<Q, M, S> {
     /// Executes a subscription for one event.
     pub async fn execute_event(&self, prepared: &PreparedRequest, event: S, context: &Context) -> ExecutionOutcome {
         self.run(prepared, event, context, HashMap::new()).await
+    }
+
+    /// The rounds and loads of an operation, without executing it.
+    ///
+    /// The declarations read page sizes and state from `context`. A subscription is planned for one event.
+    ///
+    /// # Errors
+    /// That of an argument that the execution would reject.
+    pub fn explain(&self, prepared: &PreparedRequest, context: &Context) -> std::result::Result<Plan, FieldError> {
+        let (document, variables) = (&prepared.operation.document, &*prepared.variables);
+        let execution = Execution::new(&self.types, context, document, variables, HashMap::new());
+        let selections = explain::selections(&execution, prepared.selection());
+        let kind = prepared.kind();
+        match kind {
+            OperationKind::Query => explain::plan::<Q>(&self.types, context, kind, &selections),
+            OperationKind::Mutation => explain::plan::<M>(&self.types, context, kind, &selections),
+            OperationKind::Subscription => explain::plan::<S>(&self.types, context, kind, &selections),
+        }
     }
 
     async fn run<T: Object>(

@@ -41,7 +41,7 @@ pub(crate) const ERRORS_MAX: usize = 100;
 pub(crate) struct Execution<'a> {
     pub(crate) types: &'a Types,
     pub(crate) context: &'a Context,
-    document: &'a Document,
+    pub(crate) document: &'a Document,
     pub(crate) variables: &'a IndexMap<Name, Value>,
     /// JSON of root fields that are resolved elsewhere: those of introspection.
     elsewhere: HashMap<String, Vec<u8>>,
@@ -270,7 +270,7 @@ struct FieldCollector<'a, 'b> {
 impl<'a> FieldCollector<'a, '_> {
     fn collect(&self, selection: &'a SelectionSet, groups: &mut Vec<FieldGroup<'a>>, visited: &mut Vec<&'a str>) {
         for selection in &selection.selections {
-            if !self.is_included(selection.directives()) {
+            if !self.execution.is_included(selection.directives()) {
                 continue;
             }
             match selection {
@@ -311,21 +311,6 @@ impl<'a> FieldCollector<'a, '_> {
     fn is_a(&self, condition: &str) -> bool {
         condition == self.name || self.abstracts.contains(&condition)
     }
-
-    fn is_included(&self, directives: &DirectiveList) -> bool {
-        directives.iter().all(|directive| {
-            let condition = || {
-                let argument = directive.specified_argument_by_name("if");
-                let value = argument.and_then(|argument| self.execution.value(argument));
-                matches!(value, Some(Value::Boolean(true)))
-            };
-            match directive.name.as_str() {
-                "skip" => !condition(),
-                "include" => condition(),
-                _ => true,
-            }
-        })
-    }
 }
 
 /// Returns whether two fields have the same name and arguments, which validation requires of merged fields.
@@ -353,16 +338,33 @@ pub(crate) fn single_field<'a>(
         return Err(Error::new(Code::BadRequest, "a subscription has one field at its root"));
     };
     let field = group.fields[0];
-    Ok((field.name.as_str(), execution.arguments(field)))
+    Ok((field.name.as_str(), execution.argument_values(field)))
 }
 
 impl Execution<'_> {
+    /// Returns whether `@skip` and `@include` leave a selection in.
+    pub(crate) fn is_included(&self, directives: &DirectiveList) -> bool {
+        directives.iter().all(|directive| {
+            let condition = || {
+                let argument = directive.specified_argument_by_name("if");
+                let value = argument.and_then(|argument| self.value(argument));
+                matches!(value, Some(Value::Boolean(true)))
+            };
+            match directive.name.as_str() {
+                "skip" => !condition(),
+                "include" => condition(),
+                _ => true,
+            }
+        })
+    }
+
     /// A value of the document with its variables put in; `None` for a variable without a value.
     fn value(&self, value: &gatherum_document::apollo_compiler::ast::Value) -> Option<Value> {
         to_async_graphql(value, &|name| self.variables.get(name).cloned())
     }
 
-    fn arguments(&self, field: &DocumentField) -> IndexMap<Name, Value> {
+    /// The arguments of a field, without those whose variable has no value.
+    pub(crate) fn argument_values(&self, field: &DocumentField) -> IndexMap<Name, Value> {
         let arguments = field.arguments.iter();
         arguments
             .filter_map(|argument| Some((Name::new(argument.name.as_str()), self.value(&argument.value)?)))
@@ -405,7 +407,7 @@ impl<'a> ExecutionField<'a> {
     }
 
     pub(crate) fn arguments<A: Arguments>(self) -> Result<A> {
-        A::parse(self.execution.arguments(self.group.fields[0]))
+        A::parse(self.execution.argument_values(self.group.fields[0]))
     }
 
     /// One origin for each of `count` parents.

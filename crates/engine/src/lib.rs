@@ -15,6 +15,7 @@ pub mod connection;
 pub mod cost;
 pub mod cursor;
 pub mod error;
+pub mod explain;
 pub mod id;
 pub mod loading;
 pub mod object;

@@ -21,6 +21,7 @@ use crate::{
     context::Context,
     error::{Error, Result},
     execute::{ExecutionField, LISTS_MAX, SelectionView},
+    explain::{FieldPlan, Loads, ObjectPlan},
     leaf::Leaf,
     loading::Loader,
     projection::{ColumnRef, Projection},
@@ -184,6 +185,7 @@ pub type EventFilter<P> = Box<dyn Fn(&P) -> bool + Send + Sync>;
 #[derive(Default)]
 pub(crate) struct Types {
     declared: HashMap<TypeId, Box<dyn Any + Send + Sync>>,
+    plans: HashMap<TypeId, ObjectPlan>,
 }
 
 impl Types {
@@ -192,6 +194,10 @@ impl Types {
             .get(&TypeId::of::<T>())
             .and_then(|declared| declared.downcast_ref())
             .expect("a type is declared by the field that leads to it")
+    }
+
+    pub(crate) fn plan(&self, object: TypeId) -> &ObjectPlan {
+        self.plans.get(&object).expect("a type is declared by the field that leads to it")
     }
 }
 
@@ -267,6 +273,7 @@ impl<'r> SchemaBuilder<'r> {
                 schema: self,
                 description: String::new(),
                 meta: IndexMap::new(),
+                plans: HashMap::new(),
                 declared: ObjectDefinition {
                     name: name.clone(),
                     abstracts: Vec::new(),
@@ -275,12 +282,14 @@ impl<'r> SchemaBuilder<'r> {
                 },
             };
             T::declare(&mut fields);
-            let ObjectBuilder { description, meta, declared, .. } = fields;
+            let ObjectBuilder { description, meta, plans, declared, .. } = fields;
             for abstract_type in &declared.abstracts {
                 self.join(&name, abstract_type);
             }
             // Rust types that share a name are one type of the schema: the same fields over other rows.
             self.registry.types.entry(name.clone()).or_insert_with(|| object_type(&name, description, meta));
+            let plan = ObjectPlan { name: name.clone(), abstracts: declared.abstracts.clone(), fields: plans };
+            self.types.plans.insert(TypeId::of::<T>(), plan);
             self.types.declared.insert(TypeId::of::<T>(), Box::new(declared));
         }
         format!("{name}!")
@@ -309,6 +318,7 @@ pub struct ObjectBuilder<'d, 'r, P> {
     schema: &'d mut SchemaBuilder<'r>,
     description: String,
     meta: IndexMap<String, MetaField>,
+    plans: HashMap<&'static str, FieldPlan>,
     declared: ObjectDefinition<P>,
 }
 
@@ -378,6 +388,7 @@ impl<P: Object> ObjectBuilder<'_, '_, P> {
         P: AsRef<R>,
     {
         let columns = column.set();
+        self.plans.insert(meta.name, FieldPlan::held::<A, V>(true));
         self.computed::<A, V>(meta, columns, move |parent, args, _| get(column.of(parent.as_ref()), args));
     }
 
@@ -393,7 +404,14 @@ impl<P: Object> ObjectBuilder<'_, '_, P> {
         meta: FieldMeta,
         get: impl Fn(&P, &A, &Context) -> Result<V> + Send + Sync + 'static,
     ) {
+        self.plans.insert(meta.name, FieldPlan::held::<A, V>(true));
         self.computed::<A, V>(meta, Projection::NONE, get);
+    }
+
+    /// The node of an edge, which does not belong to the list of the edge.
+    pub(crate) fn node<V: Output>(&mut self, meta: FieldMeta, get: impl Fn(&P) -> V + Send + Sync + 'static) {
+        self.plans.insert(meta.name, FieldPlan::held::<NoArguments, V>(false));
+        self.computed::<NoArguments, V>(meta, Projection::NONE, move |parent, _, _| Ok(get(parent)));
     }
 
     fn computed<A: Arguments, V: Output>(
@@ -421,7 +439,8 @@ impl<P: Object> ObjectBuilder<'_, '_, P> {
         loader: impl Fn(&P, &A, &Context) -> Result<L> + Send + Sync + 'static,
         value: impl Fn(L::Value) -> V + Send + Sync + Copy + 'static,
     ) {
-        self.batch::<A, V>(meta, move |parents, args, node| {
+        let plan = FieldPlan::relation::<A, L, V>(&A::describe(self.schema.registry()));
+        self.planned::<A, V>(meta, plan, move |parents, args, node| {
             let keys = parents.iter().map(&key).collect();
             let of = |parent| loader(parent, &args, node.context());
             let loader = of(&parents[0]);
@@ -436,12 +455,42 @@ impl<P: Object> ObjectBuilder<'_, '_, P> {
         });
     }
 
+    /// The values of a relation whose loader is the same for all parents and arguments.
+    pub fn relation<L: Loader, V: Output>(
+        &mut self,
+        meta: FieldMeta,
+        loader: L,
+        key: impl Fn(&P) -> L::Key + Send + Sync + 'static,
+        value: impl Fn(L::Value) -> V + Send + Sync + Copy + 'static,
+    ) {
+        self.batch::<NoArguments, V>(meta, Loads::of(loader.clone()), move |parents, _, node| {
+            let (loader, keys) = (loader.clone(), parents.iter().map(&key).collect());
+            Box::pin(async move {
+                let values = node.load::<V, L>(loader, keys).await?;
+                Ok(values.into_iter().map(value).collect())
+            })
+        });
+    }
+
     /// Values for all parents together, in their order.
+    ///
+    /// `loads` states what `resolve` loads, for [`Engine::explain`](crate::Engine::explain).
     pub fn batch<A: Arguments, V: Output>(
         &mut self,
         meta: FieldMeta,
+        loads: Loads<A>,
         resolve: impl for<'a> Fn(&'a [P], A, ExecutionField<'a>) -> BoxFuture<'a, Result<Vec<V>>> + Send + Sync + 'static,
     ) {
+        self.planned::<A, V>(meta, FieldPlan::batch::<A, V>(loads), resolve);
+    }
+
+    pub(crate) fn planned<A: Arguments, V: Output>(
+        &mut self,
+        meta: FieldMeta,
+        plan: FieldPlan,
+        resolve: impl for<'a> Fn(&'a [P], A, ExecutionField<'a>) -> BoxFuture<'a, Result<Vec<V>>> + Send + Sync + 'static,
+    ) {
+        self.plans.insert(meta.name, plan);
         let source = self.source::<A, V>(meta, resolve);
         let type_ref = V::type_ref(self.schema);
         self.add::<A>(meta, type_ref, Field { source, columns: Projection::NONE, nested_projection: None });

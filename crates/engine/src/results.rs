@@ -1,4 +1,6 @@
 //! The results of one field for all parents of a level, completed into JSON.
+use std::any::TypeId;
+
 use futures_util::future::BoxFuture;
 use gatherum_document::apollo_compiler::executable::SelectionSet;
 use serde_json::value::RawValue;
@@ -44,6 +46,11 @@ pub trait Output: Sized + Send + 'static {
     /// The columns that the selection needs of the rows that objects are made from; none for leaves.
     fn columns(_below: SelectionView<'_>, _selection: &SelectionSet) -> Projection {
         Projection::NONE
+    }
+
+    /// The types of the objects that the values are or contain; none for leaves.
+    fn objects() -> Vec<TypeId> {
+        Vec::new()
     }
 
     /// The values as JSON. `origins` says to which parent, and which place in a list, each belongs.
@@ -137,6 +144,10 @@ impl<T: Object> Output for T {
         below.columns::<T>(selection)
     }
 
+    fn objects() -> Vec<TypeId> {
+        vec![TypeId::of::<T>()]
+    }
+
     fn complete<'a>(
         values: Vec<Self>,
         origins: Vec<ResultIndex>,
@@ -156,6 +167,10 @@ impl<T: Output> Output for Option<T> {
 
     fn columns(below: SelectionView<'_>, selection: &SelectionSet) -> Projection {
         T::columns(below, selection)
+    }
+
+    fn objects() -> Vec<TypeId> {
+        T::objects()
     }
 
     fn complete<'a>(
@@ -190,6 +205,10 @@ impl<T: Output> Output for Vec<T> {
         T::columns(below, selection)
     }
 
+    fn objects() -> Vec<TypeId> {
+        T::objects()
+    }
+
     fn complete<'a>(
         values: Vec<Self>,
         origins: Vec<ResultIndex>,
@@ -220,6 +239,10 @@ impl<T: Output> Output for Result<T> {
 
     fn columns(below: SelectionView<'_>, selection: &SelectionSet) -> Projection {
         T::columns(below, selection)
+    }
+
+    fn objects() -> Vec<TypeId> {
+        T::objects()
     }
 
     fn complete<'a>(
@@ -339,6 +362,10 @@ macro_rules! abstract_output {
             ) -> $crate::Projection {
                 let of_types = [$(<$object as $crate::Output>::columns(below, selection)),*];
                 of_types.into_iter().fold($crate::Projection::NONE, $crate::Projection::union)
+            }
+
+            fn objects() -> Vec<std::any::TypeId> {
+                [$(<$object as $crate::Output>::objects()),*].concat()
             }
 
             #[allow(non_snake_case)]

@@ -13,8 +13,8 @@ use crate::{
     error::Result,
     field,
     graphql::{
-        CountStrategy, ExecutionField, SortType,
-        connection::{Connected, Connection, ConnectionNames, Edge, PageArguments},
+        CountStrategy, ExecutionField, Load, Loads, SortType,
+        connection::{Connected, Connection, ConnectionNames, Edge, PageArguments, Paged, Slice},
         list::{List, Order, count_members},
         object::{NoArguments, ObjectBuilder},
     },
@@ -192,6 +192,13 @@ impl Connected for ArtifactsOfCollection {
     fn declare_edge(fields: &mut ObjectBuilder<'_, '_, Edge<Self>>) {
         fields.batch::<NoArguments, _>(
             field!("position", "Zero-based position in the collection, regardless of filter and order of the list."),
+            Loads::by(|_, edges| {
+                let is_known = |list: &Paged<Self>, slice: &Slice| list.is_by_position() && slice.is_from_start();
+                match edges.page() {
+                    Some((list, slice)) if is_known(list, slice) => Vec::new(),
+                    _ => vec![Load::of(&PositionInCollection)],
+                }
+            }),
             |edges, _, field| {
                 // From the start of the list in its own order, the positions are the indexes on the page.
                 let known = |edge: &Edge<Self>| edge.list().is_by_position().then(|| edge.place_from_start())?;
@@ -262,9 +269,14 @@ impl Connected for ArtifactsOfGroup {
     }
 
     fn declare_edge(fields: &mut ObjectBuilder<'_, '_, Edge<Self>>) {
-        fields.batch::<NoArguments, _>(field!("position", "Zero-based position in the group."), |edges, _, field| {
-            Box::pin(positions(edges, Edge::place_from_start, PositionInGroup, field))
-        });
+        fields.batch::<NoArguments, _>(
+            field!("position", "Zero-based position in the group."),
+            Loads::by(|_, edges| match edges.page::<Paged<Self>>() {
+                Some((_, slice)) if slice.is_from_start() => Vec::new(),
+                _ => vec![Load::of(&PositionInGroup)],
+            }),
+            |edges, _, field| Box::pin(positions(edges, Edge::place_from_start, PositionInGroup, field)),
+        );
         fields.column(field!("addedAt", "Time when the artifact was added."), GroupMembership::added_at);
     }
 }

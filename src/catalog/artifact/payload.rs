@@ -11,7 +11,7 @@ use crate::{
     error::Result,
     field,
     graphql::{
-        ExecutionField, Write,
+        ExecutionField, Loads, Write,
         id::GlobalId,
         object::{FieldMeta, NoArguments, Object, ObjectBuilder},
     },
@@ -57,6 +57,7 @@ impl Object for ArtifactBatchResult {
         fields.leaf(INDEX, |result| &result.0.index);
         fields.batch::<NoArguments, _>(
             field!("artifact", "The artifact after the write; null if it was not written."),
+            Loads::of(ArtifactById),
             |results, _, field| Box::pin(written(results, field)),
         );
         fields.output(ERROR, |result| result.0.error());

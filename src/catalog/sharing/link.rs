@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{
-    Shareable, Target, end, load_targets,
+    Shareable, Target, TargetOfShare, end, load_targets,
     views::{ViewCount, ViewCounter},
 };
 use crate::{
@@ -20,7 +20,7 @@ use crate::{
     error::{Code, Error, Result},
     field,
     graphql::{
-        CacheLoads, ExecutionField, Write, WriteFields,
+        CacheLoads, ExecutionField, Load, Loads, Write, WriteFields,
         object::{NoArguments, Object, ObjectBuilder},
         scalar::DateTime,
     },
@@ -81,9 +81,11 @@ impl Object for ShareLink {
         ]);
         fields.implements("Node");
         fields.node_id(PREFIX, |link| link.id);
-        fields.batch::<NoArguments, Shareable>(field!("target", "The linked object."), |links, _, field| {
-            Box::pin(load_targets(field, links.iter().map(|link| link.target).collect()))
-        });
+        fields.batch::<NoArguments, Shareable>(
+            field!("target", "The linked object."),
+            Loads::of(TargetOfShare),
+            |links, _, field| Box::pin(load_targets(field, links.iter().map(|link| link.target).collect())),
+        );
         fields.value(
             field!(
                 "token",
@@ -182,6 +184,7 @@ struct Opening {
 pub fn declare_root(fields: &mut ObjectBuilder<'_, '_, Query>) {
     fields.batch::<ByToken, _>(
         field!("shared", "The object that a link leads to; null if the token is unknown, expired or revoked."),
+        Loads::by(|_, _| vec![Load::any::<LinkByHash>()]),
         |parents, args, field| Box::pin(open(parents, args, field)),
     );
 }
@@ -336,10 +339,11 @@ impl Object for ShareLinkPayload {
 
     fn declare(fields: &mut ObjectBuilder<'_, '_, Self>) {
         fields.describe(&["The link that was written."]);
-        fields
-            .batch::<NoArguments, ShareLink>(field!("shareLink", "The link after the write."), |payloads, _, field| {
-                Box::pin(links_of(payloads, field))
-            });
+        fields.batch::<NoArguments, ShareLink>(
+            field!("shareLink", "The link after the write."),
+            Loads::of(LinkById),
+            |payloads, _, field| Box::pin(links_of(payloads, field)),
+        );
     }
 }
 

@@ -2,7 +2,7 @@
 use async_graphql::{ID, InputObject};
 use uuid::Uuid;
 
-use super::{Shareable, Target, end, import, load_targets};
+use super::{Shareable, Target, TargetOfShare, end, import, load_targets};
 use crate::{
     append,
     catalog::{
@@ -16,7 +16,7 @@ use crate::{
     error::{Code, Error, Result},
     field,
     graphql::{
-        SortType, Write, WriteFields,
+        Loads, SortType, Write, WriteFields,
         connection::ConnectionNames,
         list::Order,
         object::{NoArguments, Object, ObjectBuilder},
@@ -91,9 +91,11 @@ impl Object for Share {
         ]);
         fields.implements("Node");
         fields.node_id(PREFIX, |share| share.id);
-        fields.batch::<NoArguments, Shareable>(field!("target", "The shared object."), |shares, _, field| {
-            Box::pin(load_targets(field, shares.iter().map(|share| share.target).collect()))
-        });
+        fields.batch::<NoArguments, Shareable>(
+            field!("target", "The shared object."),
+            Loads::of(TargetOfShare),
+            |shares, _, field| Box::pin(load_targets(field, shares.iter().map(|share| share.target).collect())),
+        );
         fields.required(field!("sender", "The account that shared it."), |share| share.sender, UserById);
         fields.required(field!("recipient", "The account that received it."), |share| share.recipient, UserById);
         fields.value(field!("message", "Message of the sender."), |share: &Self| share.message.clone());

@@ -24,7 +24,7 @@ use crate::{
     error::Result,
     field,
     graphql::{
-        ExecutionField, Write, WriteFields,
+        ExecutionField, Load, Loads, Write, WriteFields,
         id::GlobalId,
         object::{NoArguments, Object, ObjectBuilder},
     },
@@ -238,6 +238,7 @@ impl Object for ArtifactsPayload {
         fields.describe(&["The artifacts whose tags were to be changed."]);
         fields.batch::<NoArguments, _>(
             field!("artifacts", "Artifacts that exist, after the write."),
+            Loads::by(|_, _| vec![Load::of(&ArtifactById).keys(None)]),
             |payloads, _, field| Box::pin(artifacts_of(payloads, field)),
         );
         fields.output(field!("notFoundIds", "Artifacts that do not exist."), |payload| {

@@ -14,7 +14,7 @@ use crate::{
     error::Result,
     field,
     graphql::{
-        ConnectionFields, ExecutionField, FieldResults, Leaf, Output, ResultIndex,
+        ConnectionFields, ExecutionField, FieldResults, Leaf, Loads, Output, ResultIndex,
         object::{NoArguments, Object, ObjectBuilder, SchemaBuilder},
     },
 };
@@ -94,6 +94,7 @@ impl Object for Viewer {
         fields.describe(&["The caller."]);
         fields.batch::<NoArguments, _>(
             field!("user", "The account of the token; null without a token, and on a server without accounts."),
+            Loads::of(UserById),
             |viewers, _, field| Box::pin(users_of(viewers, field)),
         );
         fields.output(
