@@ -1,4 +1,4 @@
-//! What is wrong with a schema or a document, and where.
+//! Errors in schemas and documents, with their locations.
 use std::fmt;
 
 /// A position in a document.

@@ -8,7 +8,7 @@ use crate::{
     lexer::{Kind, Lexer, Token},
 };
 
-/// What a document may be before it is parsed.
+/// Limits of a document, checked while it is parsed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Bytes of the text. Default 65536.

@@ -46,7 +46,7 @@ pub(crate) fn validate(
     context.finish()
 }
 
-/// What all rules share.
+/// The context that all rules share.
 struct Context<'a> {
     schema: &'a Schema,
     document: &'a ParsedDocument,

@@ -19,7 +19,7 @@ pub(super) struct Uses<'a> {
     pub(super) fragments: Vec<Used<'a>>,
 }
 
-/// What one definition uses directly.
+/// The fragments and variables that one definition uses directly.
 #[derive(Default)]
 pub(super) struct Used<'a> {
     pub(super) variables: Vec<Usage<'a>>,
@@ -371,7 +371,7 @@ impl<'a> Position<'a> {
     }
 }
 
-/// What arguments belong to.
+/// The owner of arguments.
 #[derive(Clone, Copy)]
 enum Owner<'a> {
     Field(Option<&'a Name>, &'a Name, Option<SourceSpan>),

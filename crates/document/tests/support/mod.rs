@@ -21,7 +21,7 @@ pub struct Case {
     pub verdict: Verdict,
 }
 
-/// What a validator says of a document.
+/// The verdict of a validator on a document.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(untagged)]
 pub enum Verdict {
