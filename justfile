@@ -20,3 +20,14 @@ schema:
 # Run the cases and accept their snapshots.
 cases:
     INSTA_UPDATE=always cargo test --test it cases
+
+# Change the code in many small ways and list the changes that no test notices; docs/mutation-testing.md has the result.
+mutants:
+    cargo mutants -p gatherum-engine --timeout 20 -- --lib --test it
+    cargo mutants -p gatherum --test-package gatherum --timeout 300 \
+        -f src/catalog/policy.rs -f src/catalog/order.rs -f src/graphql/load_cache.rs \
+        -- --lib --test it -- policy order cases visibility permissions kept load_cache
+
+# Compare the engine with async-graphql's executor; crates/engine/README.md has the result.
+bench-engine:
+    cargo bench -p gatherum-engine

@@ -18,6 +18,112 @@ use crate::{
 };
 
 /// A list that has a connection in the schema. The value carries the filter and the order of the list.
+///
+/// A type declares it with [`ObjectBuilder::connection_of`]. This list has the numbers below 5:
+///
+/// ```
+/// use std::{collections::HashMap, sync::Arc};
+///
+/// use gatherum_engine::{
+///     BatchFn, Result, RootKey, batch_loader,
+///     connection::{Connected, ConnectionNames, Order, PageArguments, Slice, SortedRow},
+///     cursor::{SortType, SortValue},
+///     fields,
+///     object::{EmptyRoot, Object, ObjectBuilder},
+/// };
+///
+/// #[derive(Clone)]
+/// struct Numbers;
+///
+/// impl Connected for Numbers {
+///     type Parent = RootKey;
+///     type Row = i64;
+///     type Node = Number;
+///     type Pages = NumberPages;
+///     type Totals = NumberTotals;
+///
+///     const NAME: &'static str = "Query.numbers";
+///     const TYPES: ConnectionNames =
+///         ConnectionNames { connection: "NumberConnection", edge: "NumberEdge", nodes: "numbers" };
+///
+///     fn order(&self) -> Order {
+///         Order { name: "VALUE", types: vec![SortType::Int], descending: false }
+///     }
+///     fn pages(&self, slice: Slice) -> NumberPages {
+///         NumberPages(slice)
+///     }
+///     fn totals(&self) -> NumberTotals {
+///         NumberTotals
+///     }
+///     fn node(row: &i64) -> Number {
+///         Number(*row)
+///     }
+/// }
+///
+/// type Page = Arc<Vec<SortedRow<i64>>>;
+///
+/// #[derive(Clone, Debug, PartialEq, Eq)]
+/// struct NumberPages(Slice);
+///
+/// impl BatchFn<RootKey, Result<Page>> for NumberPages {
+///     async fn load(&mut self, _keys: &[RootKey]) -> HashMap<RootKey, Result<Page>> {
+///         let Slice { size, from, .. } = &self.0; // A complete list reads `to` and `backward` too.
+///         let start = match from.as_deref() {
+///             Some([SortValue::Int(number)]) => number + 1,
+///             _ => 0,
+///         };
+///         let rows = (start..5).take(*size as usize + 1);
+///         let rows = rows.map(|number| SortedRow::new(number, Some(vec![SortValue::Int(number)])));
+///         HashMap::from([(RootKey, Ok(Arc::new(rows.collect())))])
+///     }
+/// }
+///
+/// batch_loader! {
+///     NumberPages: RootKey => Page, name: "Query.numbers", batch: |loader, _request| loader.clone()
+/// }
+///
+/// #[derive(Clone, Debug, PartialEq, Eq)]
+/// struct NumberTotals;
+///
+/// impl BatchFn<RootKey, Result<i64>> for NumberTotals {
+///     async fn load(&mut self, _keys: &[RootKey]) -> HashMap<RootKey, Result<i64>> {
+///         HashMap::from([(RootKey, Ok(5))])
+///     }
+/// }
+///
+/// batch_loader! {
+///     NumberTotals: RootKey => i64, name: "Query.numbers.totalCount", batch: |loader, _request| loader.clone()
+/// }
+///
+/// #[derive(Clone)]
+/// struct Number(i64);
+///
+/// impl Object for Number {
+///     const NAME: &'static str = "Number";
+///
+///     fn declare(fields: &mut ObjectBuilder<'_, '_, Self>) {
+///         fields! { fields; type; value => value(|number: &Number| number.0); }
+///     }
+/// }
+///
+/// #[derive(Clone)]
+/// struct Query;
+///
+/// impl Object for Query {
+///     const NAME: &'static str = "Query";
+///
+///     fn declare(fields: &mut ObjectBuilder<'_, '_, Self>) {
+///         fields! { fields;
+///             type;
+///             /// The numbers below 5.
+///             numbers => connection_of::<PageArguments, Numbers>(|_| RootKey, |_, _| Ok(Numbers));
+///         }
+///     }
+/// }
+///
+/// let sdl = gatherum_engine::sdl::<Query, EmptyRoot, EmptyRoot>();
+/// assert!(sdl.contains("type NumberConnection"));
+/// ```
 pub trait Connected: Clone + Send + Sync + 'static {
     /// The key of the parent, or [`RootKey`](crate::RootKey).
     type Parent: Key;

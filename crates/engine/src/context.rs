@@ -4,6 +4,45 @@ use std::any::Any;
 use crate::loading::{LoadLimits, Rounds};
 
 /// The context of one request: its loads, and the state that its fields share.
+///
+/// ```
+/// use gatherum_engine::{
+///     Context, Engine, PageSizes,
+///     async_graphql::Variables,
+///     cost::Limits,
+///     fields,
+///     loading::LoadLimits,
+///     object::{EmptyRoot, NoArguments, Object, ObjectBuilder},
+/// };
+///
+/// #[derive(Clone)]
+/// struct Query;
+///
+/// impl Object for Query {
+///     const NAME: &'static str = "Query";
+///
+///     fn declare(fields: &mut ObjectBuilder<'_, '_, Self>) {
+///         fields! { fields;
+///             type;
+///             /// A greeting for the viewer.
+///             greeting => compute::<NoArguments, _>(|_, _, context| {
+///                 Ok(format!("Hello {}!", context.state::<&str>()))
+///             });
+///         }
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let engine: Engine<Query> = Engine::new(Query, EmptyRoot, Limits::default()).unwrap();
+/// let context = Context::new((), "Emma", LoadLimits::default(), PageSizes { default: 50, max: 100 });
+///
+/// let prepared = engine.prepare("{ greeting }", None, &Variables::default(), |_kind| Ok(())).await.unwrap();
+/// let outcome = engine.execute(&prepared, &context).await;
+///
+/// assert_eq!(outcome.data.unwrap(), br#"{"greeting":"Hello Emma!"}"#);
+/// # }
+/// ```
 pub struct Context {
     /// The request's loads.
     pub rounds: Rounds,

@@ -72,6 +72,22 @@ impl Leaf for Cursor {
 }
 
 /// The cursor of an edge with these sort values.
+///
+/// ```
+/// use gatherum_engine::{
+///     Leaf,
+///     cursor::{CursorScope, SortType, SortValue, decode, encode},
+/// };
+///
+/// let values = [SortValue::Text("Emma".into()), SortValue::Int(1)];
+/// let mut json = Vec::new();
+/// encode(CursorScope::of("Author.books TITLE ASC"), &values).write(&mut json);
+/// let cursor: String = serde_json::from_slice(&json).unwrap();
+///
+/// let types = [SortType::Text, SortType::Int];
+/// assert_eq!(decode(CursorScope::of("Author.books TITLE ASC"), &types, &cursor).unwrap(), values);
+/// assert!(decode(CursorScope::of("Author.books TITLE DESC"), &types, &cursor).is_err());
+/// ```
 pub fn encode(scope: CursorScope, values: &[SortValue]) -> Cursor {
     const USUAL_LENGTH: usize = 64;
     let mut bytes = Vec::with_capacity(USUAL_LENGTH);
@@ -159,8 +175,17 @@ mod tests {
 
     /// As clients get it.
     fn text(scope: CursorScope) -> String {
+        written(&encode(scope, &values()))
+    }
+
+    /// A cursor of the scope `list`.
+    fn text_of(values: &[SortValue]) -> String {
+        written(&encode(CursorScope::of("list"), values))
+    }
+
+    fn written(cursor: &Cursor) -> String {
         let mut json = Vec::new();
-        encode(scope, &values()).write(&mut json);
+        cursor.write(&mut json);
         serde_json::from_slice(&json).expect("a text")
     }
 
@@ -169,6 +194,51 @@ mod tests {
         let cursor = text(CursorScope::of("Query.artifacts NAME ASC"));
 
         assert_eq!(decode(CursorScope::of("Query.artifacts NAME ASC"), &TYPES, &cursor).expect("a cursor"), values());
+    }
+
+    /// A cursor of any bytes, with their checksum.
+    fn forged(body: &[u8]) -> String {
+        URL_SAFE_NO_PAD.encode([body, &hash(body).to_be_bytes()].concat())
+    }
+
+    #[test]
+    fn a_cursor_stays_the_same_across_releases() {
+        assert_eq!(hash(b"foobar"), 0xbf9c_f968);
+        assert_eq!(
+            forged(&[&CursorScope::of("list").0[..], &7_i64.to_be_bytes()].concat()),
+            text_of(&[SortValue::Int(7)])
+        );
+    }
+
+    #[test]
+    fn a_cursor_has_at_most_2048_characters() {
+        // The scope, the length of the text and the checksum take ten bytes; four characters have three bytes.
+        for (length, is_accepted) in [(2_048 / 4 * 3 - 10, true), (2_048 / 4 * 3 - 9, false)] {
+            let values = [SortValue::Text("a".repeat(length).into())];
+
+            let decoded = decode(CursorScope::of("list"), &[SortType::Text], &text_of(&values));
+
+            assert_eq!(decoded.ok(), is_accepted.then(|| values.to_vec()), "{length}");
+        }
+    }
+
+    #[test]
+    fn values_that_do_not_fit_the_order_are_refused() {
+        let scope = CursorScope::of("list").0;
+        let of_two = text_of(&[SortValue::Int(1), SortValue::Int(2)]);
+        let text = |bytes: &[u8]| forged(&[&scope[..], &[0, bytes.len() as u8], bytes].concat());
+        let cases = [
+            (of_two.as_str(), [SortType::Int].as_slice()),
+            (&of_two, &[SortType::Int; 3]),
+            (&text(b"a\0"), &[SortType::Text]),
+            (&text(b"\xff"), &[SortType::Text]),
+            (&forged(&[&scope[..], &[0, 9], b"short"].concat()), &[SortType::Text]),
+            (&forged(&scope[..3]), &[]),
+        ];
+        for (cursor, types) in cases {
+            assert!(decode(CursorScope::of("list"), types, cursor).is_err(), "{cursor}");
+        }
+        assert!(decode(CursorScope::of("list"), &[SortType::Text], &text(b"a")).is_ok());
     }
 
     #[test]

@@ -23,6 +23,17 @@ const VALUES: [u8; 256] = {
 };
 
 /// An id as clients see it.
+///
+/// ```
+/// use gatherum_engine::id::{GlobalId, parse};
+///
+/// let id = "0188bac7-4afa-78aa-bc3b-bd1eef28d881".parse().unwrap();
+/// let text = GlobalId { prefix: "book", id }.to_string();
+///
+/// assert_eq!(text, "book_01h2xcejqtf2nbrexx3vqjhp41");
+/// assert_eq!(parse("book", &text).unwrap(), id);
+/// assert!(parse("author", &text).is_err());
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct GlobalId {
     /// The type, in lower case with underscores.
@@ -146,6 +157,35 @@ mod tests {
         for text in bad {
             assert!(parse("artifact", text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn an_id_of_several_types_names_its_type() {
+        let prefixes = ["artifact", "artifact_version"];
+        let id = Uuid::from_u128(1);
+        for prefix in prefixes {
+            let text = GlobalId { prefix, id }.to_string();
+
+            assert_eq!(parse_any(&prefixes, &text).expect("an id"), GlobalId { prefix, id });
+        }
+        assert!(parse_any(&prefixes, "tag_00000000000000000000000001").is_err());
+        assert!(parse_any(&prefixes, "artifact").is_err());
+    }
+
+    #[test]
+    fn a_prefix_has_lower_case_letters_and_underscores() {
+        for prefix in ["", "Artifact", "artifact1"] {
+            let error = parse("artifact", &format!("{prefix}_00000000000000000000000001")).expect_err("no id");
+
+            assert!(error.to_string().contains("is not an id"), "{error}");
+        }
+    }
+
+    #[test]
+    fn messages_repeat_64_characters_of_what_is_not_an_id() {
+        let error = parse("artifact", &format!("\n{}", "é".repeat(100))).expect_err("no id");
+
+        assert!(error.to_string().starts_with(&format!("`{}` is not an id", "é".repeat(64))), "{error}");
     }
 
     #[test]

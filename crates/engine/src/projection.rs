@@ -4,6 +4,25 @@
 const COLUMNS_MAX: u32 = 63;
 
 /// A set of columns of one record, as bits.
+///
+/// ```
+/// use gatherum_engine::{ColumnRef, Projection, Selected};
+///
+/// struct Book {
+///     title: Selected<String>,
+///     blurb: Selected<String>,
+/// }
+///
+/// const TITLE: ColumnRef<Book, String> = ColumnRef::new(0, |book| &book.title);
+/// const BLURB: ColumnRef<Book, String> = ColumnRef::new(1, |book| &book.blurb);
+///
+/// let needed = Projection::NONE.union(TITLE.set());
+/// assert!(needed.contains(TITLE.set()) && !needed.contains(BLURB.set()));
+///
+/// // The batch function reads the title only.
+/// let book = Book { title: Selected::new(Some("Emma".to_owned())), blurb: Selected::new(None) };
+/// assert_eq!(TITLE.of(&book), "Emma");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Projection(u64);
 

@@ -71,6 +71,43 @@ pub struct BatchRun {
 }
 
 /// The loads of one request.
+///
+/// Two fields that wait side by side share a round, and equal loaders share a call:
+///
+/// ```
+/// use std::collections::HashMap;
+///
+/// use futures_util::future::join;
+/// use gatherum_engine::{
+///     BatchFn, Projection, Result, batch_loader,
+///     loading::{LoadLimits, Rounds},
+/// };
+///
+/// #[derive(Clone, Debug, PartialEq, Eq)]
+/// struct Length;
+///
+/// impl BatchFn<&'static str, Result<usize>> for Length {
+///     async fn load(&mut self, words: &[&'static str]) -> HashMap<&'static str, Result<usize>> {
+///         words.iter().map(|word| (*word, Ok(word.len()))).collect()
+///     }
+/// }
+///
+/// batch_loader! {
+///     Length: &'static str => usize, name: "Word.length", batch: |loader, _request| loader.clone()
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let rounds = Rounds::new(Box::new(()), LoadLimits::default());
+/// let load = |words: &[&'static str]| rounds.load(Length, Projection::NONE, words.to_vec());
+///
+/// let (first, second) = rounds.drive(join(load(&["one", "three"]), load(&["three"]))).await;
+///
+/// assert_eq!((first.unwrap(), second.unwrap()), (vec![3, 5], vec![5]));
+/// let report = rounds.report();
+/// assert_eq!((report.rounds, report.runs.len(), report.runs[0].keys), (1, 1, 2));
+/// # }
+/// ```
 pub struct Rounds {
     source: Box<dyn Any + Send + Sync>,
     limits: LoadLimits,
