@@ -214,27 +214,27 @@ impl<R> SortedRow<R> {
     }
 }
 
-/// Names of a connection's types and what they are about.
+/// Names of a connection's types.
 #[derive(Clone, Copy, Debug)]
 pub struct ConnectionNames {
     /// Such as `ArtifactConnection`.
     pub connection: &'static str,
     /// Such as `ArtifactEdge`.
     pub edge: &'static str,
-    /// What the nodes are, in the plural, for descriptions.
+    /// The plural of the nodes, for descriptions.
     pub nodes: &'static str,
 }
 
-/// Which part of a list: `first` and `after`, or `last` and `before`.
+/// The part of a list that a page has: `first` and `after`, or `last` and `before`.
 #[derive(InputObject, Clone, Debug, Default)]
 pub struct PageArguments {
-    /// Reads this many from the start, or after the cursor; 50 where neither `first` nor `last` is given, 100 at most.
+    /// Maximum number of edges from the start of the list, or after the cursor. Default 50 if `last` is not given either, maximum 100.
     first: Option<i64>,
-    /// Begins after the edge with this cursor.
+    /// Cursor of the edge before the first one of the page.
     after: Option<String>,
-    /// Reads this many from the end, or before the cursor; 100 at most. Not together with `first`.
+    /// Maximum number of edges from the end of the list, or before the cursor; maximum 100. Cannot be combined with `first`.
     last: Option<i64>,
-    /// Ends before the edge with this cursor.
+    /// Cursor of the edge after the last one of the page.
     before: Option<String>,
 }
 
@@ -242,7 +242,7 @@ impl PageArguments {
     /// Checks the arguments against the order of a list.
     ///
     /// # Errors
-    /// `BAD_USER_INPUT` where they do not fit together, are out of range, or a cursor is not of this list and order.
+    /// `BAD_USER_INPUT` if they contradict each other or are out of range, or if a cursor is not of this list and order.
     pub fn slice<L: Connected>(&self, list: &L, context: &Context) -> Result<Slice> {
         if self.first.is_some() && self.last.is_some() {
             return Err(Error::bad_user_input("give `first` or `last`, not both"));
@@ -272,21 +272,21 @@ fn size(name: &str, given: Option<i64>, context: &Context) -> Result<Option<u32>
     }
 }
 
-/// What a cursor of the list is bound to.
+/// The list and order that a cursor is bound to.
 fn scope<L: Connected>(list: &L) -> CursorScope {
     let order = list.order();
     CursorScope::of(&format!("{} {} {}", L::NAME, order.name, if order.descending { "DESC" } else { "ASC" }))
 }
 
-/// What was asked for: the same for all parents.
+/// The requested page, the same for all parents.
 struct PageRequest<L> {
     list: L,
     slice: Slice,
     scope: CursorScope,
 }
 
-/// A list of one parent, and which page of it was asked for. Nothing of it is read yet: each of its fields asks for what
-/// it needs, all of them in one round.
+/// The list of one parent and the requested page. It is read lazily: each field loads what it needs, all of them in the same
+/// round.
 pub struct Connection<L: Connected> {
     asked: Arc<PageRequest<L>>,
     parent: L::Parent,
@@ -295,11 +295,11 @@ pub struct Connection<L: Connected> {
 /// A page of one parent's list, as it was read.
 struct LoadedPage<L: Connected> {
     of: Connection<L>,
-    /// In the direction of reading, and one more than asked for where there are more.
+    /// In the direction of reading, with one more than the size of the page if there are more.
     rows: Arc<Vec<SortedRow<L::Row>>>,
 }
 
-/// A node and where it stands in its list.
+/// A node and its position in the list.
 pub struct Edge<L: Connected> {
     page: Arc<LoadedPage<L>>,
     /// Its place on the page.
@@ -318,12 +318,12 @@ impl<L: Connected> Connection<L> {
         &self.asked.list
     }
 
-    /// Whose list it is.
+    /// The parent of the list.
     pub fn parent(&self) -> L::Parent {
         self.parent.clone()
     }
 
-    /// What `of` makes of the pages of all connections. Those who need the page of the same connections share it.
+    /// Loads the pages of all connections and maps them with `of`. Fields of the same connections share the load.
     fn read<'a, V: Output>(
         connections: &'a [Self],
         node: ExecutionField<'a>,
@@ -374,12 +374,12 @@ impl<L: Connected> Clone for Edge<L> {
 }
 
 impl<L: Connected> Edge<L> {
-    /// Whose list it stands in.
+    /// The parent of the list.
     pub fn parent(&self) -> L::Parent {
         self.page.of.parent()
     }
 
-    /// What the row of the edge holds.
+    /// The row of the edge.
     pub fn row(&self) -> &L::Row {
         &self.page.row(self.place).row
     }
@@ -403,7 +403,7 @@ impl<L: Connected> Object for Connection<L> {
     fn declare(fields: &mut ObjectBuilder<'_, '_, Self>) {
         fields! { fields;
             type;
-            /// The edges of the page, in the order of the list: a node each, and what belongs to its place.
+            /// The edges of the page, in the order of the list.
             edges => batch::<NoArguments, _>(
                 Loads::by(|_, lists| vec![rows_of::<L>(lists)]).keeping_list(),
                 |lists, _, node| Connection::read(lists, node, LoadedPage::edges),
@@ -413,12 +413,12 @@ impl<L: Connected> Object for Connection<L> {
                 Loads::by(|_, lists| vec![rows_of::<L>(lists)]),
                 |lists, _, node| Connection::read(lists, node, LoadedPage::nodes),
             );
-            /// Where the page stands in its list.
+            /// Cursors of the page, and whether there are further pages.
             pageInfo => batch::<NoArguments, _>(
                 Loads::by(|_, lists| vec![rows_of::<L>(lists).objects(Some(1))]),
                 |lists, _, node| Connection::read(lists, node, PageInfo),
             );
-            /// How many there are in all, with the filter and without the page; counted only where it is asked for.
+            /// Number of all nodes that match the filter, on all pages. Counted only if selected.
             totalCount => batch::<NoArguments, i64>(
                 Loads::by(|_, lists| vec![Load::of(&planned::<L>(lists).list.totals()).key_source("parent")]),
                 |lists, _, node| {
@@ -440,18 +440,18 @@ impl<L: Connected> Object for Edge<L> {
     fn declare(fields: &mut ObjectBuilder<'_, '_, Self>) {
         fields! { fields;
             type;
-            /// Where the edge stands: give it as `after` or `before` of the same list and order to go on from here. It
-            /// stays valid when edges come and go, this one too.
+            /// Cursor of the edge. Pass it as `after` or `before` to the same list with the same order. It stays valid if edges,
+            /// including this one, are added or removed.
             cursor => value_from(Projection::SORT_KEYS, |edge: &Edge<L>| edge.page.cursor(edge.place));
-            /// What stands there.
+            /// The node.
             node => node(|edge: &Edge<L>| L::node(edge.row()));
         }
-        fields.describe_as(format!("One of {} and its place in the list.", L::TYPES.nodes));
+        fields.describe_as(format!("One of the {} and its position in the list.", L::TYPES.nodes));
         L::declare_edge(fields);
     }
 }
 
-/// Where a page stands in its list.
+/// The position of a page in its list.
 struct PageInfo<L: Connected>(Arc<LoadedPage<L>>);
 
 impl<L: Connected> Clone for PageInfo<L> {
@@ -461,7 +461,7 @@ impl<L: Connected> Clone for PageInfo<L> {
 }
 
 impl<L: Connected> PageInfo<L> {
-    /// Whether rows follow in the direction of reading.
+    /// Returns whether rows follow in the direction of reading.
     fn has_more(&self) -> bool {
         self.0.rows.len() > self.0.len()
     }
@@ -493,15 +493,15 @@ impl<L: Connected> Object for PageInfo<L> {
 
     fn declare(fields: &mut ObjectBuilder<'_, '_, Self>) {
         fields! { fields;
-            /// Where a page stands in its list.
+            /// Cursors of a page, and whether there are further pages.
             type;
-            /// Whether edges follow. Reading backwards it is true where `before` was given: that cursor's edge followed.
+            /// Whether edges follow the page. Paging backward, it is true if `before` is given: the edge of that cursor follows.
             hasNextPage => value(Self::has_next);
-            /// Whether edges precede. Reading forwards it is true where `after` was given: that cursor's edge preceded.
+            /// Whether edges precede the page. Paging forward, it is true if `after` is given: the edge of that cursor precedes.
             hasPreviousPage => value(Self::has_previous);
-            /// The cursor of the first edge; null where there is none.
+            /// Cursor of the first edge; null if the page is empty.
             startCursor => value_from(Projection::SORT_KEYS, Self::start);
-            /// The cursor of the last edge; null where there is none.
+            /// Cursor of the last edge; null if the page is empty.
             endCursor => value_from(Projection::SORT_KEYS, Self::end);
         }
     }

@@ -15,7 +15,7 @@ use crate::{
 /// The longest cursor that is looked at, in characters: a name of 255 characters, four bytes each, and two ids.
 const LENGTH_MAX: usize = 2_048;
 
-/// What a column by which a list is sorted holds.
+/// The type of a column that a list is sorted by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SortType {
     /// A whole number.
@@ -41,12 +41,12 @@ pub enum SortValue {
     Id(Uuid),
 }
 
-/// What cursors are bound to: a list and its order.
+/// The list and order that a cursor is bound to.
 #[derive(Clone, Copy, Debug)]
 pub struct CursorScope([u8; 4]);
 
 impl CursorScope {
-    /// Of the list and order with this name.
+    /// The scope of the list and order with this name.
     pub fn of(name: &str) -> Self {
         Self(hash(name.as_bytes()).to_be_bytes())
     }

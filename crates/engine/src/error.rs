@@ -16,9 +16,9 @@ pub enum Code {
     BadUserInput,
     /// An object that a write names does not exist, or the viewer may not see it.
     NotFound,
-    /// The write contradicts what is stored.
+    /// The write contradicts the stored data.
     Conflict,
-    /// An item of a batch that was not written because another one was refused.
+    /// An item of a batch was not written because another item was rejected.
     Aborted,
     /// No valid credentials.
     Unauthenticated,

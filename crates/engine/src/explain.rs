@@ -139,7 +139,7 @@ impl Load {
     }
 }
 
-/// What a field with the arguments `A` loads. A field whose resolver calls [`ExecutionField::load`] states it here.
+/// The loads of a field with the arguments `A`. A field whose resolver calls [`ExecutionField::load`] states it here.
 ///
 /// [`ExecutionField::load`]: crate::ExecutionField::load
 pub struct Loads<A> {
@@ -175,7 +175,7 @@ impl<A> Loads<A> {
     }
 }
 
-/// What is known of the parents of a field before the execution.
+/// The parents of a field, as far as they are known before the execution.
 pub struct PlannedParents<'a> {
     /// The context of the request.
     pub context: &'a Context,
@@ -213,7 +213,7 @@ pub(crate) struct FieldPlan {
 
 type PlanSteps = Box<dyn Fn(IndexMap<Name, Value>, &PlannedParents<'_>) -> Result<Steps> + Send + Sync>;
 
-/// What a field does before its objects are available.
+/// The steps of a field before its objects are available.
 #[derive(Default)]
 pub(crate) struct Steps {
     loads: Vec<Load>,

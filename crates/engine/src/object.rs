@@ -53,7 +53,7 @@ impl Object for EmptyRoot {
     const IS_EMPTY: bool = true;
 
     fn name() -> String {
-        "Absent".to_owned()
+        "EmptyRoot".to_owned()
     }
 
     fn declare(_fields: &mut ObjectBuilder<'_, '_, Self>) {}
@@ -109,7 +109,7 @@ impl<T: InputType + Sync + 'static> Arguments for InputArgument<T> {
     fn describe(registry: &mut Registry) -> IndexMap<String, MetaInputValue> {
         let input = MetaInputValue {
             name: INPUT.to_owned(),
-            description: Some("What to write.".to_owned()),
+            description: Some("Input of the mutation.".to_owned()),
             ty: T::create_type_info(registry),
             deprecation: Deprecation::NoDeprecated,
             default_value: None,

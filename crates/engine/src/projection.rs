@@ -1,4 +1,4 @@
-//! Which columns of a record a batch reads: those that the selection needs.
+//! Projections: the columns of a record that a selection needs.
 
 /// Columns that one record can have.
 const COLUMNS_MAX: u32 = 63;

@@ -21,18 +21,18 @@ pub struct FieldResults {
     pub(crate) spans: Vec<Slot>,
 }
 
-/// Where one value of a column is.
+/// The position of one value in the JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Slot {
     /// From here to there.
     At(usize, usize),
     /// It is null.
     Null,
-    /// It failed where it must not be null, so that the object or list around it becomes null. The error is recorded.
+    /// The value failed and must not be null, so the surrounding object or list becomes null. The error is recorded.
     Failed,
 }
 
-/// What a field's values can be: leaves, objects, and lists and options of them.
+/// A type of field values: leaves, objects, and lists and options of them.
 pub trait Output: Sized + Send + 'static {
     /// Whether the schema allows null.
     const NULLABLE: bool;
@@ -66,7 +66,7 @@ impl FieldResults {
         Self { json: Vec::new(), spans: Vec::with_capacity(values) }
     }
 
-    /// Of leaves.
+    /// The results of leaves.
     pub fn of_leaves<L: Leaf>(values: &[L]) -> Self {
         let mut column = Self::with_capacity(values.len());
         for value in values {
@@ -95,7 +95,7 @@ impl FieldResults {
         if let Some(Slot::At(start, end)) = self.spans.get(index) { end - start } else { 0 }
     }
 
-    /// What failed becomes null.
+    /// Turns failed values into nulls.
     fn nullable(mut self) -> Self {
         for span in &mut self.spans {
             if *span == Slot::Failed {

@@ -63,7 +63,7 @@ impl<K: Clone + Debug + Eq + Hash + Send + Sync + 'static> Key for K {}
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct RootKey;
 
-/// What a batch function gets besides its keys.
+/// The request of a batch function, besides its keys.
 #[derive(Clone, Copy)]
 pub struct LoadRequest<'a> {
     /// The columns that the fields below need.

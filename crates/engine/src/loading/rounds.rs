@@ -42,7 +42,7 @@ impl Default for LoadLimits {
     }
 }
 
-/// What a request has loaded so far.
+/// The loads of a request so far.
 #[derive(Clone, Debug, Default)]
 pub struct LoadReport {
     /// Rounds in which at least one batch function was called.
@@ -302,7 +302,7 @@ impl Rounds {
         self.loads().is_budget_exceeded
     }
 
-    /// What was loaded so far.
+    /// The loads so far.
     pub fn report(&self) -> LoadReport {
         self.loads().report.clone()
     }

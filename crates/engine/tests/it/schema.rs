@@ -14,6 +14,7 @@ use gatherum_engine::{
     connection::{Connected, ConnectionNames, Order, PageArguments, Slice, SortedRow},
     cost::Limits,
     cursor::{SortType, SortValue},
+    explain::Loads,
     fields,
     loading::{LoadLimits, LoadReport},
     object::{NoArguments, Object, ObjectBuilder, SchemaBuilder},
@@ -207,11 +208,11 @@ impl Object for Mutation {
             /// The root of writes.
             type;
             /// A step that must not fail.
-            step => batch::<Step, _>(|_, step, field| Box::pin(async move {
+            step => batch::<Step, _>(Loads::none(), |_, step, field| Box::pin(async move {
                 take_step(&step, field.context()).await.map(|()| vec![Number(1)])
             }));
             /// A step that may fail.
-            optionalStep => batch::<Step, _>(|_, step, field| Box::pin(async move {
+            optionalStep => batch::<Step, _>(Loads::none(), |_, step, field| Box::pin(async move {
                 take_step(&step, field.context()).await.map(|()| vec![Some(Number(1))])
             }));
         }
