@@ -222,7 +222,7 @@ fn the_command_explains_files_and_rejects_invalid_documents() {
     assert_eq!((table.status, diagram.status), (Some(0), Some(0)), "{table:?} {diagram:?}");
     assert!(table.out.starts_with("query: 1 statement in 1 round\n"), "{}", table.out);
     assert!(fs::read_to_string(sandbox.path("plan.svg")).expect("a file").starts_with("<svg "));
-    let messages = ["1:23: ", "artifacts: `first` is 101", "error: ", "variable `$n`"];
+    let messages = ["1:23: ", "artifacts: `first` is 101", "error: ", "Variable \"$n\""];
     for (ran, message) in rejected.iter().zip(messages) {
         assert_eq!((ran.status, ran.out.as_str()), (Some(2), ""), "{ran:?}");
         assert!(ran.err.contains(message), "{ran:?}");
