@@ -95,7 +95,7 @@ impl FieldResults {
         if let Some(Slot::At(start, end)) = self.spans.get(index) { end - start } else { 0 }
     }
 
-    /// Turns failed values into nulls.
+    /// Replaces failed values by null.
     fn nullable(mut self) -> Self {
         for span in &mut self.spans {
             if *span == Slot::Failed {
