@@ -1,5 +1,9 @@
 //! Imports point one way.
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+};
 
 /// Each module and the modules that it may import.
 const ALLOWED: [(&str, &[&str]); 14] = [
@@ -144,4 +148,209 @@ fn top_level_names(list: &str) -> Vec<String> {
 
 fn name(text: &str) -> String {
     text.chars().take_while(|character| character.is_alphanumeric() || *character == '_').collect()
+}
+
+/// Cycles of modules within a tree that exist, each by its first module in alphabetical order. The list may only shrink.
+const CYCLES: [(&str, &str); 7] = [
+    (
+        "crates/document/src",
+        "document, parser, schema, validation: a document is validated against the schema that parses it",
+    ),
+    (
+        "crates/engine/src",
+        "engine, execute, explain, object, operation, response, results, schema: fields execute objects",
+    ),
+    ("crates/engine/src", "loading/batch, loading/rounds: a batch reports its calls to the rounds that dispatch it"),
+    ("src/db", "columns, record: a row reads the columns that a record lists"),
+    ("src/db", "config, sqlite: the settings name a mode of SQLite"),
+    ("src/db", "fragment, table, template: a fragment renders the columns of a table"),
+    ("src/http", "websocket/connection, websocket/session: a session belongs to a connection"),
+];
+
+#[test]
+fn modules_of_a_tree_have_no_new_cycles() {
+    let mut found = Vec::new();
+    for tree in trees() {
+        let sources = sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join(&tree));
+        let modules = Modules::new(&tree, &sources);
+        found.extend(modules.cycles().into_iter().map(|cycle| (tree.clone(), cycle)));
+    }
+
+    // Types of the catalogue may refer to each other, because the graph of the schema has cycles.
+    found.retain(|(tree, _)| tree != "src/catalog");
+    let known = CYCLES.map(|(tree, cycle)| {
+        let modules = cycle.split(':').next().unwrap_or_default();
+        (tree.to_owned(), modules.split(", ").map(str::to_owned).collect::<Vec<_>>())
+    });
+    assert_eq!(found, known.to_vec());
+}
+
+/// Folders whose modules may not form cycles: each module of the program, and each crate.
+fn trees() -> Vec<String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folders = fs::read_dir(root.join("src")).expect("a folder").map(|entry| entry.expect("an entry").path());
+    let folders = folders.filter(|path| path.is_dir());
+    let of_program = folders.map(|path| format!("src/{}", path.file_name().expect("a name").display()));
+    let of_crates = ["crates/document/src".to_owned(), "crates/engine/src".to_owned()];
+    let mut trees: Vec<String> = of_program.chain(of_crates).collect();
+    trees.sort();
+    trees
+}
+
+/// The modules of a tree by their path in it, with the paths that they use.
+struct Modules {
+    /// `crate::db` for `src/db`, `crate` for a crate.
+    prefix: Vec<String>,
+    texts: BTreeMap<Vec<String>, String>,
+}
+
+impl Modules {
+    fn new(tree: &str, sources: &[(String, String)]) -> Self {
+        let module = tree.strip_prefix("src/").map(str::to_owned);
+        let prefix = std::iter::once("crate".to_owned()).chain(module).collect();
+        let module = |path: &str| {
+            let mut parts: Vec<String> = path.trim_end_matches(".rs").split('/').map(str::to_owned).collect();
+            parts.pop_if(|last| last == "mod" || last == "lib");
+            parts
+        };
+        let is_code = |path: &str| !path.split('/').any(|part| part.trim_end_matches(".rs") == "tests");
+        let texts = sources.iter().filter(|(path, _)| is_code(path));
+        Self { prefix, texts: texts.map(|(path, text)| (module(path), code(text))).collect() }
+    }
+
+    /// Groups of modules that use each other, sorted.
+    fn cycles(&self) -> Vec<Vec<String>> {
+        let reachable: BTreeMap<&Vec<String>, BTreeSet<&Vec<String>>> =
+            self.texts.keys().map(|module| (module, self.reachable(module))).collect();
+        let mut cycles = BTreeSet::new();
+        for (module, others) in &reachable {
+            let cycle: Vec<String> = others
+                .iter()
+                .filter(|other| reachable[**other].contains(module))
+                .map(|other| other.join("/"))
+                .collect();
+            if cycle.len() > 1 {
+                cycles.insert(cycle);
+            }
+        }
+        cycles.into_iter().collect()
+    }
+
+    /// The modules that a module uses, directly or through others. A parent and its children may use each other.
+    fn reachable(&self, from: &Vec<String>) -> BTreeSet<&Vec<String>> {
+        let mut found = BTreeSet::new();
+        let mut open = vec![from.clone()];
+        while let Some(module) = open.pop() {
+            for used in self.used(&module) {
+                let is_family = used.starts_with(&module) || module.starts_with(used);
+                if !is_family && found.insert(used) {
+                    open.push(used.clone());
+                }
+            }
+        }
+        found
+    }
+
+    fn used(&self, module: &[String]) -> Vec<&Vec<String>> {
+        let paths = used_paths(&self.texts[module]).into_iter();
+        paths.filter_map(|path| self.resolve(&self.absolute(module, &path)?)).collect()
+    }
+
+    /// A path from the root of the tree; `None` if it leads out of the tree.
+    fn absolute(&self, module: &[String], path: &[String]) -> Option<Vec<String>> {
+        match path.first()?.as_str() {
+            "super" => {
+                let ups = path.iter().take_while(|part| *part == "super").count();
+                let parent = module.len().checked_sub(ups)?;
+                Some(module[..parent].iter().chain(&path[ups..]).cloned().collect())
+            }
+            "self" => Some(module.iter().chain(&path[1..]).cloned().collect()),
+            "crate" => path.strip_prefix(self.prefix.as_slice()).map(<[String]>::to_vec),
+            _ => None,
+        }
+    }
+
+    /// The module that defines a path, also if its parent re-exports it.
+    fn resolve(&self, path: &[String]) -> Option<&Vec<String>> {
+        let depth = (0..=path.len()).rev().find(|depth| self.texts.contains_key(&path[..*depth]))?;
+        let (module, text) = self.texts.get_key_value(&path[..depth])?;
+        let Some(item) = path.get(depth) else { return Some(module) };
+        let exported = used_paths(text).into_iter().find(|used| {
+            used.len() > 1
+                && used.last() == Some(item)
+                && self.texts.contains_key(&[module.as_slice(), &used[..1]].concat())
+        });
+        match exported {
+            Some(exported) => self.resolve(&[module.as_slice(), &exported].concat()),
+            None => Some(module),
+        }
+    }
+}
+
+/// The text of a source file without comments and unit tests.
+fn code(text: &str) -> String {
+    let text = text.split("#[cfg(test)]").next().unwrap_or_default();
+    text.lines().map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n")
+}
+
+/// The paths of all `use` declarations, and those that begin with `super::` or `crate::` elsewhere.
+fn used_paths(text: &str) -> Vec<Vec<String>> {
+    let mut paths = Vec::new();
+    for (index, _) in text.match_indices("use ") {
+        if !text[..index].ends_with(|before: char| before.is_alphanumeric() || before == '_') {
+            let tree = text[index + 4..].split(';').next().unwrap_or_default();
+            expand("", tree, &mut paths);
+        }
+    }
+    for start in ["super::", "crate::"] {
+        for (index, _) in text.match_indices(start) {
+            let is_path = |character: char| character.is_alphanumeric() || character == '_' || character == ':';
+            let path: String = text[index..].chars().take_while(|character| is_path(*character)).collect();
+            paths.push(path);
+        }
+    }
+    let parts = |path: &String| {
+        let parts = path.split("::").map(str::trim).filter(|part| !part.is_empty());
+        parts.map(str::to_owned).collect()
+    };
+    paths.iter().map(parts).collect()
+}
+
+/// The paths of a `use` tree such as `a::{b, c::d as e}`.
+fn expand(prefix: &str, tree: &str, paths: &mut Vec<String>) {
+    let Some((before, rest)) = tree.split_once('{') else {
+        let path = tree.split(" as ").next().unwrap_or_default().trim();
+        if !path.is_empty() {
+            paths.push(format!("{prefix}{path}"));
+        }
+        return;
+    };
+    let body = rest.rsplit_once('}').map_or(rest, |(body, _)| body);
+    let prefix = format!("{prefix}{}", before.trim());
+    let (mut depth, mut start) = (0, 0);
+    for (index, character) in body.char_indices().chain([(body.len(), ',')]) {
+        match character {
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            ',' if depth == 0 => {
+                expand(&prefix, &body[start..index], paths);
+                start = index + 1;
+            }
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn cycles_are_found_through_re_exports() {
+    let sources = [
+        ("mod.rs", "mod one; mod two; mod three; pub use two::{deep::Two as Second, Other};"),
+        ("one.rs", "use super::Other; // use super::three;"),
+        ("two.rs", "use crate::tree::three::{Three, self};"),
+        ("three.rs", "fn three() -> super::one::One {}\n#[cfg(test)]\nmod tests {}"),
+        ("four.rs", "use super::{one, two::Two};"),
+    ];
+    let sources = sources.map(|(path, text)| (path.to_owned(), text.to_owned()));
+
+    assert_eq!(Modules::new("src/tree", &sources).cycles(), [["one", "three", "two"]]);
 }
