@@ -237,9 +237,9 @@ impl Modules {
     }
 
     /// The modules that a module uses, directly or through others. A parent and its children may use each other.
-    fn reachable(&self, from: &Vec<String>) -> BTreeSet<&Vec<String>> {
+    fn reachable(&self, from: &[String]) -> BTreeSet<&Vec<String>> {
         let mut found = BTreeSet::new();
-        let mut open = vec![from.clone()];
+        let mut open = vec![from.to_vec()];
         while let Some(module) = open.pop() {
             for used in self.used(&module) {
                 let is_family = used.starts_with(&module) || module.starts_with(used);

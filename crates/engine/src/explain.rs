@@ -139,11 +139,14 @@ impl Load {
     }
 }
 
+/// States the loads of a field for its arguments.
+type StateLoads<A> = Box<dyn Fn(&A, &PlannedParents<'_>) -> Vec<Load> + Send + Sync>;
+
 /// The loads of a field with the arguments `A`. A field whose resolver calls [`ExecutionField::load`] states it here.
 ///
 /// [`ExecutionField::load`]: crate::ExecutionField::load
 pub struct Loads<A> {
-    loads: Box<dyn Fn(&A, &PlannedParents<'_>) -> Vec<Load> + Send + Sync>,
+    loads: StateLoads<A>,
     /// Whether the values belong to the list that their parents belong to.
     keeps_list: bool,
     is_write: bool,
