@@ -33,7 +33,7 @@ const NO_SLOT: usize = usize::MAX;
 pub struct Part {
     pub(super) text: &'static str,
     slot: usize,
-    /// Of a policy placeholder: the alias it is about; else empty.
+    /// The alias that a policy placeholder is about; empty for other placeholders.
     alias: &'static str,
     is_policy: bool,
     pub(super) name: &'static str,

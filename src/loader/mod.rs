@@ -9,10 +9,8 @@ use std::{
     sync::Arc,
 };
 
-use gatherum_engine::{
-    BatchFn,
-    loading::{self, LoadRequest, fail_all},
-};
+use dataloader::BatchFn;
+use gatherum_engine::loading::{self, LoadRequest, fail_all};
 use uuid::Uuid;
 
 pub use gatherum_engine::{Loader, RootKey};
@@ -239,7 +237,6 @@ fn by_key<K: loading::Key, R, V: FromRows<R>>(rows: Vec<(K, R)>) -> HashMap<K, R
     let mut values: HashMap<K, Result<V>> = HashMap::new();
     let mut rows = rows.into_iter().peekable();
     while let Some((key, row)) = rows.next() {
-        let next = |rows: &mut std::iter::Peekable<_>, key: &K| rows.next_if(|(next, _): &(K, R)| next == key);
         let mut value = match values.entry(key) {
             Entry::Occupied(entry) => entry,
             Entry::Vacant(entry) => entry.insert_entry(Ok(V::default())),
@@ -247,7 +244,7 @@ fn by_key<K: loading::Key, R, V: FromRows<R>>(rows: Vec<(K, R)>) -> HashMap<K, R
         let key = value.key().clone();
         let Ok(value) = value.get_mut() else { continue };
         value.push(row);
-        while let Some((_, row)) = next(&mut rows, &key) {
+        while let Some((_, row)) = rows.next_if(|(next, _)| *next == key) {
             value.push(row);
         }
     }

@@ -110,44 +110,11 @@ fn sources(root: &Path) -> Vec<(String, String)> {
 
 /// The modules after `crate::`, also in braces.
 fn used_modules(text: &str) -> Vec<String> {
-    let mut modules = Vec::new();
-    for (index, _) in text.match_indices("crate::") {
-        if text[..index].ends_with('$') {
-            continue;
-        }
-        let rest = &text[index + "crate::".len()..];
-        match rest.strip_prefix('{') {
-            Some(list) => modules.extend(top_level_names(list)),
-            None => modules.push(name(rest)),
-        }
-    }
-    modules.retain(|module| !module.is_empty() && module.chars().next().is_some_and(char::is_lowercase));
-    modules
-}
-
-/// The first name of each item of a braced list.
-fn top_level_names(list: &str) -> Vec<String> {
-    let (mut depth, mut is_start, mut names) = (1, true, Vec::new());
-    for (index, character) in list.char_indices() {
-        match character {
-            '{' => depth += 1,
-            '}' => depth -= 1,
-            ',' if depth == 1 => is_start = true,
-            character if depth == 1 && is_start && !character.is_whitespace() => {
-                names.push(name(&list[index..]));
-                is_start = false;
-            }
-            _ => {}
-        }
-        if depth == 0 {
-            break;
-        }
-    }
-    names
-}
-
-fn name(text: &str) -> String {
-    text.chars().take_while(|character| character.is_alphanumeric() || *character == '_').collect()
+    // A macro's `$crate` belongs to the module that calls it.
+    let text = text.replace("$crate", "$");
+    let paths = used_paths(&text).into_iter().filter(|path| path[0] == "crate");
+    let modules = paths.filter_map(|path| path.into_iter().nth(1));
+    modules.filter(|module| module.starts_with(char::is_lowercase)).collect()
 }
 
 /// Cycles of modules within a tree that exist, each by its first module in alphabetical order. The list may only shrink.
@@ -313,7 +280,7 @@ fn used_paths(text: &str) -> Vec<Vec<String>> {
         let parts = path.split("::").map(str::trim).filter(|part| !part.is_empty());
         parts.map(str::to_owned).collect()
     };
-    paths.iter().map(parts).collect()
+    paths.iter().map(parts).filter(|path: &Vec<String>| !path.is_empty()).collect()
 }
 
 /// The paths of a `use` tree such as `a::{b, c::d as e}`.

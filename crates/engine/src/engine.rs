@@ -75,18 +75,27 @@ impl<Q: Object, M: Object, S: Object> Engine<Q, M, S> {
             admit(operation.kind()).map_err(|error| operation.reject(vec![error.into()]))?;
             return Ok(PreparedRequest { operation: operation.clone(), variables: values });
         }
-        let operation = match &known {
-            Some(operation) => PreparedOperation::new(name, operation.document.clone(), operation.operation.clone()),
-            None => self.parse(query, name)?,
-        };
-        admit(operation.kind()).map_err(|error| operation.reject(vec![error.into()]))?;
-        let values = self.coerce(&operation, variables).map_err(|errors| operation.reject(errors))?;
-        let values = Arc::new(values);
-        let operation = Arc::new(operation.with_variables(variables, &values));
-        if known.is_none() {
-            self.operations.insert(query, name, operation.clone());
+        if let Some(operation) = known {
+            let variables = self.values(&operation, variables, admit)?;
+            return Ok(PreparedRequest { operation, variables });
         }
+        let operation = self.parse(query, name)?;
+        let values = self.values(&operation, variables, admit)?;
+        let operation = Arc::new(operation.with_variables(variables, &values));
+        self.operations.insert(query, name, operation.clone());
         Ok(PreparedRequest { operation, variables: values })
+    }
+
+    /// The values of the variables, if the operation is admitted and within the limits.
+    fn values(
+        &self,
+        operation: &PreparedOperation,
+        given: &Variables,
+        admit: impl FnOnce(OperationKind) -> Result<()>,
+    ) -> std::result::Result<Arc<IndexMap<Name, Value>>, RejectedRequest> {
+        admit(operation.kind()).map_err(|error| operation.reject(vec![error.into()]))?;
+        let values = self.coerce(operation, given).map_err(|errors| operation.reject(errors))?;
+        Ok(Arc::new(values))
     }
 
     /// Parses and validates a document, and selects the operation.

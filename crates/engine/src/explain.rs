@@ -248,7 +248,7 @@ impl FieldPlan {
         })
     }
 
-    /// Of a relation whose loader is made from the arguments and from the list of the parents.
+    /// The plan of a relation. Its loader depends only on the arguments and on the list of the parents.
     pub(crate) fn relation<A: Arguments, L: Loader, V: Output>(described: &IndexMap<String, MetaInputValue>) -> Self {
         let defaults = defaults(described);
         Self::new::<V>(move |values, parents| {
