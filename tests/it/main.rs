@@ -24,6 +24,7 @@ mod pool;
 mod process;
 mod random;
 mod readme;
+mod requests;
 mod schema;
 mod sharing;
 mod slow;
