@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 use crate::{
-    access, db,
+    access, db, documents,
     graphql::{self, CountStrategy},
     http, telemetry,
 };
@@ -31,6 +31,8 @@ pub struct Config {
     pub limits: graphql::cost::Limits,
     /// Authentication.
     pub access: access::Config,
+    /// Persisted documents.
+    pub documents: documents::Config,
     /// Loading of relationships.
     pub loading: Loading,
     /// Cache of loads that are shared between requests.
@@ -216,6 +218,7 @@ fn description(section: &str, name: &str) -> String {
         "access" => access::Config::get_field_docs(name),
         "cache" => graphql::load_cache::CacheConfig::get_field_docs(name),
         "database" => db::Config::get_field_docs(name),
+        "documents" => documents::Config::get_field_docs(name),
         "http" => http::Config::get_field_docs(name),
         "limits" => graphql::cost::Limits::get_field_docs(name),
         "loading" => Loading::get_field_docs(name),

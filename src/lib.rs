@@ -27,6 +27,9 @@ pub mod catalog;
 /// GraphQL machinery that all types share: declarations, cost limits, execution, connections, cursors and ids.
 pub mod graphql;
 
+/// Persisted documents: automatic persisted queries and trusted documents.
+pub mod documents;
+
 /// Relationships that one SQL statement loads: batch functions for the engine.
 pub mod loader;
 

@@ -2,6 +2,7 @@
 mod access;
 mod config;
 mod doctor;
+mod documents;
 mod explain;
 mod migrate;
 mod output;
@@ -93,6 +94,9 @@ enum Command {
     Schema(schema::Args),
     /// Print the rounds, statements and keys of a GraphQL operation without executing it
     Explain(explain::Args),
+    /// Add, list, export and remove trusted documents
+    #[command(subcommand)]
+    Documents(documents::Command),
     /// Print the effective settings or an example settings file
     #[command(subcommand)]
     Config(config::Command),
@@ -191,6 +195,7 @@ fn execute(cli: Cli) -> Result<Outcome> {
             Command::Migrate(command) => migrate::run(command, &loaded.config).await,
             Command::Schema(args) => schema::run(&args).await,
             Command::Explain(args) => explain::run(args, &loaded.config).await,
+            Command::Documents(command) => documents::run(command, &loaded.config).await,
             Command::User(command) => access::user(command, &loaded.config).await,
             Command::Token(command) => access::token(command, &loaded.config).await,
             Command::Doctor(args) => doctor::run(args, &loaded.config).await,

@@ -31,8 +31,14 @@ macro_rules! migrations {
     };
 }
 
-const MIGRATIONS: &[MigrationTexts] =
-    migrations![1 "0001_catalogue", 2 "0002_writing", 3 "0003_access", 4 "0004_sharing", 5 "0005_homepage"];
+const MIGRATIONS: &[MigrationTexts] = migrations![
+    1 "0001_catalogue",
+    2 "0002_writing",
+    3 "0003_access",
+    4 "0004_sharing",
+    5 "0005_homepage",
+    6 "0006_documents",
+];
 
 /// The table of applied migrations.
 const TABLE: &str = "_sqlx_migrations";

@@ -6,7 +6,7 @@ use gatherum_engine::{
     object::{EmptyRoot, Object},
 };
 
-use super::{Plan, RequestState, Settings};
+use super::{OperationInfo, Plan, RequestState, Settings};
 use crate::{access::Viewer, error::Result, loader::LoadLimits};
 
 /// Explains operations of a schema whose root types are `Q`, `M` and `S`.
@@ -38,6 +38,14 @@ impl<Q: Object, M: Object, S: Object> Explainer<Q, M, S> {
         let prepared = self.engine.prepare(document, operation_name, variables, |_| Ok(())).await;
         let prepared = prepared.map_err(|rejected| rejected.errors)?;
         self.engine.explain(&prepared, &self.context()).map_err(|error| vec![error])
+    }
+
+    /// The operations of a document that the server would execute, if its variables are within the limits.
+    ///
+    /// # Errors
+    /// The document cannot be parsed, exceeds a limit or is not valid, or has no operation.
+    pub fn check(&self, document: &str) -> Result<Vec<OperationInfo>, Vec<FieldError>> {
+        self.engine.check(document).map_err(|rejected| rejected.errors)
     }
 
     fn context(&self) -> Context {

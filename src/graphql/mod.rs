@@ -23,8 +23,8 @@ pub use explain::Explainer;
 pub use gatherum_engine::cursor::{SortType, SortValue};
 pub use gatherum_engine::explain::{Bound, Load, Loads, Plan, PlannedLoad};
 pub use gatherum_engine::{
-    Context, ExecutionField, FieldResults, Leaf, OperationKind as Operation, Output, ResultIndex, SelectionView, cost,
-    id, introspection_json, object, sdl, subscription,
+    Context, ExecutionField, FieldResults, Leaf, OperationInfo, OperationKind as Operation, Output, ResultIndex,
+    SelectionView, cost, id, introspection_json, object, sdl, subscription,
 };
 pub use load_cache::CacheLoads;
 pub use report::{BatchReport, RequestReport};

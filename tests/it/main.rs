@@ -18,6 +18,7 @@ mod migrations;
 mod model;
 mod modules;
 mod permissions;
+mod persisted;
 mod plans;
 mod policy;
 mod pool;

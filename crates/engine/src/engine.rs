@@ -5,7 +5,10 @@ use async_graphql::{Name, Pos, Value, Variables, indexmap::IndexMap, registry::R
 use futures_util::FutureExt;
 use gatherum_document::{
     CheckError, Document, Options, Schema,
-    apollo_compiler::executable::{Selection, SelectionSet},
+    apollo_compiler::{
+        ast::{OperationType, Type},
+        executable::{Operation, Selection, SelectionSet},
+    },
 };
 
 use crate::{
@@ -98,22 +101,56 @@ impl<Q: Object, M: Object, S: Object> Engine<Q, M, S> {
         Ok(Arc::new(values))
     }
 
-    /// Parses and validates a document, and selects the operation.
-    fn parse(&self, query: &str, name: &str) -> std::result::Result<PreparedOperation, RejectedRequest> {
+    /// Parses and validates a document, and returns its operations. Nothing is executed.
+    ///
+    /// The limits that depend on the values of variables are checked with the cheapest values, so a document that is
+    /// rejected is never executed, whatever its variables are.
+    ///
+    /// # Errors
+    /// The document cannot be parsed, is not valid, or exceeds a limit; or it has no operation.
+    pub fn check(&self, query: &str) -> std::result::Result<Vec<OperationInfo>, RejectedRequest> {
+        let document = self.valid(query)?;
+        let mut operations = Vec::new();
+        for operation in document.operations().iter() {
+            self.check_introspection(&document, operation)?;
+            self.limits.check(&self.schema, &document, operation, &cheapest_values(operation))?;
+            let name = operation.name.as_ref().map(ToString::to_string);
+            operations.push(OperationInfo { name, kind: operation.operation_type.into() });
+        }
+        if operations.is_empty() {
+            return Err(Error::new(Code::GraphqlValidationFailed, "the document has no operation").into());
+        }
+        Ok(operations)
+    }
+
+    /// Parses and validates a document.
+    fn valid(&self, query: &str) -> std::result::Result<Document, RejectedRequest> {
         // A message that suggests similar names would disclose the schema bit by bit.
         let options = Options { suggestions: self.limits.introspection };
-        let document = self.schema.check(query, &self.limits.parsing(), &options)?;
-        let unknown = |error| RejectedRequest {
-            errors: vec![Error::new(Code::BadRequest, operation_message(error, name)).into()],
-            kind: None,
-        };
+        Ok(self.schema.check(query, &self.limits.parsing(), &options)?)
+    }
+
+    /// Parses and validates a document, and selects the operation.
+    fn parse(&self, query: &str, name: &str) -> std::result::Result<PreparedOperation, RejectedRequest> {
+        let document = self.valid(query)?;
+        let unknown = |error| Error::new(Code::BadRequest, operation_message(error, name));
         let operation = document.operation(Some(name)).map_err(unknown)?.clone();
-        let operation = PreparedOperation::new(name, document, operation);
-        if !self.limits.introspection && introspects(&operation.document, &operation.operation.selection_set) {
-            let message = "introspection is disabled on this server; ask its operator for the schema";
-            return Err(operation.reject(vec![Error::new(Code::GraphqlValidationFailed, message).into()]));
+        self.check_introspection(&document, &operation)?;
+        Ok(PreparedOperation::new(name, document, operation))
+    }
+
+    /// Rejects introspection if it is disabled.
+    fn check_introspection(
+        &self,
+        document: &Document,
+        operation: &Operation,
+    ) -> std::result::Result<(), RejectedRequest> {
+        if self.limits.introspection || !introspects(document, &operation.selection_set) {
+            return Ok(());
         }
-        Ok(operation)
+        let message = "introspection is disabled on this server; ask its operator for the schema";
+        let error = Error::new(Code::GraphqlValidationFailed, message);
+        Err(RejectedRequest { errors: vec![error.into()], kind: Some(operation.operation_type.into()) })
     }
 
     /// The values of the variables, with which the operation is within the limits.
@@ -246,6 +283,25 @@ pub enum OperationKind {
     Subscription,
 }
 
+impl From<OperationType> for OperationKind {
+    fn from(kind: OperationType) -> Self {
+        match kind {
+            OperationType::Query => Self::Query,
+            OperationType::Mutation => Self::Mutation,
+            OperationType::Subscription => Self::Subscription,
+        }
+    }
+}
+
+/// An operation of a document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OperationInfo {
+    /// The name, if it has one.
+    pub name: Option<String>,
+    /// The kind.
+    pub kind: OperationKind,
+}
+
 /// An operation that may be executed, with the values of its variables.
 pub struct PreparedRequest {
     operation: Arc<PreparedOperation>,
@@ -304,6 +360,13 @@ pub struct RejectedRequest {
     pub kind: Option<OperationKind>,
 }
 
+impl From<Error> for RejectedRequest {
+    /// The rejection of a request before its operation is known.
+    fn from(error: Error) -> Self {
+        Self { errors: vec![error.into()], kind: None }
+    }
+}
+
 impl From<DocumentError> for RejectedRequest {
     fn from(error: DocumentError) -> Self {
         Self { errors: vec![error.into()], kind: None }
@@ -341,6 +404,16 @@ impl From<Error> for FieldError {
     fn from(error: Error) -> Self {
         Self { error, position: Pos::default(), path: Vec::new() }
     }
+}
+
+/// Values of an operation's variables with which its cost is as low as it can be: empty pages and lists.
+fn cheapest_values(operation: &Operation) -> IndexMap<Name, Value> {
+    let cheapest = |ty: &Type| match ty {
+        _ if ty.is_list() => Value::List(Vec::new()),
+        _ if ty.inner_named_type().as_str() == "Int" => Value::Number(0.into()),
+        _ => Value::Null,
+    };
+    operation.variables.iter().map(|variable| (Name::new(variable.name.as_str()), cheapest(&variable.ty))).collect()
 }
 
 /// The message for a request that selects no operation.

@@ -36,6 +36,12 @@ pub enum Code {
     Unavailable,
     /// A subscription ended because changes were missed.
     EventsLost,
+    /// No document has the identifier. Clients of automatic persisted queries send the request again with the document.
+    PersistedQueryNotFound,
+    /// The server does not store documents automatically. Clients send all further requests with the document.
+    PersistedQueryNotSupported,
+    /// The server executes only trusted documents, and this is not one of them.
+    DocumentNotTrusted,
     /// A fault of the server; the id in the response is in the log.
     Internal,
 }
@@ -59,6 +65,9 @@ impl Code {
             Code::Overloaded => "OVERLOADED",
             Code::Unavailable => "UNAVAILABLE",
             Code::EventsLost => "EVENTS_LOST",
+            Code::PersistedQueryNotFound => "PERSISTED_QUERY_NOT_FOUND",
+            Code::PersistedQueryNotSupported => "PERSISTED_QUERY_NOT_SUPPORTED",
+            Code::DocumentNotTrusted => "DOCUMENT_NOT_TRUSTED",
             Code::Internal => "INTERNAL",
         }
     }

@@ -38,7 +38,7 @@ pub use futures_util;
 pub use gatherum_document::{self, apollo_compiler::executable::SelectionSet};
 
 pub use context::{Context, PageSizes};
-pub use engine::{Engine, ExecutionOutcome, OperationKind, PreparedRequest, RejectedRequest};
+pub use engine::{Engine, ExecutionOutcome, OperationInfo, OperationKind, PreparedRequest, RejectedRequest};
 pub use error::{Code, Error, Result};
 pub use execute::{ExecutionField, FieldError, ResultIndex, SelectionView};
 pub use leaf::Leaf;

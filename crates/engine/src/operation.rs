@@ -109,12 +109,7 @@ impl PreparedOperation {
     }
 
     pub(crate) fn kind(&self) -> OperationKind {
-        use gatherum_document::apollo_compiler::ast::OperationType;
-        match self.operation.operation_type {
-            OperationType::Query => OperationKind::Query,
-            OperationType::Mutation => OperationKind::Mutation,
-            OperationType::Subscription => OperationKind::Subscription,
-        }
+        self.operation.operation_type.into()
     }
 }
 

@@ -97,7 +97,7 @@ fn read(file: &Path) -> Result<String> {
 const DOCUMENT_BYTES_MAX: u64 = 16 << 20;
 
 /// The message with its place: line and column in the document, or the path of the field.
-fn describe(error: &FieldError) -> String {
+pub(super) fn describe(error: &FieldError) -> String {
     let message = &error.error.message;
     if error.position.line > 0 {
         return format!("{}:{}: {message}", error.position.line, error.position.column);
