@@ -96,10 +96,11 @@ pub struct Request {
     pub operation_name: Option<String>,
     /// Values of the operation's variables.
     pub variables: Variables,
-    /// Identifies retries of a mutation, which is executed once: for 24 hours, retries get the same response.
+    /// Identifies retries of a mutation, which is executed once: for 24 hours, retries get the same response. 1 to 255
+    /// visible ASCII characters.
     pub idempotency_key: Option<String>,
-    /// Rejects all operations except queries, as GET must.
-    pub queries_only: bool,
+    /// Rejects mutations, as GET must.
+    pub rejects_mutations: bool,
     /// Adds `extensions.gatherum` to the response.
     pub wants_report: bool,
     /// The viewer on whose behalf it is executed.

@@ -33,6 +33,9 @@ const AUDITED_FIELDS_MAX: usize = 20;
 /// Events that are executed concurrently: one change is an event for each subscriber, and requests need the database too.
 const CONCURRENT_EVENTS_MAX: usize = 32;
 
+/// Maximum length of an idempotency key, in characters.
+const IDEMPOTENCY_KEY_LENGTH_MAX: usize = 255;
+
 /// Executes requests against a schema whose root types are `Q`, `M` and `S`.
 pub struct Service<Q: Object, M: Object = EmptyRoot, S: Event = EmptyRoot> {
     engine: Engine<Q, M, S>,
@@ -83,7 +86,8 @@ impl<Q: Object, M: Object, S: Event> Service<Q, M, S> {
             Operation::Query => self.query(request, &prepared).await,
             Operation::Mutation => self.mutate(request, &prepared).await,
             Operation::Subscription => {
-                let message = "a subscription needs a WebSocket or Accept: text/event-stream";
+                let message = "a subscription needs a transport that streams responses: a WebSocket, or a request with \
+                               Accept: text/event-stream or Accept: multipart/mixed;subscriptionSpec=1.0";
                 Err(prepared.reject(Error::new(Code::BadRequest, message)))
             }
         }
@@ -151,9 +155,11 @@ impl<Q: Object, M: Object, S: Event> Service<Q, M, S> {
 
 /// Rejects operations that the viewer or the transport may not execute.
 fn admit(request: &Request, kind: Operation) -> Result<()> {
-    if request.queries_only && kind != Operation::Query {
-        let message = "GET executes only queries; send mutations and subscriptions with POST";
-        return Err(Error::new(Code::BadRequest, message));
+    if request.rejects_mutations && kind == Operation::Mutation {
+        return Err(Error::new(Code::BadRequest, "GET does not execute mutations: send them with POST"));
+    }
+    if request.idempotency_key.as_deref().is_some_and(|key| !is_idempotency_key(key)) {
+        return Err(Error::new(Code::BadRequest, "an idempotency key must have 1 to 255 visible ASCII characters"));
     }
     if kind != Operation::Mutation || request.viewer.may_write() {
         return Ok(());
@@ -162,6 +168,10 @@ fn admit(request: &Request, kind: Operation) -> Result<()> {
         None => Error::new(Code::Unauthenticated, "a mutation needs a token: send it as Authorization: Bearer TOKEN"),
         Some(_) => Error::new(Code::Forbidden, "this token is read-only: mutations need the `write` scope"),
     })
+}
+
+fn is_idempotency_key(key: &str) -> bool {
+    (1..=IDEMPOTENCY_KEY_LENGTH_MAX).contains(&key.len()) && key.bytes().all(|byte| (b' '..=b'~').contains(&byte))
 }
 
 #[async_trait::async_trait]

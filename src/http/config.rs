@@ -58,8 +58,8 @@ pub struct Config {
     /// Maximum number of concurrently executing requests, from 1 to 1000000. Further requests are rejected with
     /// OVERLOADED. Default 512.
     pub concurrent_requests: usize,
-    /// Maximum number of subscription connections: WebSockets, event streams and multipart responses. Further ones are
-    /// rejected with OVERLOADED. Default 1000.
+    /// Maximum number of subscription connections: WebSockets with a subscription, and event streams and multipart responses
+    /// of subscriptions. Further ones are rejected with OVERLOADED. Default 1000.
     pub subscription_connections: usize,
     /// Maximum number of subscription connections per account, or per client address without a token. Further ones are
     /// rejected with LIMIT_EXCEEDED. Not applied without accounts. Default 100.

@@ -25,7 +25,7 @@ use hyper_util::{
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
-    sync::watch,
+    sync::{OwnedSemaphorePermit, watch},
     time::{Instant, Sleep, sleep, sleep_until, timeout},
 };
 use tracing::debug;
@@ -43,10 +43,22 @@ pub(super) struct ConnectionTimeouts {
     pub(super) write: Duration,
 }
 
+/// The permit of a connection. Requests have it as an extension, because a WebSocket outlives the HTTP connection.
+#[derive(Clone)]
+pub(super) struct ConnectionPermit {
+    _permit: Arc<OwnedSemaphorePermit>,
+}
+
+impl ConnectionPermit {
+    pub(super) fn new(permit: OwnedSemaphorePermit) -> Self {
+        Self { _permit: Arc::new(permit) }
+    }
+}
+
 /// Serves a connection until the client closes it, a timeout expires or `stopping` becomes true. Running requests are
 /// completed first, except when a write times out.
 pub(super) async fn serve_connection(
-    (stream, client): (TcpStream, Option<ClientAddress>),
+    (stream, client, permit): (TcpStream, Option<ClientAddress>, ConnectionPermit),
     builder: Builder<TokioExecutor>,
     router: Router,
     timeouts: ConnectionTimeouts,
@@ -59,6 +71,7 @@ pub(super) async fn serve_connection(
         if let Some(client) = client {
             request.extensions_mut().insert(client);
         }
+        request.extensions_mut().insert(permit.clone());
         let in_flight = tracker.begin();
         let response = router.call(request);
         // A request is in flight until its body has been written: an event stream may take hours.

@@ -19,7 +19,7 @@ use crate::{
 /// Executes requests of async-graphql's services, such as `async_graphql_axum::GraphQL`.
 ///
 /// The viewer is the [`Viewer`] in the data of the request or, if it has none, in the data of the connection; without
-/// either, the request is anonymous. Extensions of requests are ignored. The adapter applies no limits: wrap the inner
+/// either, the request is anonymous. Extensions of requests other than `idempotencyKey` are ignored. The adapter applies no limits: wrap the inner
 /// [`Execute`] for that.
 #[derive(Clone)]
 pub struct EngineExecutor(Arc<dyn Execute>);
@@ -49,10 +49,17 @@ impl Executor for EngineExecutor {
 
 fn convert_request(request: async_graphql::Request, session_data: Option<&Data>) -> Request {
     let viewer = viewer_of(&request.data).or_else(|| session_data.and_then(viewer_of));
+    let idempotency_key = match request.extensions.get("idempotencyKey") {
+        Some(async_graphql::Value::String(key)) => Some(key.clone()),
+        Some(async_graphql::Value::Null) | None => None,
+        // The key is invalid, so the request is rejected instead of executed without one.
+        Some(_) => Some(String::new()),
+    };
     Request {
         query: request.query,
         operation_name: request.operation_name.filter(|name| !name.is_empty()),
         variables: request.variables,
+        idempotency_key,
         viewer: viewer.unwrap_or(Viewer::ANONYMOUS),
         ..Request::default()
     }

@@ -3,6 +3,7 @@ mod authentication;
 mod config;
 mod connection;
 mod cors;
+mod execution;
 mod executor;
 mod graphiql;
 mod graphql;
@@ -15,11 +16,13 @@ mod rate_limit;
 mod rejection;
 mod request_body;
 mod request_layer;
+mod request_log;
 mod response_body;
 mod server;
 mod share_link;
 mod sse;
 mod status;
+mod streamed_response;
 mod subscription_slot;
 #[cfg(test)]
 mod tests;
@@ -29,14 +32,14 @@ use std::sync::Arc;
 
 use axum::{
     Router,
-    http::{HeaderMap, HeaderName},
+    http::{Extensions, HeaderMap, HeaderName, StatusCode, Version},
     middleware,
     routing::{any, get},
 };
 use tokio::sync::{Semaphore, watch};
 use tower_http::compression::{
     CompressionLayer,
-    predicate::{NotForContentType, Predicate, SizeAbove},
+    predicate::{Predicate, SizeAbove},
 };
 
 use crate::graphql::Execute;
@@ -126,9 +129,10 @@ impl AppState {
     /// Returns the router with all routes and layers.
     pub fn router(&self) -> Router {
         // Compression would delay the events of streamed responses.
-        let is_compressible = SizeAbove::new(COMPRESSED_SIZE_MIN)
-            .and(NotForContentType::SSE)
-            .and(NotForContentType::const_new("multipart/mixed"));
+        let is_complete = |_: StatusCode, _: Version, _: &HeaderMap, extensions: &Extensions| {
+            extensions.get::<streamed_response::Streamed>().is_none()
+        };
+        let is_compressible = SizeAbove::new(COMPRESSED_SIZE_MIN).and(is_complete);
         let compression = CompressionLayer::new().compress_when(is_compressible);
         let mut router = Router::new()
             .route("/graphql", any(graphql::handle))

@@ -1,26 +1,79 @@
 //! Content negotiation by the `Accept` header (RFC 9110, section 12.5.1).
 
-/// The media type of a GraphQL response.
+/// The media type of the response to a query or mutation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum MediaType {
     /// `application/graphql-response+json`: the status shows whether the operation was executed.
     GraphqlResponse,
     /// `application/json`, for clients that support nothing else.
     Json,
+    /// `text/event-stream`: an event with the response and one that completes the stream.
+    EventStream,
 }
 
 impl MediaType {
     /// Returns the value for `Content-Type`.
-    pub(super) fn as_str(self) -> &'static str {
+    pub(super) const fn as_str(self) -> &'static str {
         match self {
             Self::GraphqlResponse => "application/graphql-response+json; charset=utf-8",
             Self::Json => "application/json; charset=utf-8",
+            Self::EventStream => "text/event-stream",
+        }
+    }
+
+    /// Returns the media type of a body with another status than 200, which is JSON for every client.
+    pub(super) fn of_errors(self) -> Self {
+        match self {
+            Self::EventStream => Self::Json,
+            json => json,
         }
     }
 }
 
-/// Returns the media type that `accept` prefers, JSON without the header, `None` if neither is acceptable.
-pub(super) fn negotiate(accept: Option<&str>) -> Option<MediaType> {
+/// The format of the responses to a subscription.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum StreamFormat {
+    /// Server-Sent Events.
+    EventStream,
+    /// Apollo's multipart protocol.
+    Multipart,
+}
+
+/// The formats that a client accepts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct AcceptedFormats {
+    /// For queries and mutations, which have one response. `None` if the client accepts no format of the server.
+    pub(super) single: Option<MediaType>,
+    /// For subscriptions. `None` if the client names no streaming format.
+    pub(super) stream: Option<StreamFormat>,
+}
+
+impl AcceptedFormats {
+    /// Reads the `Accept` header.
+    ///
+    /// A query or mutation has a JSON response unless the client prefers `text/event-stream` to all JSON types: clients
+    /// such as urql name all formats that they support for every operation. A wildcard does not select a streaming format,
+    /// because its client may wait for the end of the response.
+    pub(super) fn of(accept: Option<&str>) -> Self {
+        let ranges = MediaRange::parse_all(accept.unwrap_or_default());
+        let events = if names(&ranges, "text", "event-stream") { quality(&ranges, "text", "event-stream") } else { 0 };
+        let parts = multipart_quality(accept.unwrap_or_default());
+        let stream = match (events, parts) {
+            (0, 0) => None,
+            (events, parts) if events >= parts => Some(StreamFormat::EventStream),
+            _ => Some(StreamFormat::Multipart),
+        };
+        let single = match events > json_quality(&ranges) {
+            true => Some(MediaType::EventStream),
+            // Clients of the multipart protocol read other operations as JSON.
+            false => negotiate(accept).or((parts > 0).then_some(MediaType::Json)),
+        };
+        Self { single, stream }
+    }
+}
+
+/// Returns the JSON type that `accept` prefers, `application/json` without the header, `None` if neither is acceptable.
+fn negotiate(accept: Option<&str>) -> Option<MediaType> {
     let Some(accept) = accept.filter(|accept| !accept.trim().is_empty()) else { return Some(MediaType::Json) };
     let ranges = MediaRange::parse_all(accept);
     let response = quality(&ranges, "application", "graphql-response+json");
@@ -39,36 +92,28 @@ pub(super) fn negotiate(accept: Option<&str>) -> Option<MediaType> {
 pub(super) fn prefers_html(accept: Option<&str>) -> bool {
     let ranges = MediaRange::parse_all(accept.unwrap_or_default());
     let html = quality(&ranges, "text", "html");
-    let is_named = ranges.iter().any(|range| range.kind == "text" && range.subtype == "html");
-    is_named
-        && html > 0
-        && html >= quality(&ranges, "application", "json")
-        && html >= quality(&ranges, "application", "graphql-response+json")
+    names(&ranges, "text", "html") && html > 0 && html >= json_quality(&ranges)
 }
 
-/// Whether `accept` names `text/event-stream` and prefers no JSON type to it.
-pub(super) fn prefers_event_stream(accept: Option<&str>) -> bool {
-    let ranges = MediaRange::parse_all(accept.unwrap_or_default());
-    let events = quality(&ranges, "text", "event-stream");
-    let is_named = ranges.iter().any(|range| range.kind == "text" && range.subtype == "event-stream");
-    is_named
-        && events > 0
-        && events >= quality(&ranges, "application", "json")
-        && events >= quality(&ranges, "application", "graphql-response+json")
-}
-
-/// Whether `accept` contains the multipart subscription protocol: `multipart/mixed` with `subscriptionSpec=1.0`.
-pub(super) fn accepts_multipart_subscription(accept: Option<&str>) -> bool {
+/// Returns the quality of the multipart subscription protocol: `multipart/mixed` with `subscriptionSpec=1.0`.
+fn multipart_quality(accept: &str) -> u32 {
     let is_1_0 = |part: &str| {
         part.split_once('=').is_some_and(|(name, value)| {
             name.trim().eq_ignore_ascii_case("subscriptionSpec") && value.trim().trim_matches('"') == "1.0"
         })
     };
-    let is_multipart = |range: MediaRange| range.kind == "multipart" && range.subtype == "mixed" && range.quality > 0;
-    accept
-        .unwrap_or_default()
-        .split(',')
-        .any(|text| text.split(';').skip(1).any(is_1_0) && MediaRange::parse(text).is_some_and(is_multipart))
+    let named = accept.split(',').filter(|text| text.split(';').skip(1).any(is_1_0)).filter_map(MediaRange::parse);
+    named.filter(|range| range.is("multipart", "mixed")).map(|range| range.quality).max().unwrap_or(0)
+}
+
+/// Returns the quality of the JSON type that the client prefers.
+fn json_quality(ranges: &[MediaRange]) -> u32 {
+    quality(ranges, "application", "json").max(quality(ranges, "application", "graphql-response+json"))
+}
+
+/// Whether a media type is named, not only matched by a wildcard.
+fn names(ranges: &[MediaRange], kind: &str, subtype: &str) -> bool {
+    ranges.iter().any(|range| range.is(kind, subtype))
 }
 
 /// Returns the quality of a media type, which the most specific matching range determines.
@@ -115,6 +160,10 @@ impl MediaRange {
             }
         }
         Some(Self { kind: kind.to_ascii_lowercase(), subtype: subtype.to_ascii_lowercase(), quality })
+    }
+
+    fn is(&self, kind: &str, subtype: &str) -> bool {
+        self.kind == kind && self.subtype == subtype
     }
 
     fn matches(&self, kind: &str, subtype: &str) -> bool {
@@ -200,21 +249,63 @@ mod tests {
         }
     }
 
+    const URQL: &str = "application/graphql-response+json, application/graphql+json, application/json, text/event-stream, multipart/mixed";
+
     #[test]
-    fn the_multipart_subscription_protocol_is_named_by_its_parameter() {
+    fn a_response_is_json_unless_the_client_prefers_an_event_stream() {
+        use MediaType::{EventStream, GraphqlResponse, Json};
         for (accept, expected) in [
-            ("multipart/mixed;boundary=graphql;subscriptionSpec=1.0,application/json", true),
-            ("multipart/mixed; subscriptionSpec=\"1.0\", application/json", true),
-            ("application/json, Multipart/Mixed;subscriptionspec=1.0;q=0.5", true),
-            ("multipart/mixed;subscriptionSpec=1.0;q=0", false),
-            ("multipart/mixed;deferSpec=20220824,application/json", false),
-            ("multipart/mixed;subscriptionSpec=2.0", false),
-            ("multipart/mixed", false),
-            ("application/json;subscriptionSpec=1.0", false),
+            (URQL, Some(GraphqlResponse)),
+            ("text/event-stream", Some(EventStream)),
+            ("Text/Event-Stream; charset=utf-8", Some(EventStream)),
+            ("text/event-stream, multipart/mixed", Some(EventStream)),
+            ("text/event-stream, application/json", Some(Json)),
+            ("text/event-stream, application/graphql-response+json;q=0.9", Some(EventStream)),
+            ("text/event-stream;q=0.9, application/json;q=0.8, */*;q=0.1", Some(EventStream)),
+            (
+                "text/event-stream;q=0.9, application/json;q=0.8, application/graphql-response+json",
+                Some(GraphqlResponse),
+            ),
+            ("text/event-stream, */*", Some(Json)),
+            ("text/event-stream, */*;q=0.5", Some(EventStream)),
+            ("text/event-stream;q=0, */*;q=0.5", Some(Json)),
+            ("text/event-stream;q=0", None),
+            ("text/*", None),
+            ("*/*", Some(Json)),
+            ("multipart/mixed;subscriptionSpec=1.0", Some(Json)),
+            ("multipart/mixed;subscriptionSpec=1.0, text/event-stream", Some(EventStream)),
+            ("multipart/mixed", None),
         ] {
-            assert_eq!(accepts_multipart_subscription(Some(accept)), expected, "{accept}");
+            assert_eq!(AcceptedFormats::of(Some(accept)).single, expected, "{accept}");
         }
-        assert!(!accepts_multipart_subscription(None));
+        assert_eq!(AcceptedFormats::of(None).single, Some(Json));
+    }
+
+    #[test]
+    fn a_subscription_is_streamed_in_the_format_that_the_client_names() {
+        use StreamFormat::{EventStream, Multipart};
+        for (accept, expected) in [
+            (URQL, Some(EventStream)),
+            ("text/event-stream", Some(EventStream)),
+            ("application/json, text/event-stream;q=0.1", Some(EventStream)),
+            ("text/event-stream;q=0, application/json", None),
+            ("multipart/mixed;boundary=graphql;subscriptionSpec=1.0,application/json", Some(Multipart)),
+            ("multipart/mixed; subscriptionSpec=\"1.0\", application/json", Some(Multipart)),
+            ("application/json, Multipart/Mixed;subscriptionspec=1.0;q=0.5", Some(Multipart)),
+            ("multipart/mixed;subscriptionSpec=1.0, text/event-stream;q=0.9", Some(Multipart)),
+            ("multipart/mixed;subscriptionSpec=1.0, text/event-stream", Some(EventStream)),
+            ("multipart/mixed;subscriptionSpec=1.0;q=0", None),
+            ("multipart/mixed;deferSpec=20220824,application/json", None),
+            ("multipart/mixed;subscriptionSpec=2.0", None),
+            ("multipart/mixed", None),
+            ("application/json;subscriptionSpec=1.0", None),
+            ("application/json", None),
+            ("text/*", None),
+            ("*/*", None),
+        ] {
+            assert_eq!(AcceptedFormats::of(Some(accept)).stream, expected, "{accept}");
+        }
+        assert_eq!(AcceptedFormats::of(None).stream, None);
     }
 
     #[test]

@@ -69,11 +69,21 @@ fn read(viewer: Viewer, mut members: Map<String, Value>) -> Result<Request, &'st
         Some(Value::Null) | None => Variables::default(),
         Some(_) => return Err("`variables` must be an object"),
     };
-    match members.remove("extensions") {
-        Some(Value::Object(_) | Value::Null) | None => {}
+    let idempotency_key = match members.remove("extensions") {
+        Some(Value::Object(mut extensions)) => idempotency_key(extensions.remove("idempotencyKey"))?,
+        Some(Value::Null) | None => None,
         Some(_) => return Err("`extensions` must be an object"),
+    };
+    Ok(Request { query, operation_name, variables, idempotency_key, viewer, ..Request::default() })
+}
+
+/// Reads `extensions.idempotencyKey`, for transports without headers.
+fn idempotency_key(value: Option<Value>) -> Result<Option<String>, &'static str> {
+    match value {
+        Some(Value::String(key)) => Ok(Some(key)),
+        Some(Value::Null) | None => Ok(None),
+        Some(_) => Err("`extensions.idempotencyKey` must be a string"),
     }
-    Ok(Request { query, operation_name, variables, viewer, ..Request::default() })
 }
 
 #[cfg(test)]
@@ -102,6 +112,20 @@ mod tests {
         for request in [posted, got] {
             assert_eq!((request.query.as_str(), request.operation_name.as_deref()), ("q", Some("o")));
             assert_eq!(request.variables, Variables::from_json(json!({ "a": 1 })));
+        }
+    }
+
+    #[test]
+    fn the_idempotency_key_may_be_an_extension() {
+        for (extensions, expected) in [
+            (json!({ "idempotencyKey": "k" }), Some("k")),
+            (json!({ "idempotencyKey": null }), None),
+            (json!({}), None),
+        ] {
+            let body = json!({ "query": "q", "extensions": extensions }).to_string();
+            let request = from_json(Viewer::LOCAL, body.as_bytes(), false).expect("parameters");
+
+            assert_eq!(request.idempotency_key.as_deref(), expected, "{body}");
         }
     }
 
@@ -139,6 +163,7 @@ mod tests {
             ("{\"query\":\"q\",\"variables\":0}", "`variables` must be an object"),
             ("{\"query\":\"q\",\"variables\":false}", "`variables` must be an object"),
             ("{\"query\":\"q\",\"extensions\":[]}", "`extensions` must be an object"),
+            ("{\"query\":\"q\",\"extensions\":{\"idempotencyKey\":1}}", "`extensions.idempotencyKey` must be a string"),
         ];
         let queries = [
             ("", "`query` is missing"),

@@ -120,7 +120,7 @@ impl Rejection {
         let errors = String::from_utf8_lossy(&self.errors()).into_owned();
         let Inner { status, allow, retry_after, .. } = *self.0;
         let body = format!("{{\"errors\":{errors}}}");
-        let mut response = (status, [(header::CONTENT_TYPE, media_type.as_str())], body).into_response();
+        let mut response = (status, [(header::CONTENT_TYPE, media_type.of_errors().as_str())], body).into_response();
         let headers = response.headers_mut();
         if let Some(methods) = allow {
             headers.insert(header::ALLOW, HeaderValue::from_static(methods));

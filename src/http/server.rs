@@ -15,7 +15,7 @@ use tracing::{info, warn};
 
 use super::{
     AppState, Config,
-    connection::{ConnectionTimeouts, serve_connection},
+    connection::{ConnectionPermit, ConnectionTimeouts, serve_connection},
     rate_limit::ClientAddress,
 };
 
@@ -45,6 +45,7 @@ struct Server {
     router: Router,
     builder: Builder<TokioExecutor>,
     timeouts: ConnectionTimeouts,
+    connections_max: usize,
     permits: Arc<Semaphore>,
     connections: JoinSet<()>,
     stopping: watch::Sender<bool>,
@@ -62,6 +63,7 @@ impl Server {
             router: state.router(),
             builder: builder(config),
             timeouts,
+            connections_max: config.connections,
             permits: Arc::new(Semaphore::new(config.connections)),
             connections: JoinSet::new(),
             stopping: watch::Sender::new(false),
@@ -84,27 +86,25 @@ impl Server {
         // Responses are written whole, so Nagle's algorithm only delays them. A failure is harmless.
         let _ = stream.set_nodelay(true);
         let client = stream.peer_addr().ok().map(|address| ClientAddress(address.ip()));
-        let connection = serve_connection(
-            (stream, client),
+        self.connections.spawn(serve_connection(
+            (stream, client, ConnectionPermit::new(permit)),
             self.builder.clone(),
             self.router.clone(),
             self.timeouts,
             self.stopping.subscribe(),
-        );
-        self.connections.spawn(async move {
-            connection.await;
-            drop(permit);
-        });
+        ));
     }
 
     /// Lets running requests complete within `grace`, then aborts the remaining connections.
     async fn drain(mut self, grace: Duration) {
         self.stopping.send_replace(true);
-        let all_ended = async { while self.connections.join_next().await.is_some() {} };
+        let all_permits = u32::try_from(self.connections_max).unwrap_or(u32::MAX);
+        // WebSockets are served by tasks of their own, which hold the permits of their connections.
+        let all_ended = async { self.permits.acquire_many(all_permits).await.is_ok() };
         match tokio::time::timeout(grace, all_ended).await {
-            Ok(()) => info!("all connections closed"),
+            Ok(_) => info!("all connections closed"),
             Err(_) => warn!(
-                connections = self.connections.len(),
+                connections = self.connections_max - self.permits.available_permits(),
                 "connections aborted at the end of the shutdown grace period"
             ),
         }

@@ -8,12 +8,13 @@ use axum::{
 };
 
 use super::{
-    AppState,
-    graphql::{AbandonedRequestGuard, execute_within_limits, respond},
+    AppState, execution,
+    graphql::respond,
     header_text,
     negotiation::{MediaType, prefers_html},
     rejection::Rejection,
     request_layer::RequestId,
+    request_log::AbandonedRequestGuard,
     status::StatusContext,
 };
 use crate::{access::Viewer, error::Code, graphql};
@@ -53,7 +54,7 @@ async fn resolve(state: &AppState, token: String) -> Result<graphql::Response, R
     let variables = async_graphql::Variables::from_json(serde_json::json!({ "token": token }));
     let query = state.inner.share_document.to_owned();
     let request = graphql::Request { query, variables, viewer: Viewer::ANONYMOUS, ..graphql::Request::default() };
-    let response = execute_within_limits(state, state.inner.execute.execute(request)).await?;
+    let response = execution::execute(state, request).await?;
     if response.body == NOT_FOUND { Err(not_found()) } else { Ok(response) }
 }
 

@@ -3,10 +3,11 @@
 //! The default follows the audits of the graphql-http package: 200 if the operation was executed, otherwise 400, and 200
 //! for document errors if the client accepts only `application/json`. `http.draft_status_codes` selects the statuses of
 //! the GraphQL over HTTP draft of April 2026, which distinguishes invalid documents (422) from malformed requests (400)
-//! and data with errors (294) from data without errors (200).
+//! and data with errors (294) from data without errors (200). An event stream has 200 and errors as events, except for
+//! rejections that do not depend on the document, such as 401, 405, 500, 503 and 504.
 use axum::http::{Method, StatusCode};
 
-use super::negotiation::MediaType;
+use super::{AppState, negotiation::MediaType};
 use crate::{
     error::Code,
     graphql::{Operation, Response},
@@ -20,8 +21,33 @@ pub(super) struct StatusContext<'a> {
     pub(super) draft: bool,
 }
 
+impl StatusContext<'_> {
+    /// The context of a response that is sent without a status, for its log line.
+    pub(super) fn without_http(state: &AppState) -> Self {
+        let draft = state.config().draft_status_codes;
+        Self { method: &Method::POST, media_type: MediaType::GraphqlResponse, draft }
+    }
+}
+
 /// Returns the status of a response; [`StatusCode::METHOD_NOT_ALLOWED`] for a mutation sent with GET.
 pub(super) fn status(response: &Response, context: StatusContext) -> StatusCode {
+    match context.media_type {
+        MediaType::EventStream => of_event_stream(response, context),
+        MediaType::GraphqlResponse | MediaType::Json => of_json(response, context),
+    }
+}
+
+/// The status of an event stream: 200 if the operation was executed or its document is not accepted, because such errors are
+/// events (GraphQL over SSE).
+fn of_event_stream(response: &Response, context: StatusContext) -> StatusCode {
+    let status = of_json(response, StatusContext { draft: false, ..context });
+    match status == StatusCode::BAD_REQUEST || response.executed {
+        true => StatusCode::OK,
+        false => status,
+    }
+}
+
+fn of_json(response: &Response, context: StatusContext) -> StatusCode {
     match response.executed {
         true if context.draft && !response.codes.is_empty() => partial_success(),
         true if context.media_type == MediaType::GraphqlResponse && is_unavailable(response) => {
@@ -134,6 +160,31 @@ mod tests {
 
             assert_eq!(statuses, expected, "{response:?}");
             assert_eq!(status(MediaType::Json, true), expected[2], "the draft does not distinguish media types");
+        }
+    }
+
+    #[test]
+    fn an_event_stream_reports_errors_of_the_document_as_events() {
+        let query = Some(Operation::Query);
+        for (response, expected) in [
+            (response(true, &[], query), 200),
+            (response(true, &[Code::Unavailable], query), 200),
+            (without_data(&[Code::Unavailable], query), 200),
+            (response(false, &[Code::GraphqlParseFailed], None), 200),
+            (response(false, &[Code::GraphqlValidationFailed], query), 200),
+            (response(false, &[Code::BadRequest], None), 200),
+            (response(false, &[Code::LimitExceeded], query), 200),
+            (response(false, &[Code::Unauthenticated], None), 401),
+            (response(false, &[Code::Forbidden], Some(Operation::Mutation)), 403),
+            (response(false, &[Code::Internal], query), 500),
+            (response(false, &[Code::Overloaded], query), 503),
+            (response(false, &[Code::Timeout], query), 504),
+        ] {
+            for draft in [false, true] {
+                let context = StatusContext { method: &Method::POST, media_type: MediaType::EventStream, draft };
+
+                assert_eq!(status(&response, context).as_u16(), expected, "{response:?}");
+            }
         }
     }
 

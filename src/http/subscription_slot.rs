@@ -1,6 +1,6 @@
 //! Limits on concurrent subscription connections, in total and per client.
 //!
-//! A subscription connection is a WebSocket, an event stream or a multipart response.
+//! A subscription connection is a WebSocket with at least one subscription, or a response that streams a subscription.
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
@@ -42,23 +42,7 @@ impl SubscriptionSlots {
     pub(super) fn acquire(&self, viewer: Viewer, client: Option<ClientAddress>) -> Result<SubscriptionSlot, Rejection> {
         let of_client = self.acquire_of_client(viewer, client)?;
         let total = self.total.clone().try_acquire_owned().map_err(|_| Rejection::overloaded())?;
-        Ok(SubscriptionSlot { of_client, _total: total })
-    }
-
-    /// Counts a slot for another viewer, because a WebSocket may authenticate after it was opened.
-    ///
-    /// # Errors
-    /// 429 if that viewer has no free slot.
-    pub(super) fn reassign(
-        &self,
-        slot: &mut SubscriptionSlot,
-        viewer: Viewer,
-        client: Option<ClientAddress>,
-    ) -> Result<(), Rejection> {
-        if slot.of_client.as_ref().map(|slot| slot.key) != RateKey::new(viewer, client) {
-            slot.of_client = self.acquire_of_client(viewer, client)?;
-        }
-        Ok(())
+        Ok(SubscriptionSlot { _of_client: of_client, _total: total })
     }
 
     fn acquire_of_client(
@@ -81,7 +65,7 @@ impl SubscriptionSlots {
 /// A slot for one subscription connection, which is released when dropped.
 pub(super) struct SubscriptionSlot {
     /// `None` for the viewer of a server without accounts, who is not limited.
-    of_client: Option<ClientSlot>,
+    _of_client: Option<ClientSlot>,
     _total: OwnedSemaphorePermit,
 }
 
@@ -139,18 +123,6 @@ mod tests {
         assert!(slots.acquire(account(1), None).is_ok());
         let local: Vec<_> = (0..9).map(|_| slots.acquire(Viewer::LOCAL, address("127.0.0.1"))).collect();
         assert!(local.iter().all(Result::is_ok));
-    }
-
-    #[test]
-    fn a_reassigned_slot_counts_for_the_new_viewer() {
-        let slots = slots(100, 1);
-        let mut slot = slots.acquire(Viewer::ANONYMOUS, address("192.0.2.1")).expect("a slot");
-
-        slots.reassign(&mut slot, account(1), address("192.0.2.1")).expect("a slot");
-
-        assert!(slots.acquire(account(1), None).is_err());
-        assert!(slots.reassign(&mut slot, account(1), None).is_ok(), "it is the same client");
-        assert!(slots.acquire(Viewer::ANONYMOUS, address("192.0.2.1")).is_ok());
     }
 
     #[test]

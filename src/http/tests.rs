@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// A fake engine. The document determines the behaviour: `{ ok }`, `{ large }`, `{ wait }`, `{ never }`, `{ panic }`,
-/// `{ partial }`, `{ nothing }` or a mutation; any other document is a syntax error.
+/// `{ partial }`, `{ nothing }` or a mutation, which returns its idempotency key; any other document is a syntax error.
 #[derive(Default)]
 struct Fake {
     /// Notified when `{ wait }` or `{ never }` starts.
@@ -119,9 +119,12 @@ impl Execute for Fake {
                 self.started.notify_one();
                 std::future::pending().await
             }
-            mutation if mutation.starts_with("mutation") => match request.queries_only {
+            mutation if mutation.starts_with("mutation") => match request.rejects_mutations {
                 true => rejected(Code::BadRequest, Some(Operation::Mutation)),
-                false => executed("{}"),
+                false => {
+                    let key = json!({ "key": request.idempotency_key });
+                    Response { operation: Some(Operation::Mutation), ..executed(&key.to_string()) }
+                }
             },
             _ => rejected(Code::GraphqlParseFailed, None),
         };
@@ -143,6 +146,10 @@ impl Execute for Fake {
                     std::future::pending().await
                 })
                 .boxed())
+            }
+            "subscription { large }" => {
+                let large = self.execute(Request { query: "{ large }".to_owned(), ..request }).await;
+                Ok(stream::once(std::future::ready(large)).boxed())
             }
             "subscription { lost }" => {
                 Ok(stream::iter([executed("{}"), rejected(Code::EventsLost, Some(Operation::Subscription))]).boxed())
@@ -295,6 +302,10 @@ fn header<'a>(response: &'a reqwest::Response, name: &str) -> &'a str {
 
 const SHORT: Duration = Duration::from_millis(30);
 
+/// The `Accept` header that urql sends with queries and mutations.
+const URQL: &str =
+    "application/graphql-response+json, application/graphql+json, application/json, text/event-stream, multipart/mixed";
+
 #[tokio::test]
 async fn every_response_has_the_common_headers() {
     let server = Server::start(|_| {}).await;
@@ -388,6 +399,7 @@ async fn a_response_has_the_negotiated_media_type_and_its_status() {
     let server = Server::start(|_| {}).await;
     const RESPONSE: &str = "application/graphql-response+json; charset=utf-8";
     const JSON: &str = "application/json; charset=utf-8";
+    const EVENTS: &str = "text/event-stream";
     for (accept, query, status, content_type) in [
         ("*/*", "{ ok }", 200, JSON),
         ("application/graphql-response+json", "{ ok }", 200, RESPONSE),
@@ -397,6 +409,12 @@ async fn a_response_has_the_negotiated_media_type_and_its_status() {
         ("application/graphql-response+json", "{ nothing }", 503, RESPONSE),
         ("application/json", "{ nothing }", 200, JSON),
         ("text/csv", "{ ok }", 406, JSON),
+        (URQL, "{ ok }", 200, RESPONSE),
+        (URQL, "{", 400, RESPONSE),
+        ("text/event-stream", "{ ok }", 200, EVENTS),
+        ("text/event-stream", "{", 200, EVENTS),
+        ("text/event-stream", "{ partial }", 200, EVENTS),
+        ("text/event-stream", "{ unavailable }", 503, JSON),
     ] {
         let response = server.post(query).header("accept", accept).send().await.expect("a response");
 
@@ -649,18 +667,23 @@ async fn a_request_whose_client_disconnects_is_cancelled() {
 #[tokio::test]
 async fn responses_from_a_kilobyte_are_compressed_on_request() {
     let server = Server::start(|_| {}).await;
-    for (accept, query, coding) in [
-        ("gzip, br", "{ ok }", ""),
-        ("gzip", "{ medium }", "gzip"),
-        ("br", "{ medium }", "br"),
-        ("identity", "{ medium }", ""),
+    const EVENTS: &str = "text/event-stream";
+    for (accept, encoding, query, coding) in [
+        ("*/*", "gzip, br", "{ ok }", ""),
+        ("*/*", "gzip", "{ medium }", "gzip"),
+        ("*/*", "br", "{ medium }", "br"),
+        ("*/*", "identity", "{ medium }", ""),
+        (EVENTS, "gzip", "{ ok }", ""),
+        (EVENTS, "gzip", "{ medium }", "gzip"),
+        (EVENTS, "gzip", "subscription { three }", ""),
     ] {
-        let response = server.post(query).header("accept-encoding", accept).send().await.expect("a response");
+        let request = server.post(query).header("accept", accept).header("accept-encoding", encoding);
+        let response = request.send().await.expect("a response");
 
-        assert_eq!(header(&response, "content-encoding"), coding, "{accept} {query}");
+        assert_eq!(header(&response, "content-encoding"), coding, "{accept} {encoding} {query}");
         let vary: Vec<_> = response.headers().get_all("vary").iter().collect();
         assert!(
-            query == "{ ok }" || (vary[0] == "Accept" && vary.contains(&&"accept-encoding".parse().expect("a value"))),
+            coding.is_empty() || (vary[0] == "Accept" && vary.contains(&&"accept-encoding".parse().expect("a value"))),
             "{vary:?}"
         );
     }
@@ -813,15 +836,21 @@ async fn every_request_writes_one_log_line() {
         server.post("{"),
         server.post("{ ok }").header("accept", "text/csv"),
         server.post("{ ok }").header("host", "evil.example"),
+        server.post("{ ok }").header("accept", "text/event-stream"),
+        server.post("{").header("accept", "text/event-stream"),
+        server.post("{ unavailable }").header("accept", "text/event-stream"),
+        server.post("{ ok }").header("accept", "multipart/mixed;subscriptionSpec=1.0"),
     ] {
         request.header("x-request-id", "one-line").send().await.expect("a response");
     }
-    let mut leaving = server.connect().await;
-    let never = post("{ never }").replace("Host", "X-Request-Id: one-line\r\nHost");
-    leaving.write_all(never.as_bytes()).await.expect("room");
-    server.fake.started.notified().await;
-    drop(leaving);
-    server.fake.dropped.notified().await;
+    for accept in ["*/*", "text/event-stream"] {
+        let mut leaving = server.connect().await;
+        let never = post("{ never }").replace("Host", &format!("X-Request-Id: one-line\r\nAccept: {accept}\r\nHost"));
+        leaving.write_all(never.as_bytes()).await.expect("room");
+        server.fake.started.notified().await;
+        drop(leaving);
+        server.fake.dropped.notified().await;
+    }
 
     let lines = lines_of("one-line");
     let logged: Vec<_> = lines.iter().map(|line| (line["status"].as_u64(), line["code"].as_str())).collect();
@@ -832,11 +861,16 @@ async fn every_request_writes_one_log_line() {
             (Some(200), Some("GRAPHQL_PARSE_FAILED")),
             (Some(406), Some("BAD_REQUEST")),
             (Some(421), Some("BAD_REQUEST")),
+            (Some(200), Some("")),
+            (Some(200), Some("GRAPHQL_PARSE_FAILED")),
+            (Some(503), Some("UNAVAILABLE")),
+            (Some(200), Some("")),
+            (None, None),
             (None, None),
         ]
     );
     let messages: Vec<_> = lines.iter().map(|line| line["message"].as_str().expect("text")).collect();
-    assert_eq!(messages, ["request", "request", "request", "request", "client disconnected"]);
+    assert_eq!(messages, [["request"; 8].as_slice(), &["client disconnected"; 2]].concat());
     let first = &lines[0];
     assert_eq!(first["operation"], "n".repeat(100));
     assert_eq!((&first["statements"], &first["rounds"], &first["rows"]), (&json!(3), &json!(2), &json!(7)));

@@ -266,22 +266,24 @@ async fn read_until(response: &mut reqwest::Response, expected: &str) -> String 
     text
 }
 
-async fn create_collection(app: &TestApp) {
+async fn create_collection(app: &TestApp, bearer: Option<&str>) {
     let input = json!({ "name": uuid::Uuid::now_v7().to_string() });
     let document = "mutation($input: CreateCollectionInput!) { createCollection(input: $input) { collection { id } } }";
-    let response = app.post(&json!({ "query": document, "variables": { "input": input } })).send().await;
+    let request = app.post(&json!({ "query": document, "variables": { "input": input } }));
+    let request = bearer.into_iter().fold(request, |request, bearer| request.header("authorization", bearer));
+    let response = request.send().await;
     let body: Value = response.expect("a response").json().await.expect("JSON");
     assert_eq!(body["errors"], Value::Null, "{body}");
 }
 
 /// Starts a subscription with the legacy protocol and returns its first change.
-async fn start_legacy(app: &TestApp, socket: &mut Socket) -> Value {
+async fn start_legacy(app: &TestApp, socket: &mut Socket, bearer: Option<&str>) -> Value {
     assert_eq!(receive(socket).await, Ok(json!({ "type": "connection_ack" })));
     send(socket, json!({ "type": "start", "id": "a", "payload": { "query": CHANGES } })).await;
     // The protocol does not acknowledge `start`: changes before the server handles it are not delivered.
     let write = async {
         loop {
-            create_collection(app).await;
+            create_collection(app, bearer).await;
         }
     };
     tokio::select! {
@@ -299,7 +301,7 @@ async fn legacy_sockets_and_parts_deliver_changes_until_shutdown() {
         let mut socket = legacy_socket(&app, json!({})).await;
 
         let change = json!({ "data": { "catalogChanged": { "kind": "CREATED" } } });
-        let first = start_legacy(&app, &mut socket).await;
+        let first = start_legacy(&app, &mut socket, None).await;
         let part = read_until(&mut parts, "CREATED").await;
 
         assert_eq!(first, json!({ "type": "data", "id": "a", "payload": change }), "{backend:?}");
@@ -325,7 +327,7 @@ async fn legacy_sockets_and_parts_need_valid_tokens_and_free_slots() {
         let app = TestApp::start(backend, |config| config.http.subscription_connections_per_client = 2).await;
         let accounts = Accounts::new(app.db());
         accounts.add("Ann").await.expect("an account");
-        let (row, token) = accounts.create_token("Ann", TokenScope::Read, None).await.expect("a token");
+        let (row, token) = accounts.create_token("Ann", TokenScope::Write, None).await.expect("a token");
         let bearer = format!("Bearer {}", token.reveal());
 
         let mut rejected = legacy_socket(&app, json!({ "authorization": "Bearer x" })).await;
@@ -336,12 +338,18 @@ async fn legacy_sockets_and_parts_need_valid_tokens_and_free_slots() {
 
         let open = async || legacy_socket(&app, json!({ "authorization": bearer })).await;
         let mut first = open().await;
-        assert_eq!(receive(&mut first).await, Ok(json!({ "type": "connection_ack" })));
+        start_legacy(&app, &mut first, Some(&bearer)).await;
         let mut second = open().await;
-        assert_eq!(receive(&mut second).await, Ok(json!({ "type": "connection_ack" })));
+        start_legacy(&app, &mut second, Some(&bearer)).await;
+        // Only subscriptions take slots.
         let mut third = open().await;
-        assert_eq!(receive(&mut third).await.expect("an error")["type"], "connection_error");
-        assert_eq!(receive(&mut third).await, Err(1013));
+        assert_eq!(receive(&mut third).await, Ok(json!({ "type": "connection_ack" })));
+        for (query, code) in [("{ __typename }", Value::Null), (CHANGES, json!("LIMIT_EXCEEDED"))] {
+            send(&mut third, json!({ "type": "start", "id": "a", "payload": { "query": query } })).await;
+            let response = receive(&mut third).await.expect("a response");
+            assert_eq!(response["payload"]["errors"][0]["extensions"]["code"], code, "{backend:?} {response}");
+            assert_eq!(receive(&mut third).await, Ok(json!({ "type": "complete", "id": "a" })));
+        }
         let request = || multipart(&app, CHANGES).header("authorization", bearer.as_str());
         assert_eq!(request().send().await.expect("a response").status(), 429, "{backend:?}");
 
@@ -356,7 +364,12 @@ async fn legacy_sockets_and_parts_need_valid_tokens_and_free_slots() {
         accounts.revoke(row.id).await.expect("a token");
         let rest = read_until(&mut parts, "--graphql--").await;
         assert!(rest.contains("UNAUTHENTICATED"), "{backend:?} {rest}");
-        assert_eq!(receive(&mut second).await, Err(4401), "{backend:?}");
+        let code = loop {
+            if let Err(code) = receive(&mut second).await {
+                break code;
+            }
+        };
+        assert_eq!(code, 4401, "{backend:?}");
         app.stop().await;
     }
 }
@@ -369,7 +382,7 @@ async fn legacy_sockets_and_parts_report_lost_events() {
     let app = TestApp::start(Backend::Postgres, |_| {}).await;
     let mut parts = multipart(&app, CHANGES).send().await.expect("a response");
     let mut socket = legacy_socket(&app, json!({})).await;
-    start_legacy(&app, &mut socket).await;
+    start_legacy(&app, &mut socket, None).await;
 
     let mut sql = app.db().sql();
     sql.push("select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and query like 'LISTEN%'");
@@ -384,4 +397,86 @@ async fn legacy_sockets_and_parts_report_lost_events() {
     let rest = read_until(&mut parts, "--graphql--").await;
     assert!(rest.contains("EVENTS_LOST"), "{rest}");
     app.stop().await;
+}
+
+/// The `Accept` header that urql sends with every operation.
+const URQL: &str =
+    "application/graphql-response+json, application/graphql+json, application/json, text/event-stream, multipart/mixed";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_names_all_formats_receives_json_except_for_subscriptions() {
+    for backend in Backend::all().await {
+        let app = TestApp::start(backend, |_| {}).await;
+        let post = |query: &str, accept: &str| app.post(&json!({ "query": query })).header("accept", accept);
+
+        let query = post("{ artifacts(first: 1) { nodes { name } } }", URQL).send().await.expect("a response");
+        assert_eq!(query.headers()["content-type"], "application/graphql-response+json; charset=utf-8", "{backend:?}");
+        let invalid = post("{ nothing }", URQL).send().await.expect("a response");
+        assert_eq!(invalid.status(), 400, "{backend:?}");
+
+        let mut events = post(CHANGES, URQL).send().await.expect("a response");
+        assert_eq!(events.headers()["content-type"], "text/event-stream", "{backend:?}");
+        create_collection(&app, None).await;
+        let event = read_until(&mut events, "\n\n").await;
+        let data = json!({ "data": { "catalogChanged": { "kind": "CREATED" } } });
+        assert_eq!(event, format!("event: next\ndata: {data}\n\n"), "{backend:?}");
+        app.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mutation_with_an_idempotency_key_is_executed_once_over_every_transport() {
+    const MUTATION: &str =
+        "mutation($name: String!) { createArtifact(input: { type: \"skill\", name: $name }) { artifact { id } } }";
+    for backend in Backend::all().await {
+        let app = TestApp::start(backend, |_| {}).await;
+        let variables = json!({ "name": "Once" });
+        let mut ids = Vec::new();
+        for accept in ["application/json", URQL, "text/event-stream", "multipart/mixed;subscriptionSpec=1.0"] {
+            let request = app.post(&json!({ "query": MUTATION, "variables": variables }));
+            let response = request.header("accept", accept).header("idempotency-key", "once").send().await;
+            let body = response.expect("a response").text().await.expect("a body");
+            let json = body
+                .strip_prefix("event: next\ndata: ")
+                .map_or(body.as_str(), |events| events.lines().next().expect("a line"));
+            ids.push(
+                serde_json::from_str::<Value>(json).expect("JSON")["data"]["createArtifact"]["artifact"]["id"].clone(),
+            );
+        }
+        let mut socket = legacy_socket(&app, json!({})).await;
+        assert_eq!(receive(&mut socket).await, Ok(json!({ "type": "connection_ack" })));
+        let payload = json!({ "query": MUTATION, "variables": variables, "extensions": { "idempotencyKey": "once" } });
+        send(&mut socket, json!({ "type": "start", "id": "a", "payload": payload })).await;
+        ids.push(
+            receive(&mut socket).await.expect("a response")["payload"]["data"]["createArtifact"]["artifact"]["id"]
+                .clone(),
+        );
+
+        assert!(ids[0].is_string() && ids.iter().all(|id| *id == ids[0]), "{backend:?} {ids:?}");
+        drop(socket);
+        app.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_subscription_needs_a_client_that_names_a_streaming_format() {
+    for backend in Backend::all().await {
+        let app = TestApp::start(backend, |_| {}).await;
+        for (accept, status) in
+            [("application/json", 400), ("*/*", 400), ("application/graphql-response+json", 400), ("text/csv", 406)]
+        {
+            let response =
+                app.post(&json!({ "query": CHANGES })).header("accept", accept).send().await.expect("a response");
+            assert_eq!(response.status().as_u16(), status, "{backend:?} {accept}");
+            let body: Value = response.json().await.expect("JSON");
+            let message = body["errors"][0]["message"].as_str().expect("a message");
+            assert!(message.contains("text/event-stream"), "{backend:?} {message}");
+        }
+        let got = app.client.get(app.url("/graphql")).query(&[("query", CHANGES)]);
+        let mut events = got.header("accept", "text/event-stream").send().await.expect("a response");
+        create_collection(&app, None).await;
+        assert!(read_until(&mut events, "\n\n").await.contains("CREATED"), "{backend:?}");
+        drop(events);
+        app.stop().await;
+    }
 }

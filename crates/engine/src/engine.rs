@@ -184,7 +184,7 @@ impl<Q: Object, M: Object, S: Object> Engine<Q, M, S> {
             OperationKind::Query => self.run(prepared, self.query.clone(), context, introspected).await,
             OperationKind::Mutation => self.run(prepared, self.mutation.clone(), context, introspected).await,
             OperationKind::Subscription => {
-                let message = "a subscription needs a WebSocket or Accept: text/event-stream";
+                let message = "a subscription needs a transport that streams responses";
                 ExecutionOutcome { data: None, errors: vec![Error::new(Code::BadRequest, message).into()] }
             }
         }

@@ -6,7 +6,7 @@ use tokio_tungstenite::{
     tungstenite::{self, Message, client::IntoClientRequest, http::HeaderValue},
 };
 
-use super::{Server, post, read_to_end};
+use super::{Server, URQL, header, post, read_to_end};
 
 type Socket = WebSocketStream<MaybeTlsStream<tokio::net::TcpStream>>;
 
@@ -141,15 +141,24 @@ async fn sockets_have_limits() {
     let rejected = receive(&mut socket).await;
     assert_eq!(rejected["payload"][0]["extensions"]["code"], "LIMIT_EXCEEDED", "{rejected}");
 
-    let protocol = ("sec-websocket-protocol", "graphql-transport-ws");
+    // Another WebSocket has no free slot for a subscription. Queries need none.
+    let mut other = initialised(&server, CURRENT).await;
+    subscribe(&mut other, "a", "subscription { never }").await;
+    let rejected = receive(&mut other).await;
+    assert_eq!(rejected["payload"][0]["extensions"]["code"], "OVERLOADED", "{rejected}");
+    subscribe(&mut other, "a", "{ ok }").await;
+    assert_eq!(receive(&mut other).await["type"], "next");
+    let mut legacy = initialised(&server, LEGACY).await;
+    legacy_start(&mut legacy, "a", "subscription { three }").await;
+    let rejected = receive(&mut legacy).await;
+    assert_eq!(rejected["payload"]["errors"][0]["extensions"]["code"], "OVERLOADED", "{rejected}");
+
     let status = |opened: Result<Socket, tungstenite::Error>| match opened {
         Err(tungstenite::Error::Http(response)) => response.status().as_u16(),
         other => panic!("{other:?}"),
     };
-    assert_eq!(status(try_open(&server, &[protocol]).await), 503);
     assert_eq!(status(try_open(&server, &[]).await), 400);
     assert_eq!(status(try_open(&server, &[("sec-websocket-protocol", "mqtt")]).await), 400);
-    assert_eq!(status(try_open(&server, &[("sec-websocket-protocol", LEGACY)]).await), 503);
     for protocol in [CURRENT, LEGACY] {
         let headers = [("sec-websocket-protocol", protocol), ("origin", "https://elsewhere.example")];
         assert_eq!(status(try_open(&server, &headers).await), 403, "{protocol}");
@@ -159,6 +168,10 @@ async fn sockets_have_limits() {
     // A message that is too large closes the socket and ends its operations.
     let _ = socket.send(Message::text("x".repeat(20_000))).await;
     server.fake.dropped.notified().await;
+    // Its slot is free.
+    subscribe(&mut other, "b", "subscription { three }").await;
+    while receive(&mut other).await["id"] != "b" {}
+    drop((other, legacy));
     server.stop().await;
 }
 
@@ -169,7 +182,59 @@ async fn shutdown_closes_sockets_with_1001() {
         let mut socket = initialised(&server, protocol).await;
         server.begin_to_stop();
         assert_eq!(close_code(&mut socket).await, 1001, "{protocol}");
+        drop(socket);
+        server.task.await.expect("it ends by itself");
     }
+}
+
+#[tokio::test]
+async fn shutdown_ends_the_subscriptions_of_a_socket_and_completes_its_other_operations() {
+    for protocol in [CURRENT, LEGACY] {
+        let mut server = Server::start(|_| {}).await;
+        let mut socket = initialised(&server, protocol).await;
+        let (start, next) = if protocol == CURRENT { ("subscribe", "next") } else { ("start", "data") };
+        for (id, query) in [("s", "subscription { never }"), ("q", "{ wait }")] {
+            send(&mut socket, json!({ "type": start, "id": id, "payload": { "query": query } })).await;
+            server.fake.started.notified().await;
+        }
+
+        server.begin_to_stop();
+        if protocol == CURRENT {
+            server.fake.dropped.notified().await;
+        }
+        super::refuses_connections(server.address).await;
+        assert!(!server.task.is_finished());
+        server.fake.release.notify_one();
+
+        let response = json!({ "type": next, "id": "q", "payload": { "data": {} } });
+        assert_eq!(receive(&mut socket).await, response, "{protocol}");
+        assert_eq!(receive(&mut socket).await, json!({ "type": "complete", "id": "q" }), "{protocol}");
+        assert_eq!(close_code(&mut socket).await, 1001, "{protocol}");
+        drop(socket);
+        server.task.await.expect("it ends by itself");
+    }
+}
+
+#[tokio::test]
+async fn operations_of_a_socket_have_the_idempotency_key_and_the_report_of_their_client() {
+    let server = Server::start(|_| {}).await;
+    for (protocol, start) in [(CURRENT, "subscribe"), (LEGACY, "start")] {
+        let headers = [("sec-websocket-protocol", protocol), ("x-gatherum-stats", "1")];
+        let mut socket = try_open(&server, &headers).await.expect("a socket");
+        send(&mut socket, json!({ "type": "connection_init" })).await;
+        assert_eq!(receive(&mut socket).await["type"], "connection_ack");
+        let extensions = json!({ "idempotencyKey": "k" });
+        for (id, query, expected) in
+            [("m", "mutation { a }", json!({ "key": "k" })), ("q", "{ ok }", json!({ "reported": true }))]
+        {
+            let payload = json!({ "query": query, "extensions": extensions });
+            send(&mut socket, json!({ "type": start, "id": id, "payload": payload })).await;
+
+            assert_eq!(receive(&mut socket).await["payload"]["data"], expected, "{protocol}");
+            assert_eq!(receive(&mut socket).await["type"], "complete");
+        }
+    }
+    server.stop().await;
 }
 
 #[tokio::test]
@@ -357,7 +422,7 @@ async fn an_event_stream_has_next_and_complete_events() {
         response.text().await.expect("a text")
     };
     let event = |n: u32| format!("event: next\ndata: {{\"data\":{{\"n\":{n}}}}}\n\n");
-    let complete = "event: complete\ndata: {}\n\n";
+    let complete = "event: complete\ndata:\n\n";
     assert_eq!(
         ask("subscription { three }").await,
         [&event(1), &event(2), &event(3), complete].map(String::from).concat()
@@ -395,4 +460,107 @@ async fn an_event_stream_ends_on_disconnect_and_on_shutdown() {
     server.begin_to_stop();
     let events = read_to_end(&mut stays).await;
     assert!(events.contains("text/event-stream") && !events.contains("complete"), "{events}");
+}
+
+#[tokio::test]
+async fn shutdown_completes_a_mutation_whose_client_reads_events() {
+    let mut server = Server::start(|_| {}).await;
+    let head = post("{ wait }").replace("Host:", "Accept: text/event-stream\r\nHost:");
+    let mut client = server.connect().await;
+    tokio::io::AsyncWriteExt::write_all(&mut client, head.as_bytes()).await.expect("room");
+    server.fake.started.notified().await;
+
+    server.begin_to_stop();
+    super::refuses_connections(server.address).await;
+    server.fake.release.notify_one();
+
+    let events = read_to_end(&mut client).await;
+    assert!(events.contains("event: next\ndata: {\"data\":{}}\n\nevent: complete"), "{events}");
+    server.task.await.expect("it ends by itself");
+}
+
+#[tokio::test]
+async fn a_subscription_that_starts_during_the_shutdown_is_rejected() {
+    let mut server = Server::start(|config| config.shutdown_delay = config.shutdown_grace).await;
+    server.begin_to_stop();
+    while server.get("/health/ready").send().await.expect("a response").status() == 200 {}
+
+    let request = server.post("subscription { three }").header("accept", "text/event-stream");
+    let response = request.send().await.expect("a response");
+
+    assert_eq!((response.status().as_u16(), header(&response, "retry-after")), (503, "1"));
+    assert_eq!(server.post("{ ok }").send().await.expect("a response").status(), 200);
+    server.task.abort();
+}
+
+#[tokio::test]
+async fn a_query_or_mutation_of_any_client_has_its_idempotency_key_and_needs_no_slot() {
+    let server = Server::start(|config| config.subscription_connections = 0).await;
+    let parts = "multipart/mixed;subscriptionSpec=1.0, application/json";
+    for accept in ["application/json", URQL, "text/event-stream", parts] {
+        let request = server.post("mutation { a }").header("accept", accept).header("idempotency-key", "k-1");
+        let response = request.send().await.expect("a response");
+
+        assert_eq!(response.status(), 200, "{accept}");
+        assert!(header(&response, "server-timing").ends_with("desc=\"3 statements, 2 rounds\""), "{accept}");
+        let body = response.text().await.expect("a body");
+        assert!(body.contains("{\"data\":{\"key\":\"k-1\"}}"), "{accept} {body}");
+        assert_eq!(body.contains("event: "), accept == "text/event-stream", "{body}");
+    }
+    for accept in [URQL, "text/event-stream", parts] {
+        let response = server.post("subscription { three }").header("accept", accept).send().await.expect("a response");
+        assert_eq!(response.status(), 503, "{accept}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn an_event_source_subscribes_by_get() {
+    let server = Server::start(|_| {}).await;
+    let get = |query: &str| {
+        let query = query.replace(' ', "%20").replace('{', "%7B").replace('}', "%7D");
+        server.get(&format!("/graphql?query={query}")).header("accept", "text/event-stream")
+    };
+
+    let response = get("subscription { three }").send().await.expect("a response");
+    assert_eq!((response.status().as_u16(), header(&response, "content-type")), (200, "text/event-stream"));
+    assert_eq!(header(&response, "vary"), "Accept");
+    assert_eq!(header(&response, "cache-control"), "no-store");
+    assert!(header(&response, "server-timing").starts_with("total;dur="));
+    let events = response.text().await.expect("a text");
+    assert_eq!((events.matches("event: next").count(), events.matches("event: complete").count()), (3, 1), "{events}");
+
+    let query = get("{ ok }").send().await.expect("a response").text().await.expect("a text");
+    assert_eq!(query, "event: next\ndata: {\"data\":{}}\n\nevent: complete\ndata:\n\n");
+    let mutation = get("mutation { a }").send().await.expect("a response");
+    assert_eq!((mutation.status().as_u16(), header(&mutation, "allow")), (405, "POST"));
+    // Pages of other sites cannot subscribe.
+    for (name, value) in [("origin", "https://evil.example"), ("sec-fetch-site", "cross-site")] {
+        let response = get("subscription { three }").header(name, value).send().await.expect("a response");
+        assert_eq!(response.status(), 403, "{name}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn responses_to_subscriptions_count_towards_the_memory_budget() {
+    let server = Server::start(|config| config.response_bytes_total = 1 << 20).await;
+    let mut unread = server.connect().await;
+    let large = post("{ large }");
+    tokio::io::AsyncWriteExt::write_all(&mut unread, large.as_bytes()).await.expect("room");
+    tokio::io::AsyncReadExt::read_exact(&mut unread, &mut [0; 12]).await.expect("the start of the response");
+
+    let mut socket = initialised(&server, CURRENT).await;
+    subscribe(&mut socket, "a", "subscription { large }").await;
+    let rejected = receive(&mut socket).await;
+    assert_eq!(
+        (&rejected["type"], &rejected["payload"][0]["extensions"]["code"]),
+        (&json!("error"), &json!("OVERLOADED"))
+    );
+    let request = server.post("subscription { large }").header("accept", "text/event-stream");
+    let events = request.send().await.expect("a response").text().await.expect("a text");
+    assert!(events.contains("OVERLOADED") && events.ends_with("event: complete\ndata:\n\n"), "{events}");
+
+    drop((unread, socket));
+    server.stop().await;
 }

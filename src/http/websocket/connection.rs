@@ -10,6 +10,9 @@ use super::{super::authentication, session::Session};
 /// Interval of pings. A client that sends nothing for twice as long is disconnected.
 const PING_INTERVAL: Duration = Duration::from_secs(20);
 
+/// Time limit for the close frame of the client.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// Why a WebSocket is closed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum CloseReason {
@@ -20,6 +23,10 @@ pub(super) enum CloseReason {
 }
 
 impl CloseReason {
+    pub(super) fn shutdown() -> Self {
+        Self::with(1001, "the server is shutting down: connect again")
+    }
+
     pub(super) fn with(code: u16, text: impl Into<String>) -> Self {
         Self::Code(code, text.into())
     }
@@ -44,6 +51,7 @@ pub(super) struct Connection {
     init_deadline: Instant,
     last_received: Instant,
     shutdown: Pin<Box<dyn Future<Output = ()> + Send>>,
+    is_draining: bool,
 }
 
 impl Connection {
@@ -56,6 +64,7 @@ impl Connection {
             init_deadline: now + session.state.config().header_timeout,
             last_received: now,
             shutdown: Box::pin(session.state.stopping()),
+            is_draining: false,
             session,
         }
     }
@@ -73,8 +82,16 @@ impl Connection {
             _ = self.ping.tick() => Event::PingDue,
             _ = self.token_check.tick() => Event::TokenCheckDue,
             () = sleep_until(self.init_deadline), if self.session.viewer().is_none() => Event::InitTimeout,
-            () = &mut self.shutdown => Event::Shutdown,
+            () = &mut self.shutdown, if !self.is_draining => {
+                self.is_draining = true;
+                Event::Shutdown
+            }
         }
+    }
+
+    /// Whether the server shuts down: subscriptions end, and running queries and mutations are completed.
+    pub(super) fn is_draining(&self) -> bool {
+        self.is_draining
     }
 
     /// Handles an event and returns its message if it is one for the subprotocol.
@@ -91,7 +108,7 @@ impl Connection {
             Event::TokenCheckDue => self.session.check_token().await.map(|()| None),
             Event::InitTimeout if self.session.viewer().is_some() => Ok(None),
             Event::InitTimeout => Err(CloseReason::with(4408, "Connection initialisation timeout")),
-            Event::Shutdown => Err(CloseReason::with(1001, "the server is shutting down: connect again")),
+            Event::Shutdown => Ok(None),
         }
     }
 
@@ -110,11 +127,14 @@ impl Connection {
         }
     }
 
-    /// Sends the close frame, if there is one to send.
+    /// Sends the close frame, if there is one to send, and waits for that of the client: messages that are still in transit
+    /// to the client would be lost if the connection were closed while it has unread messages.
     pub(super) async fn close(mut self, reason: CloseReason) {
-        if let CloseReason::Code(code, reason) = reason {
-            debug!(code, reason, "websocket closed");
-            let _ = self.send(Message::Close(Some(CloseFrame { code, reason: reason.into() }))).await;
+        let CloseReason::Code(code, reason) = reason else { return };
+        debug!(code, reason, "websocket closed");
+        let frame = CloseFrame { code, reason: reason.into() };
+        if self.send(Message::Close(Some(frame))).await.is_ok() {
+            let _ = timeout(CLOSE_TIMEOUT, async { while let Some(Ok(_)) = self.socket.recv().await {} }).await;
         }
     }
 }

@@ -7,13 +7,13 @@
 use std::sync::Arc;
 
 use axum::extract::ws::Message;
-use futures_util::{Stream, StreamExt, stream};
+use futures_util::{Stream, StreamExt, future::ready, stream};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use tokio_stream::StreamMap;
 
 use super::{
-    super::{graphql::start, parameters},
+    super::{execution::Outcome, parameters, rejection::Rejection},
     CloseReason, Connection, Session, too_many_operations,
 };
 use crate::{access::Viewer, graphql};
@@ -48,19 +48,25 @@ enum OperationEvent {
     /// The operation was rejected, with a JSON list of errors.
     Rejected(Vec<u8>),
     Complete,
+    /// The server shuts down. The client learns it from the code with which the WebSocket is closed, and subscribes again.
+    Interrupted,
 }
 
 /// Serves a connection until it is closed.
 pub(super) async fn serve(connection: &mut Connection, session: Arc<Session>) -> Result<CloseReason, CloseReason> {
     let mut protocol = Protocol { connection, session, operations: StreamMap::new() };
     loop {
+        let is_drained = protocol.connection.is_draining() && protocol.operations.is_empty();
         tokio::select! {
+            biased;
             event = protocol.connection.next_event() => {
                 if let Some(message) = protocol.connection.handle(event).await? {
                     protocol.handle_message(message).await?;
                 }
             }
             Some((id, event)) = protocol.operations.next() => protocol.send_event(id, event).await?,
+            // Yields to the runtime, so that a message that the client has already sent is noticed and handled first.
+            () = tokio::task::yield_now(), if is_drained => return Ok(CloseReason::shutdown()),
         }
     }
 }
@@ -113,13 +119,9 @@ impl Protocol<'_> {
         let request = parameters::from_json(viewer, payload.get().as_bytes(), false)
             .map_err(|_| CloseReason::with(4400, "the payload of `subscribe` is not a GraphQL request"))?;
         let max = self.session.state.config().operations_per_socket;
-        let admitted = match self.operations.len() < max {
-            true => self.session.check_rate(viewer),
-            false => Err(too_many_operations(max)),
-        };
-        let operation = match admitted {
-            Ok(()) => operation(self.session.clone(), request).boxed(),
-            Err(rejection) => stream::once(async move { OperationEvent::Rejected(rejection.errors()) }).boxed(),
+        let operation = match self.operations.len() < max {
+            true => operation(self.session.clone(), request).boxed(),
+            false => rejected(too_many_operations(max)),
         };
         self.operations.insert(id, operation);
         Ok(())
@@ -137,6 +139,10 @@ impl Protocol<'_> {
                 self.send_error(id, &errors).await
             }
             OperationEvent::Rejected(errors) => self.send_error(id, &String::from_utf8_lossy(&errors)).await,
+            OperationEvent::Interrupted => {
+                self.operations.remove(&id);
+                Ok(())
+            }
             OperationEvent::Complete => {
                 self.operations.remove(&id);
                 self.connection.send_text(format!(r#"{{"id":{json_id},"type":"complete"}}"#)).await
@@ -152,16 +158,27 @@ impl Protocol<'_> {
     }
 }
 
-/// Returns the events of one operation.
+/// Returns the events of one operation. A shutdown interrupts only subscriptions.
 fn operation(session: Arc<Session>, request: graphql::Request) -> impl Stream<Item = OperationEvent> + Send {
     stream::once(async move {
-        match start(&session.state, request, &session.request_id).await {
-            Ok(started) => started.into_responses(&session.request_id).map(OperationEvent::Next).boxed(),
-            Err(rejection) => stream::once(async move { OperationEvent::Rejected(rejection.errors()) }).boxed(),
+        let stopping = session.state.stopping();
+        let complete = stream::once(ready(OperationEvent::Complete));
+        match session.start(request).await {
+            Ok(Outcome::Single(response)) => {
+                stream::once(ready(OperationEvent::Next(response))).chain(complete).boxed()
+            }
+            Ok(Outcome::Subscription(responses)) => {
+                let events = responses.map(OperationEvent::Next).chain(complete).take_until(Box::pin(stopping));
+                events.chain(stream::once(ready(OperationEvent::Interrupted))).boxed()
+            }
+            Err(rejection) => rejected(rejection),
         }
     })
     .flatten()
-    .chain(stream::once(async { OperationEvent::Complete }))
+}
+
+fn rejected(rejection: Rejection) -> Operation {
+    stream::once(ready(OperationEvent::Rejected(rejection.errors()))).boxed()
 }
 
 /// Returns the errors of a response, as JSON.

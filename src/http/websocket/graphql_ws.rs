@@ -16,8 +16,8 @@ use tokio::sync::{Semaphore, mpsc};
 use super::{
     super::{
         authentication,
+        execution::{self, Outcome},
         executor::EngineExecutor,
-        graphql::{Started, execute_within_limits, log_response, start},
         rejection::Rejection,
     },
     CloseReason, Connection, Session, too_many_operations,
@@ -35,7 +35,9 @@ pub(super) async fn serve(
 ) -> Result<CloseReason, CloseReason> {
     let (to_protocol, from_client) = mpsc::channel(1);
     let (to_client, mut from_protocol) = mpsc::channel(1);
-    let executor = EngineExecutor::new(Arc::new(SocketExecute::new(session.clone())));
+    let execute = SocketExecute::new(session.clone());
+    let executing = Arc::downgrade(&execute.executing);
+    let executor = EngineExecutor::new(Arc::new(execute));
     let rejected = Arc::new(OnceLock::new());
     let mut protocol = pin!(
         GraphQLWebSocket::new_with_pair(sender_sink(to_client), receiver_stream(from_client), executor, protocol)
@@ -46,7 +48,9 @@ pub(super) async fn serve(
             .serve()
     );
     loop {
+        let is_draining = connection.is_draining();
         tokio::select! {
+            biased;
             () = &mut protocol => break,
             Some(message) = from_protocol.recv() => connection.send(message).await?,
             // A message is only received when the protocol can accept it.
@@ -54,6 +58,10 @@ pub(super) async fn serve(
                 if let (Some(message), Ok(permit)) = (connection.handle(event).await?, permit) {
                     permit.send(message);
                 }
+            }
+            // Yields to the runtime, so that a message that the client has already sent is noticed and handled first.
+            () = tokio::task::yield_now(), if is_draining && executing.strong_count() == 1 => {
+                return Ok(CloseReason::shutdown());
             }
         }
     }
@@ -95,44 +103,44 @@ struct SocketExecute {
     session: Arc<Session>,
     /// A permit for each running operation.
     operations: Arc<Semaphore>,
+    /// A clone for each operation that is being executed, until its response or its subscription starts.
+    executing: Arc<()>,
 }
 
 impl SocketExecute {
     fn new(session: Arc<Session>) -> Self {
         let operations = Arc::new(Semaphore::new(session.state.config().operations_per_socket));
-        Self { session, operations }
+        Self { session, operations, executing: Arc::new(()) }
     }
 }
 
 #[async_trait::async_trait]
 impl Execute for SocketExecute {
     async fn execute(&self, request: Request) -> Response {
-        let (state, viewer) = (&self.session.state, request.viewer);
-        let executed = execute_within_limits(state, state.inner.execute.execute(request)).await;
+        let viewer = request.viewer;
+        let executed = execution::execute(&self.session.state, request).await;
         executed.unwrap_or_else(|rejection| rejection.into_graphql_response(viewer))
     }
 
     async fn subscribe(self: Arc<Self>, request: Request) -> Result<Responses, Response> {
-        let (state, viewer) = (&self.session.state, request.viewer);
+        let _executing = self.executing.clone();
+        let viewer = request.viewer;
         let reject = |rejection: Rejection| rejection.into_graphql_response(viewer);
-        let max = state.config().operations_per_socket;
+        let max = self.session.state.config().operations_per_socket;
         let permit = self.operations.clone().try_acquire_owned().map_err(|_| reject(too_many_operations(max)))?;
         if self.session.check_token().await.is_err() {
             return Err(reject(authentication::token_denied()));
         }
-        self.session.check_rate(viewer).map_err(reject)?;
-        match start(state, request, &self.session.request_id).await.map_err(reject)? {
-            Started::Single(response) => {
-                log_response(&response, &self.session.request_id);
-                Err(response)
-            }
-            Started::Subscription(responses) => {
+        match self.session.start(request).await {
+            Ok(Outcome::Single(response)) => Err(response),
+            Ok(Outcome::Subscription(responses)) => {
                 let hold_permit = move |response| {
                     let _permit = &permit;
                     response
                 };
                 Ok(responses.map(hold_permit).boxed())
             }
+            Err(rejection) => Err(reject(rejection)),
         }
     }
 

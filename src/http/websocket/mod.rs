@@ -1,4 +1,4 @@
-//! Subscriptions over WebSockets: the subprotocols `graphql-transport-ws` and `graphql-ws`.
+//! Operations over WebSockets: the subprotocols `graphql-transport-ws` and `graphql-ws`.
 //!
 //! `graphql-transport-ws` is the current protocol and is preferred if a client offers both. `graphql-ws` is the legacy
 //! protocol of subscriptions-transport-ws. Authentication, limits, pings, token checks and shutdown are the same for both
@@ -22,18 +22,22 @@ use axum::{
 };
 
 use super::{
-    AppState, authentication, negotiation::MediaType, rate_limit::ClientAddress, rejection::Rejection,
-    request_layer::RequestId,
+    AppState, authentication, connection::ConnectionPermit, negotiation::MediaType, rate_limit::ClientAddress,
+    rejection::Rejection, request_layer::RequestId,
 };
-use crate::{access::Viewer, error::Code};
+use crate::error::Code;
 use connection::{CloseReason, Connection};
 use session::Session;
+
+/// Size of the read buffer of a WebSocket, most of which are idle most of the time.
+const READ_BUFFER_BYTES: usize = 8 << 10;
 
 /// Handles `/graphql/ws`: checks the upgrade request and serves the WebSocket.
 pub(super) async fn open(
     State(state): State<AppState>,
     Extension(id): Extension<RequestId>,
     client: Option<Extension<ClientAddress>>,
+    permit: Option<Extension<ConnectionPermit>>,
     headers: HeaderMap,
     legacy: Result<GraphQLProtocol, StatusCode>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
@@ -41,11 +45,11 @@ pub(super) async fn open(
     let client = client.map(|client| client.0);
     let max = state.config().body_bytes;
     let upgrade = match check_upgrade(upgrade) {
-        Ok(upgrade) => upgrade.max_message_size(max).max_frame_size(max),
+        Ok(upgrade) => upgrade.max_message_size(max).max_frame_size(max).read_buffer_size(READ_BUFFER_BYTES),
         Err(rejection) => return rejection.into_response(MediaType::Json),
     };
-    let session = match open_session(state, id.0, client, &headers).await {
-        Ok(session) => Arc::new(session),
+    let session = match authentication::bearer(&headers) {
+        Ok(token) => Arc::new(Session::new(state, id.0, client, &headers, token)),
         Err(rejection) => return rejection.into_response(MediaType::Json),
     };
     let is_current = upgrade.selected_protocol().is_some_and(|protocol| protocol == graphql_transport_ws::PROTOCOL);
@@ -57,6 +61,7 @@ pub(super) async fn open(
             None => graphql_transport_ws::serve(&mut connection, session).await,
         };
         connection.close(ended.unwrap_or_else(|reason| reason)).await;
+        drop(permit);
     };
     upgrade.on_upgrade(serve).into_response()
 }
@@ -71,19 +76,6 @@ fn check_upgrade(upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>) -
         Some(_) => Ok(upgrade),
         None => Err(Rejection::bad_request("the WebSocket subprotocol must be graphql-transport-ws or graphql-ws")),
     }
-}
-
-/// Acquires a subscription slot. The client counts as anonymous until it authenticates, by header or `connection_init`.
-async fn open_session(
-    state: AppState,
-    request_id: String,
-    client: Option<ClientAddress>,
-    headers: &HeaderMap,
-) -> Result<Session, Rejection> {
-    let token = authentication::bearer(headers)?.map(str::to_owned);
-    let viewer = authentication::viewer(&state, token.as_deref(), client).await.unwrap_or(Viewer::ANONYMOUS);
-    let slot = state.inner.subscription_slots.acquire(viewer, client)?;
-    Ok(Session::new(state, request_id, client, token, slot))
 }
 
 /// The rejection of an operation if too many are running on its WebSocket.

@@ -1,25 +1,39 @@
-//! The authentication state of a WebSocket.
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+//! The client of a WebSocket: its authentication and its operations.
+use std::{
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak},
+    time::Instant,
+};
 
+use axum::http::HeaderMap;
 use serde::Deserialize;
 
 use super::{
     super::{
-        AppState, authentication, rate_limit::ClientAddress, rejection::Rejection, subscription_slot::SubscriptionSlot,
+        AppState, authentication,
+        execution::{self, Outcome},
+        graphql::wants_report,
+        rate_limit::ClientAddress,
+        rejection::Rejection,
+        request_log::{AbandonedRequestGuard, RequestLog},
+        status::StatusContext,
+        subscription_slot::SubscriptionSlot,
     },
     CloseReason,
 };
-use crate::{access::Viewer, error::Code};
+use crate::{access::Viewer, error::Code, graphql};
 
 /// A WebSocket's client, which is authenticated by `connection_init`.
 pub(super) struct Session {
     pub(super) state: AppState,
     /// Id of the upgrade request, which appears in the log lines of all operations.
-    pub(super) request_id: String,
+    request_id: String,
+    /// Whether the upgrade request asked for `extensions.gatherum`.
+    wants_report: bool,
     client: Option<ClientAddress>,
     /// From the upgrade request or from `connection_init`.
     token: Mutex<Option<String>>,
-    slot: Mutex<SubscriptionSlot>,
+    /// The slot that the running subscriptions share.
+    slot: Mutex<Weak<SubscriptionSlot>>,
     viewer: OnceLock<Viewer>,
 }
 
@@ -35,11 +49,18 @@ impl Session {
         state: AppState,
         request_id: String,
         client: Option<ClientAddress>,
-        token: Option<String>,
-        slot: SubscriptionSlot,
+        headers: &HeaderMap,
+        token: Option<&str>,
     ) -> Self {
-        let (token, slot) = (Mutex::new(token), Mutex::new(slot));
-        Self { state, request_id, client, token, slot, viewer: OnceLock::new() }
+        Self {
+            wants_report: wants_report(&state, headers),
+            token: Mutex::new(token.map(str::to_owned)),
+            slot: Mutex::default(),
+            viewer: OnceLock::new(),
+            state,
+            request_id,
+            client,
+        }
     }
 
     /// Returns the viewer once the connection is initialised.
@@ -51,7 +72,7 @@ impl Session {
     /// request, or by the token of that request.
     ///
     /// # Errors
-    /// 4403 for an invalid token, 1013 if no subscription slot is free or authentication is unavailable.
+    /// 4403 for an invalid token, 1013 if authentication is unavailable.
     pub(super) async fn initialise(&self, payload: serde_json::Value) -> Result<Viewer, CloseReason> {
         let forbidden = || CloseReason::with(4403, "Forbidden");
         let init: ConnectionInit = serde_json::from_value(payload).unwrap_or_default();
@@ -65,9 +86,6 @@ impl Session {
             Code::Unauthenticated => forbidden(),
             _ => CloseReason::with(1013, "authentication is unavailable: connect again later"),
         })?;
-        let mut slot = self.slot.lock().unwrap_or_else(PoisonError::into_inner);
-        let reassigned = self.state.inner.subscription_slots.reassign(&mut slot, viewer, self.client);
-        reassigned.map_err(|_| CloseReason::with(1013, "too many concurrent subscriptions: close one"))?;
         Ok(*self.viewer.get_or_init(|| viewer))
     }
 
@@ -84,9 +102,39 @@ impl Session {
         }
     }
 
-    /// Counts an operation towards the rate limit of the client.
-    pub(super) fn check_rate(&self, viewer: Viewer) -> Result<(), Rejection> {
-        self.state.inner.rate_limits.check(viewer, self.client)
+    /// Executes an operation as for a request over HTTP, and writes the log line of its only response.
+    pub(super) async fn start(&self, mut request: graphql::Request) -> Result<Outcome, Rejection> {
+        let guard = AbandonedRequestGuard { id: &self.request_id, start: Instant::now() };
+        request.wants_report = self.wants_report;
+        let outcome = match self.state.inner.rate_limits.check(request.viewer, self.client) {
+            Ok(()) => {
+                let acquire_slot = |viewer| self.acquire_slot(viewer);
+                execution::start(&self.state, request, &self.request_id, acquire_slot).await
+            }
+            Err(rejection) => Err(rejection),
+        };
+        let total = guard.start.elapsed();
+        guard.disarm();
+        match &outcome {
+            Ok(Outcome::Single(response)) => {
+                RequestLog::of_response(response, StatusContext::without_http(&self.state))
+                    .write(total, &self.request_id);
+            }
+            Ok(Outcome::Subscription(_)) => {}
+            Err(rejection) => RequestLog::of_rejection(rejection).write(total, &self.request_id),
+        }
+        outcome
+    }
+
+    /// Returns the slot that the subscriptions of this WebSocket share.
+    fn acquire_slot(&self, viewer: Viewer) -> Result<Arc<SubscriptionSlot>, Rejection> {
+        let mut shared = self.slot.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(slot) = shared.upgrade() {
+            return Ok(slot);
+        }
+        let slot = Arc::new(self.state.inner.subscription_slots.acquire(viewer, self.client)?);
+        *shared = Arc::downgrade(&slot);
+        Ok(slot)
     }
 
     fn lock_token(&self) -> MutexGuard<'_, Option<String>> {
