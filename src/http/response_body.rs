@@ -6,7 +6,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Bytes of each body that do not count towards the budget, so that clients that do not read large responses never block
 /// small ones.
-const UNCOUNTED_BYTES: usize = 16_384;
+pub(super) const UNCOUNTED_BYTES: usize = 16_384;
 
 /// A memory budget for response bodies, with one permit per byte.
 pub(super) struct MemoryBudget {

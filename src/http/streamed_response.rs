@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
-use super::rejection::Rejection;
+use super::{rejection::Rejection, response_body::UNCOUNTED_BYTES};
 use crate::graphql::Responses;
 
 /// Makes nginx forward each event at once.
@@ -83,9 +83,13 @@ impl RunningStream {
 }
 
 impl StreamEncoding {
-    /// Encodes one response. The body is not copied, because it counts towards the memory budget until it is written.
+    /// Encodes one response. A large body is not copied, because it counts towards the memory budget until it is written.
     pub(super) fn encode(&self, body: Bytes) -> Vec<Bytes> {
-        vec![Bytes::from_static(self.before.as_bytes()), single_line(body), Bytes::from_static(self.after.as_bytes())]
+        let body = single_line(body);
+        match body.len() <= UNCOUNTED_BYTES {
+            true => vec![[self.before.as_bytes(), &body, self.after.as_bytes()].concat().into()],
+            false => vec![Bytes::from_static(self.before.as_bytes()), body, Bytes::from_static(self.after.as_bytes())],
+        }
     }
 }
 
