@@ -3,6 +3,7 @@ mod access;
 mod app;
 mod backend;
 mod cases;
+mod clients;
 mod columns;
 mod commands;
 mod crash;
