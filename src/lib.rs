@@ -9,9 +9,6 @@ pub mod cli;
 /// Settings from flags, environment and `gatherum.toml`.
 pub mod config;
 
-/// Durations in settings.
-pub mod duration;
-
 /// The server: builds it from settings and runs it until shutdown.
 pub mod app;
 
@@ -30,12 +27,6 @@ pub mod graphql;
 /// Persisted documents: automatic persisted queries and trusted documents.
 pub mod documents;
 
-/// Relationships that one SQL statement loads: batch functions for the engine.
-pub mod loader;
-
-/// Access to SQLite and PostgreSQL: pools, statements, transactions and migrations.
-pub mod db;
-
 /// Import and export.
 pub mod transfer;
 
@@ -45,4 +36,9 @@ pub mod telemetry;
 /// Errors and their stable codes for clients.
 pub mod error;
 
+/// Access to SQLite and PostgreSQL: pools, statements, transactions and migrations.
+pub use gatherum_db as db;
+pub use gatherum_db::{duration, loader};
+
+pub use gatherum_db::{append, placeholder, relation, row, row_table, sql_loader, statement, table, template, values};
 pub use gatherum_engine::{abstract_output, field, fields};

@@ -14,12 +14,12 @@ mod idempotency;
 pub mod list;
 pub mod load_cache;
 mod report;
-pub mod scalar;
 mod service;
 mod write;
 
 pub use connection::ConnectionFields;
 pub use explain::Explainer;
+pub use gatherum_db::scalar;
 pub use gatherum_engine::cursor::{SortType, SortValue};
 pub use gatherum_engine::explain::{Bound, Load, Loads, Plan, PlannedLoad};
 pub use gatherum_engine::{

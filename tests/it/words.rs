@@ -286,19 +286,20 @@ fn every_name_that_the_documents_mention_exists() {
 
 #[test]
 fn a_name_that_does_not_exist_is_found() {
-    let sources =
-        vec![("src/db/pool.rs".to_owned(), "pub struct Lease;\nimpl Lease {\n    fn release() {}\n}\n".to_owned())];
-    for name in ["Lease", "Lease::release", "db::pool", "db::Lease", "README.md", "src/db/mod.rs"] {
+    let sources = vec![(
+        "crates/db/src/pool.rs".to_owned(),
+        "pub struct Lease;\nimpl Lease {\n    fn release() {}\n}\n".to_owned(),
+    )];
+    for name in ["Lease", "Lease::release", "db::pool", "db::Lease", "README.md", "crates/db/src/lib.rs"] {
         let is_path = name.ends_with(".md");
         assert!(is_path || exists(name, &sources), "{name}");
     }
-    for name in ["Leas", "Lease::releas", "db::Leased", "src/db/none.rs", "other::Lease"] {
+    for name in ["Leas", "Lease::releas", "db::Leased", "crates/db/src/none.rs", "other::Lease"] {
         assert!(!exists(name, &sources), "{name}");
     }
-    let text =
-        "`Lease` and `src/db/pool.rs`, `Lease::release`, `table!`, not `limits.depth`, `/graphql` or `GATHERUM_BIND`";
+    let text = "`Lease` and `crates/db/src/pool.rs`, `Lease::release`, `table!`, not `limits.depth`, `/graphql` or `GATHERUM_BIND`";
     assert_eq!(
         mentioned(text).into_iter().collect::<Vec<_>>(),
-        ["Lease", "Lease::release", "src/db/pool.rs", "table!"]
+        ["Lease", "Lease::release", "crates/db/src/pool.rs", "table!"]
     );
 }

@@ -257,10 +257,7 @@ pub const FOR_UPDATE: Fragment<'static> = either("", "for update");
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        append,
-        db::{AccessScope, Dialect},
-    };
+    use crate::{AccessScope, Dialect, append};
 
     fn rendered(dialect: Dialect, write: impl FnOnce(&mut Sql)) -> String {
         let mut sql = Sql::new(dialect, AccessScope::Unrestricted);

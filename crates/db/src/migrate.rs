@@ -20,12 +20,12 @@ macro_rules! migrations {
             version: $version,
             name: $name,
             sqlite: (
-                include_str!(concat!("../../migrations/sqlite/", $name, ".up.sql")),
-                include_str!(concat!("../../migrations/sqlite/", $name, ".down.sql")),
+                include_str!(concat!("../../../migrations/sqlite/", $name, ".up.sql")),
+                include_str!(concat!("../../../migrations/sqlite/", $name, ".down.sql")),
             ),
             postgres: (
-                include_str!(concat!("../../migrations/postgres/", $name, ".up.sql")),
-                include_str!(concat!("../../migrations/postgres/", $name, ".down.sql")),
+                include_str!(concat!("../../../migrations/postgres/", $name, ".up.sql")),
+                include_str!(concat!("../../../migrations/postgres/", $name, ".down.sql")),
             ),
         }),*]
     };

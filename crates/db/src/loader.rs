@@ -10,15 +10,15 @@ use std::{
 };
 
 use dataloader::BatchFn;
-use gatherum_engine::loading::{self, LoadRequest, fail_all};
+use gatherum_engine::{
+    error::{Code, Error, Result},
+    loading::{self, LoadRequest, fail_all},
+};
 use uuid::Uuid;
 
 pub use gatherum_engine::{Loader, RootKey};
 
-use crate::{
-    db::{Db, Record, Row, Sql},
-    error::{Code, Error, Result},
-};
+use crate::{Db, Record, Row, Sql};
 
 /// Limits of the loads of one request.
 #[derive(Clone, Copy, Debug)]
@@ -87,19 +87,19 @@ macro_rules! relation {
             const NAME: &'static str = $label;
             $(const IS_CACHEABLE: bool = $is_cacheable;)?
 
-            fn statement(&self, keys: &[$key], sql: &mut $crate::db::Sql) {
+            fn statement(&self, keys: &[$key], sql: &mut $crate::Sql) {
                 sql.render(
                     $crate::template!(of relation $text $(, $placeholder)*),
                     [
-                        $crate::db::SqlKeys::in_keys(keys),
-                        $crate::db::SqlKeys::key_table(keys),
+                        $crate::SqlKeys::in_keys(keys),
+                        $crate::SqlKeys::key_table(keys),
                         $($crate::placeholder!($placeholder $(= $fragment)?)),*
                     ],
                 );
             }
 
-            fn read(&self, row: &mut $crate::db::Row<'_>) -> sqlx::Result<Self::Row> {
-                $crate::db::Record::read(row)
+            fn read(&self, row: &mut $crate::Row<'_>) -> $crate::sqlx::Result<Self::Row> {
+                $crate::Record::read(row)
             }
         }
     };
@@ -175,7 +175,7 @@ impl Key for RootKey {}
 #[macro_export]
 macro_rules! sql_loader {
     ([$($generics:tt)*] $relation:ty) => {
-        gatherum_engine::batch_loader! {
+        $crate::gatherum_engine::batch_loader! {
             [$($generics)*] $relation: <$relation as $crate::loader::Relation>::Key
                 => <$relation as $crate::loader::Relation>::Value,
             name: <$relation as $crate::loader::Relation>::NAME,

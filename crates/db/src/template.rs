@@ -372,7 +372,7 @@ pub const fn check_key_column(text: &'static str) {
 #[macro_export]
 macro_rules! template {
     ($text:expr $(, $name:ident)* $(,)?) => {{
-        use $crate::db::template;
+        use $crate::template;
         const TEXT: &str = $text;
         const NORMALISED: [u8; template::normalised_len(TEXT)] = template::normalise(TEXT);
         const PARTS: &[template::Part] = &template::parse::<{ template::parts_of(TEXT) }>(
@@ -383,7 +383,7 @@ macro_rules! template {
         PARTS
     }};
     (of relation $text:expr $(, $name:ident)* $(,)?) => {{
-        use $crate::db::template;
+        use $crate::template;
         const TEXT: &str = $text;
         const NORMALISED: [u8; template::normalised_len(TEXT)] = template::normalise(TEXT);
         const _: () = template::check_key_column(template::as_text(&NORMALISED));
@@ -396,7 +396,7 @@ macro_rules! template {
     }};
 }
 
-/// Appends a text with named placeholders to a [`Sql`](crate::db::Sql):
+/// Appends a text with named placeholders to a [`Sql`](crate::Sql):
 /// `append!(sql, " and a.type {types}", types = in_texts(&types))`. A name without a value is the variable of that name.
 #[macro_export]
 macro_rules! append {
@@ -427,10 +427,10 @@ macro_rules! statement {
 #[macro_export]
 macro_rules! placeholder {
     ($name:ident) => {
-        $crate::db::Fragment::from($name)
+        $crate::Fragment::from($name)
     };
     ($name:ident = $value:expr) => {
-        $crate::db::Fragment::from($value)
+        $crate::Fragment::from($value)
     };
 }
 

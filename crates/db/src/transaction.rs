@@ -5,6 +5,7 @@ use std::sync::{
 };
 
 use futures_util::TryStreamExt;
+use gatherum_engine::error::Result;
 use sqlx::{AssertSqlSafe, Postgres, SqliteConnection};
 use tokio::sync::Notify;
 
@@ -15,7 +16,7 @@ use super::{
     pool::{Lease, Permit},
     sqlite::Writer,
 };
-use crate::{error::Result, statement};
+use crate::statement;
 
 /// A read-write transaction. It is rolled back if it is dropped without [`Transaction::commit`].
 pub struct Transaction {

@@ -70,15 +70,15 @@ macro_rules! row {
             }
         }
 
-        impl $crate::db::Record for $name {
-            fn read(row: &mut $crate::db::Row<'_>) -> sqlx::Result<Self> {
-                $crate::db::Record::read(row).map(std::sync::Arc::new).map(Self)
+        impl $crate::Record for $name {
+            fn read(row: &mut $crate::Row<'_>) -> $crate::sqlx::Result<Self> {
+                $crate::Record::read(row).map(std::sync::Arc::new).map(Self)
             }
         }
 
-        impl $crate::db::SelectColumns for $name {
-            fn columns(list: &mut $crate::db::SelectList) {
-                <$stored as $crate::db::SelectColumns>::columns(list);
+        impl $crate::SelectColumns for $name {
+            fn columns(list: &mut $crate::SelectList) {
+                <$stored as $crate::SelectColumns>::columns(list);
             }
         }
     };
@@ -93,7 +93,7 @@ macro_rules! row {
         #[derive(Clone, Debug)]
         $vis struct $name {
             $($eager: $eager_type,)*
-            $($on_demand: $crate::db::Selected<$on_demand_type>,)*
+            $($on_demand: $crate::Selected<$on_demand_type>,)*
         }
 
         const _: () = {
@@ -102,21 +102,21 @@ macro_rules! row {
 
             #[allow(non_upper_case_globals)]
             impl $name {
-                $($vis const $on_demand: $crate::db::ColumnRef<Self, $on_demand_type> =
-                    $crate::db::ColumnRef::new($first + Index::$on_demand as u32, |row| &row.$on_demand);)*
+                $($vis const $on_demand: $crate::ColumnRef<Self, $on_demand_type> =
+                    $crate::ColumnRef::new($first + Index::$on_demand as u32, |row| &row.$on_demand);)*
             }
 
-            impl $crate::db::Record for $name {
-                fn read(row: &mut $crate::db::Row<'_>) -> sqlx::Result<Self> {
+            impl $crate::Record for $name {
+                fn read(row: &mut $crate::Row<'_>) -> $crate::sqlx::Result<Self> {
                     Ok(Self {
-                        $($eager: $crate::db::Record::read(row)?,)*
-                        $($on_demand: $crate::db::read_selected($first + Index::$on_demand as u32, row)?,)*
+                        $($eager: $crate::Record::read(row)?,)*
+                        $($on_demand: $crate::read_selected($first + Index::$on_demand as u32, row)?,)*
                     })
                 }
             }
 
-            impl $crate::db::SelectColumns for $name {
-                fn columns(list: &mut $crate::db::SelectList) {
+            impl $crate::SelectColumns for $name {
+                fn columns(list: &mut $crate::SelectList) {
                     $(list.push($eager_column);)*
                     $(list.push_on_demand($first + Index::$on_demand as u32, $on_demand_column);)*
                 }
@@ -128,7 +128,7 @@ macro_rules! row {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::db::{AccessScope, Dialect, Sql, Text};
+    use crate::{AccessScope, Dialect, Sql, Text};
 
     row! {
         #[expect(dead_code, reason = "no row is read")]

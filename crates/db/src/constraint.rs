@@ -1,7 +1,7 @@
 //! The errors of violated constraints.
 use sqlx::error::{DatabaseError, ErrorKind};
 
-use crate::error::{Code, Error};
+use gatherum_engine::error::{Code, Error};
 
 /// A constraint of the migrations, and its error message.
 struct Constraint {

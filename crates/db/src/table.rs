@@ -258,42 +258,42 @@ macro_rules! values {
         $vis struct $values {
             $(
                 #[doc = concat!("`", $crate::column_name!($field $($column)?), "`.")]
-                $vis $field: Option<<$type as $crate::db::ColumnValue>::Value>,
+                $vis $field: Option<<$type as $crate::ColumnValue>::Value>,
             )*
         }
 
-        impl $crate::db::Values for $values {
+        impl $crate::Values for $values {
             fn names(&self) -> &'static [&'static str] {
-                <Self as $crate::db::Table>::NAMES
+                <Self as $crate::Table>::NAMES
             }
 
-            fn cells(&self) -> Vec<Option<$crate::db::Cell>> {
-                vec![$(self.$field.clone().map(<$type as $crate::db::ColumnValue>::cell)),*]
+            fn cells(&self) -> Vec<Option<$crate::Cell>> {
+                vec![$(self.$field.clone().map(<$type as $crate::ColumnValue>::cell)),*]
             }
         }
 
-        impl $crate::db::Table for $values {
+        impl $crate::Table for $values {
             const NAMES: &'static [&'static str] = &[$($crate::column_name!($field $($column)?)),*];
-            const COLUMNS: &'static [(&'static str, $crate::db::CellType)] =
-                &[$(($crate::column_name!($field $($column)?), <$type as $crate::db::ColumnValue>::TYPE)),*];
-            const ROWS: &'static [(&'static str, $crate::db::CellType)] =
-                &$crate::db::join_columns::<{ <Self as $crate::db::Table>::COLUMNS.len() + 2 }>(&[
-                    &[("id", $crate::db::CellType::Id)],
-                    <Self as $crate::db::Table>::COLUMNS,
-                    &[("given", $crate::db::CellType::Int)],
+            const COLUMNS: &'static [(&'static str, $crate::CellType)] =
+                &[$(($crate::column_name!($field $($column)?), <$type as $crate::ColumnValue>::TYPE)),*];
+            const ROWS: &'static [(&'static str, $crate::CellType)] =
+                &$crate::join_columns::<{ <Self as $crate::Table>::COLUMNS.len() + 2 }>(&[
+                    &[("id", $crate::CellType::Id)],
+                    <Self as $crate::Table>::COLUMNS,
+                    &[("given", $crate::CellType::Int)],
                 ]);
         }
 
         /// Reads all columns, in the order of the list.
-        impl $crate::db::Record for $values {
-            fn read(row: &mut $crate::db::Row<'_>) -> sqlx::Result<Self> {
-                Ok(Self { $($field: Some(<$type as $crate::db::ColumnValue>::read(row)?)),* })
+        impl $crate::Record for $values {
+            fn read(row: &mut $crate::Row<'_>) -> $crate::sqlx::Result<Self> {
+                Ok(Self { $($field: Some(<$type as $crate::ColumnValue>::read(row)?)),* })
             }
         }
     };
 }
 
-/// Declares the rows of a table that a statement has as a parameter, by name. [`RowTable`](crate::db::RowTable) makes the
+/// Declares the rows of a table that a statement has as a parameter, by name. [`RowTable`](crate::RowTable) makes the
 /// table.
 #[macro_export]
 macro_rules! row_table {
@@ -303,12 +303,12 @@ macro_rules! row_table {
             $($field: $type),*
         }
 
-        impl $crate::db::TableRow for $name {
-            const COLUMNS: &'static [(&'static str, $crate::db::CellType)] =
-                &[$((stringify!($field), <$type as $crate::db::ColumnValue>::TYPE)),*];
+        impl $crate::TableRow for $name {
+            const COLUMNS: &'static [(&'static str, $crate::CellType)] =
+                &[$((stringify!($field), <$type as $crate::ColumnValue>::TYPE)),*];
 
-            fn cells(self) -> Vec<$crate::db::Cell> {
-                vec![$(<$type as $crate::db::ColumnValue>::cell(self.$field)),*]
+            fn cells(self) -> Vec<$crate::Cell> {
+                vec![$(<$type as $crate::ColumnValue>::cell(self.$field)),*]
             }
         }
     };
@@ -328,7 +328,7 @@ macro_rules! column_name {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::db::{AccessScope, Dialect};
+    use crate::{AccessScope, Dialect};
 
     values! {
         struct BookValues { title: Text, kind "type": Option<Text>, pages: i64 }

@@ -1,21 +1,20 @@
-//! The schema's own scalars, as inputs.
+//! Columns as scalars of the schema.
 use async_graphql::{InputValueError, InputValueResult, Scalar, ScalarType, Value};
-
 use gatherum_engine::{
     Leaf,
     async_graphql::{InputType, registry::Registry},
     leaf_outputs,
 };
 
-use crate::db::{Text, Time};
+use crate::{Text, Time};
 
 pub use gatherum_engine::scalar::Json;
 
-/// A point in time: RFC 3339, in UTC in every answer, such as `2026-01-31T12:00:00.000Z`.
+/// A point in time: RFC 3339, in UTC in every response, such as `2026-01-31T12:00:00.000Z`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DateTime(pub Time);
 
-/// A point in time: RFC 3339, in UTC in every answer, such as `2026-01-31T12:00:00.000Z`.
+/// A point in time: RFC 3339, in UTC in every response, such as `2026-01-31T12:00:00.000Z`.
 #[Scalar(specified_by_url = "https://scalars.graphql.org/andimarek/date-time.html")]
 impl ScalarType for DateTime {
     fn parse(value: Value) -> InputValueResult<Self> {

@@ -1,6 +1,6 @@
 //! Maps database errors to error codes for clients.
 use super::constraint::violated;
-use crate::error::{Code, Error};
+use gatherum_engine::error::{Code, Error};
 
 /// The error of `statement`, with the driver's error as its source.
 pub(super) fn fault(statement: &'static str, source: sqlx::Error) -> Error {

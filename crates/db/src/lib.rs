@@ -1,18 +1,21 @@
-//! Access to SQLite and PostgreSQL. No other module runs SQL.
+//! Access to SQLite and PostgreSQL: pools, statements, transactions, change feed and migrations. No other code runs SQL.
 //!
 //! [`Db`] is an enum over the two databases instead of a trait or a generic parameter. A statement is one [`Sql`] text with
 //! its parameters, and a [`Record`] reads its columns from the rows of both databases.
 mod columns;
 mod config;
 mod constraint;
+pub mod duration;
 mod fault;
 mod feed;
 mod fragment;
+pub mod loader;
 pub mod migrate;
 mod pool;
 mod postgres;
 mod record;
 mod request;
+pub mod scalar;
 mod sql;
 mod sqlite;
 mod table;
@@ -31,12 +34,18 @@ use std::{
 };
 
 use futures_util::TryStreamExt;
+use gatherum_engine::error::{Code, Error, Result};
 use sqlx::{
     AssertSqlSafe,
     postgres::{PgArguments, PgConnectOptions},
     sqlite::SqliteArguments,
 };
 use tracing::{info, warn};
+
+#[doc(hidden)]
+pub use gatherum_engine;
+#[doc(hidden)]
+pub use sqlx;
 
 pub use columns::{ColumnRef, Projection, SelectColumns, SelectList, Selected, read_selected};
 pub use config::{Config, Synchronous, redacted};
@@ -54,10 +63,6 @@ pub use time::Time;
 pub use transaction::Transaction;
 
 use self::{pool::PostgresPool, request::RequestConnections};
-use crate::{
-    error::{Code, Error, Result},
-    statement,
-};
 
 /// A database. Cheap to clone; closed by [`Db::close`].
 #[derive(Clone)]
