@@ -16,7 +16,7 @@ const TYPE_MAX: usize = 64;
 const URL_MAX: usize = 2_000;
 
 /// Maximum number of bytes of a text.
-const TEXT_BYTES_MAX: usize = 8 << 20;
+pub const TEXT_BYTES_MAX: usize = 8 << 20;
 
 /// The trimmed name.
 ///

@@ -7,8 +7,9 @@ use std::{
 use anyhow::{Context, Result, ensure};
 
 use super::{
-    Record, RecordSink, RejectedRecord, checked,
+    Record, RecordSink,
     record::{self, derived_id},
+    send_checked,
 };
 use crate::{
     catalog::{Visibility, rules},
@@ -53,9 +54,7 @@ pub(super) fn read(text: impl Read, sink: &mut RecordSink<'_>) -> Result<()> {
             Err(error) => {
                 let location =
                     error.position().map_or_else(String::new, |position| format!("line {}", position.line()));
-                if !sink(Err(RejectedRecord::new(&location, "the row cannot be parsed"))) {
-                    return Ok(());
-                }
+                sink.reject(&location, "the row cannot be parsed");
                 continue;
             }
         };
@@ -63,14 +62,8 @@ pub(super) fn read(text: impl Read, sink: &mut RecordSink<'_>) -> Result<()> {
         let cells: BTreeMap<&str, &str> =
             header.iter().map(String::as_str).zip(row.iter()).filter(|(_, cell)| !cell.is_empty()).collect();
         for record in names.records(&cells) {
-            let record = checked(&location, record);
-            let is_rejected = record.is_err();
-            if !sink(record) {
+            if !send_checked(sink, &location, record) {
                 return Ok(());
-            }
-            // The row's other records may refer to the rejected one.
-            if is_rejected {
-                break;
             }
         }
     }

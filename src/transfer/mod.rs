@@ -17,7 +17,7 @@ mod watch;
 
 pub use export::export;
 pub use import::{SourceSync, import};
-pub use record::{Record, RejectedRecord, SourceRecord};
+pub use record::{Notice, NoticeKind, Record, RejectedRecord, SourceRecord};
 pub use report::{ImportCounts, ImportReport};
 pub use watch::watch;
 
@@ -48,17 +48,25 @@ pub enum Source {
     Embedded(&'static str),
 }
 
-/// A record of a source, or the reason to reject it.
-pub type ReadRecord = std::result::Result<SourceRecord, RejectedRecord>;
+/// An item that is read from a source.
+#[derive(Debug)]
+pub enum SourceItem {
+    /// A record.
+    Record(SourceRecord),
+    /// The reason to reject a record.
+    Rejected(RejectedRecord),
+    /// A difference between the source and its records.
+    Notice(Notice),
+}
 
 impl Source {
     /// Reads the source on its own thread and sends its records to the receiver.
     ///
     /// # Errors
     /// The handle returns an error if the source cannot be read or is of another kind.
-    pub fn read(self) -> (mpsc::Receiver<ReadRecord>, tokio::task::JoinHandle<Result<()>>) {
+    pub fn read(self) -> (mpsc::Receiver<SourceItem>, tokio::task::JoinHandle<Result<()>>) {
         let (sender, receiver) = mpsc::channel(RECORDS_QUEUED_MAX);
-        let mut send = move |record: ReadRecord| sender.blocking_send(record).is_ok();
+        let mut send = RecordSink::new(move |item| sender.blocking_send(item).is_ok());
         let handle = tokio::task::spawn_blocking(move || match self {
             Self::SkillMeat(path) => {
                 tokio::runtime::Handle::current().block_on(skillmeat::read(&path))?.send(&mut send)
@@ -74,19 +82,61 @@ impl Source {
     }
 }
 
-/// Receives the records of a source; returns false if the import has ended and reading should stop.
-pub(crate) type RecordSink<'a> = dyn FnMut(ReadRecord) -> bool + 'a;
-
-/// Checks a record and passes it on with its location; returns false as the sink does.
-fn send_checked(sink: &mut RecordSink<'_>, location: &str, record: Result<Record, String>) -> bool {
-    sink(checked(location, record))
+/// Receives the items of a source.
+pub(crate) struct RecordSink<'a> {
+    send: Box<dyn FnMut(SourceItem) -> bool + Send + 'a>,
+    is_closed: bool,
 }
 
-fn checked(location: &str, record: std::result::Result<Record, String>) -> ReadRecord {
-    match record.and_then(Record::checked) {
-        Ok(record) => Ok(SourceRecord { location: location.to_owned(), record }),
-        Err(reason) => Err(RejectedRecord::new(location, reason)),
+impl<'a> RecordSink<'a> {
+    /// A sink that passes items to `send`, which returns false if the import has ended.
+    pub(crate) fn new(send: impl FnMut(SourceItem) -> bool + Send + 'a) -> Self {
+        Self { send: Box::new(send), is_closed: false }
     }
+
+    /// Whether the import has ended, so that reading should stop.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.is_closed
+    }
+
+    /// Rejects what is at `location`.
+    fn reject(&mut self, location: &str, reason: impl Into<String>) {
+        self.send(SourceItem::Rejected(RejectedRecord::new(location, reason)));
+    }
+
+    /// Reports a difference between the source and its records.
+    fn notice(&mut self, kind: NoticeKind, location: impl Into<String>, text: impl Into<String>) {
+        self.send(SourceItem::Notice(Notice { kind, location: location.into(), text: text.into() }));
+    }
+
+    /// Checks the records of one part of the source, such as a file, and sends them if all of them are valid. Otherwise
+    /// rejects that part once. Returns whether they were sent.
+    fn send_together(&mut self, location: &str, records: Vec<Record>) -> bool {
+        match records.into_iter().map(Record::checked).collect::<std::result::Result<Vec<_>, _>>() {
+            Ok(records) => {
+                let source_record = |record| SourceRecord { location: location.to_owned(), record };
+                records.into_iter().for_each(|record| self.send(SourceItem::Record(source_record(record))));
+                true
+            }
+            Err(reason) => {
+                self.reject(location, reason);
+                false
+            }
+        }
+    }
+
+    fn send(&mut self, item: SourceItem) {
+        self.is_closed = self.is_closed || !(self.send)(item);
+    }
+}
+
+/// Checks a record and passes it on with its location; returns false if reading should stop.
+fn send_checked(sink: &mut RecordSink<'_>, location: &str, record: Result<Record, String>) -> bool {
+    match record {
+        Ok(record) => drop(sink.send_together(location, vec![record])),
+        Err(reason) => sink.reject(location, reason),
+    }
+    !sink.is_closed()
 }
 
 fn open(path: &std::path::Path) -> Result<std::io::BufReader<std::fs::File>> {

@@ -37,6 +37,36 @@ impl RejectedRecord {
     }
 }
 
+/// A difference between the source and the catalogue that does not reject a record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// The kind.
+    pub kind: NoticeKind,
+    /// The location, such as a line number, a path or a table.
+    pub location: String,
+    /// The difference.
+    pub text: String,
+}
+
+/// The kind of a [`Notice`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum NoticeKind {
+    /// A value was invalid and is stored in the form that its author probably means.
+    Repaired,
+    /// The source has something that the catalogue does not store.
+    NotStored,
+}
+
+impl NoticeKind {
+    /// The words for the kind in a report.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Repaired => "repaired",
+            Self::NotStored => "not stored",
+        }
+    }
+}
+
 /// One line of NDJSON.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 #[serde(tag = "record", rename_all = "snake_case", deny_unknown_fields)]
@@ -249,6 +279,19 @@ pub struct GroupMembership {
     /// Time of adding.
     #[serde(with = "time")]
     pub added_at: Time,
+}
+
+impl Tag {
+    /// A tag that a source has only the name of.
+    ///
+    /// # Errors
+    /// The reason why the name cannot be that of a tag.
+    pub fn named(name: &str) -> Result<Self, String> {
+        let (mut name, slug) = (name.to_owned(), rules::slug_of(name));
+        trimmed(&mut name, TAG_NAME_MAX)?;
+        rules::slug(&slug)?;
+        Ok(Self { id: derived_id("tag", &slug), name, slug, color: None })
+    }
 }
 
 impl Record {

@@ -1,9 +1,9 @@
 //! The result of an import.
 use std::{collections::BTreeMap, fmt};
 
-use super::RejectedRecord;
+use super::{Notice, NoticeKind, RejectedRecord};
 
-/// Maximum number of rejected records that are listed one by one.
+/// Maximum number of rejected records, and of notices of each kind, that are listed one by one.
 const LISTED_MAX: usize = 100;
 
 /// Numbers of rows of one kind.
@@ -19,13 +19,21 @@ pub struct ImportCounts {
     pub removed: u64,
 }
 
-/// The result of an import: numbers of rows by kind, and the rejected records.
+/// The result of an import: numbers of rows by kind, the rejected records, and differences between source and catalogue.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ImportReport {
     /// Numbers by kind.
     pub kinds: BTreeMap<&'static str, ImportCounts>,
     rejections: Vec<RejectedRecord>,
     rejected: u64,
+    notices: BTreeMap<NoticeKind, Notices>,
+}
+
+/// The notices of one kind: their number, and the first ones.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Notices {
+    count: u64,
+    listed: Vec<Notice>,
 }
 
 impl ImportReport {
@@ -37,6 +45,16 @@ impl ImportReport {
     /// The first 100 rejected records.
     pub fn rejections(&self) -> &[RejectedRecord] {
         &self.rejections
+    }
+
+    /// Number of notices of one kind.
+    pub fn noticed(&self, kind: NoticeKind) -> u64 {
+        self.notices.get(&kind).map_or(0, |notices| notices.count)
+    }
+
+    /// The first 100 notices of each kind.
+    pub fn notices(&self) -> impl Iterator<Item = &Notice> {
+        self.notices.values().flat_map(|notices| &notices.listed)
     }
 
     /// Number of rows that were created, updated or removed.
@@ -52,6 +70,14 @@ impl ImportReport {
         self.rejected += 1;
         if self.rejections.len() < LISTED_MAX {
             self.rejections.push(record);
+        }
+    }
+
+    pub(super) fn notice(&mut self, notice: Notice) {
+        let notices = self.notices.entry(notice.kind).or_default();
+        notices.count += 1;
+        if notices.listed.len() < LISTED_MAX {
+            notices.listed.push(notice);
         }
     }
 
@@ -71,14 +97,30 @@ impl fmt::Display for ImportReport {
             let removed = removed(&counts.removed);
             writeln!(formatter, "{kind:<20} {created:>10} {updated:>10} {unchanged:>10}{removed}")?;
         }
-        writeln!(formatter, "{:<20} {:>10}", "rejected", self.rejected)?;
-        for record in &self.rejections {
-            writeln!(formatter, "  {}: {}", record.location, record.reason)?;
-        }
-        let unlisted = self.rejected - self.rejections.len() as u64;
-        if unlisted > 0 {
-            writeln!(formatter, "  … and {unlisted} more")?;
+        let rejections = self.rejections.iter().map(|record| (&record.location, &record.reason));
+        list(formatter, "rejected", self.rejected, rejections)?;
+        for (kind, notices) in &self.notices {
+            let listed = notices.listed.iter().map(|notice| (&notice.location, &notice.text));
+            list(formatter, kind.as_str(), notices.count, listed)?;
         }
         Ok(())
     }
+}
+
+/// Writes a number and the locations and texts of the first entries.
+fn list<'l>(
+    formatter: &mut fmt::Formatter<'_>,
+    title: &str,
+    count: u64,
+    listed: impl ExactSizeIterator<Item = (&'l String, &'l String)>,
+) -> fmt::Result {
+    writeln!(formatter, "{title:<20} {count:>10}")?;
+    let unlisted = count - listed.len() as u64;
+    for (location, text) in listed {
+        writeln!(formatter, "  {location}: {text}")?;
+    }
+    if unlisted > 0 {
+        writeln!(formatter, "  … and {unlisted} more")?;
+    }
+    Ok(())
 }

@@ -3,6 +3,7 @@ mod access;
 mod app;
 mod backend;
 mod cases;
+mod claude;
 mod clients;
 mod columns;
 mod commands;

@@ -18,7 +18,7 @@ use self::{
     sync::SourceKeys,
     table::TABLES,
 };
-use super::{ImportReport, Source, SourceRecord, change_log::ChangeLog};
+use super::{ImportReport, Source, SourceItem, SourceRecord, change_log::ChangeLog};
 use crate::{
     db::{Db, Dialect, Time, Transaction, text},
     statement,
@@ -128,8 +128,9 @@ impl Importer {
         let mut count = 0_u64;
         while let Some(record) = records.recv().await {
             match record {
-                Ok(record) => self.add(record).await?,
-                Err(rejected) => self.report.reject(rejected),
+                SourceItem::Record(record) => self.add(record).await?,
+                SourceItem::Rejected(rejected) => self.report.reject(rejected),
+                SourceItem::Notice(notice) => self.report.notice(notice),
             }
             count += 1;
             if count.is_multiple_of(BATCH_ROWS as u64) {
