@@ -17,6 +17,7 @@ use crate::{
     },
     config::Config,
     db::{Db, migrate},
+    documents::Documents,
     error,
     graphql::{self, Settings},
     http::{self, AppState, Authenticate, DatabaseHealth, PoolUsage},
@@ -27,8 +28,7 @@ use crate::{
 pub struct App {
     listener: TcpListener,
     state: AppState,
-    db: Db,
-    views: ViewCounter,
+    writes: PeriodicWrites,
 }
 
 impl App {
@@ -53,14 +53,15 @@ impl App {
             listen(address).with_context(|| format!("cannot listen on {address}: choose another with --bind"))?;
         let views = ViewCounter::default();
         let engine = engine(config, db.clone(), views.clone())?;
+        let writes = PeriodicWrites { views, documents: engine.documents().clone(), db: db.clone() };
         let state = AppState::new(
             config.http.clone(),
             Arc::new(engine),
             SHARED_DOCUMENT,
             Arc::new(accounts),
-            Arc::new(DbHealth(db.clone())),
+            Arc::new(DbHealth(db)),
         );
-        Ok(Self { listener, state, db, views })
+        Ok(Self { listener, state, writes })
     }
 
     /// The bound address, with the port that the system chose if the configured port is 0.
@@ -73,7 +74,7 @@ impl App {
 
     /// The database it serves.
     pub fn db(&self) -> &Db {
-        &self.db
+        &self.writes.db
     }
 
     /// Serves until `shutdown` completes, waits for running requests, and closes the database.
@@ -83,31 +84,53 @@ impl App {
             http::run(self.listener, self.state, shutdown).await;
             has_ended.notify_one();
         };
-        tokio::join!(serving, flush(&self.views, &self.db, &has_ended));
-        if let Err(error) = self.views.flush(&self.db).await {
-            warn!(cause = error.source_chain(), "cannot store the last views of share links");
+        tokio::join!(serving, self.writes.run(&has_ended));
+        self.writes.db.close().await;
+    }
+}
+
+/// Writes that the server collects in memory and stores periodically.
+struct PeriodicWrites {
+    views: ViewCounter,
+    documents: Arc<Documents>,
+    db: Db,
+}
+
+impl PeriodicWrites {
+    /// Stores views of share links and the use of persisted documents until the server has ended, and then what remains. A
+    /// running write is completed.
+    async fn run(&self, has_ended: &Notify) {
+        let mut ticks = tokio::time::interval(FLUSH_INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut flushes = 0_u32;
+        let mut is_running = true;
+        while is_running {
+            is_running = tokio::select! {
+                _ = ticks.tick() => true,
+                () = has_ended.notified() => false,
+            };
+            flushes = flushes.wrapping_add(1);
+            if let Err(error) = self.views.flush(&self.db).await {
+                warn!(cause = error.source_chain(), "cannot store views of share links: retrying");
+            }
+            if flushes.is_multiple_of(FLUSHES_PER_USE) || !is_running {
+                self.record_use().await;
+            }
         }
-        self.db.close().await;
+    }
+
+    async fn record_use(&self) {
+        if let Err(error) = self.documents.record_use().await {
+            warn!(cause = error.source_chain(), "cannot store the use of persisted documents");
+        }
     }
 }
 
 /// Interval at which views of share links are stored.
 const FLUSH_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Stores the views of share links periodically until the server has stopped. A running write is completed.
-async fn flush(views: &ViewCounter, db: &Db, has_ended: &Notify) {
-    let mut ticks = tokio::time::interval(FLUSH_INTERVAL);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            _ = ticks.tick() => {}
-            () = has_ended.notified() => return,
-        }
-        if let Err(error) = views.flush(db).await {
-            warn!(cause = error.source_chain(), "cannot store views of share links: retrying");
-        }
-    }
-}
+/// Number of these intervals after which the use of persisted documents is stored.
+const FLUSHES_PER_USE: u32 = 60;
 
 /// Executes the whole schema.
 pub type Engine = graphql::Service<Query, Mutation, Subscription>;
@@ -138,7 +161,8 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 /// The schema is invalid.
 pub fn engine(config: &Config, db: Db, views: ViewCounter) -> Result<Engine> {
     let (settings, loading) = (settings(config), load_limits(config));
-    Ok(Engine::new((Query { views }, Mutation), db, settings, config.limits.clone(), loading, config.cache.clone())?)
+    let (limits, cache, documents) = (config.limits.clone(), config.cache.clone(), config.documents.clone());
+    Ok(Engine::new((Query { views }, Mutation), db, settings, limits, loading, cache, documents)?)
 }
 
 /// Explains operations of the whole schema, without a database.

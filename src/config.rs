@@ -390,6 +390,9 @@ impl Config {
         if self.loading.batch_keys == 0 {
             bail!("loading.batch_keys must be at least 1");
         }
+        if self.documents.cache_bytes < 1 << 20 {
+            bail!("documents.cache_bytes must be at least 1048576");
+        }
         if self.http.header_bytes < 8_192 {
             bail!("http.header_bytes must be at least 8192");
         }

@@ -19,7 +19,7 @@ pub struct Config {
     pub automatic_bytes: u32,
     /// Maximum number of trusted documents, each of at most `limits.document_bytes`. Default: 10000.
     pub trusted_count: u32,
-    /// Memory for texts of persisted documents on each node in bytes; 0 disables the cache. Default: 8388608.
+    /// Memory for texts of persisted documents on each node in bytes, at least 1048576. Default: 8388608.
     pub cache_bytes: usize,
 }
 

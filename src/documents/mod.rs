@@ -3,15 +3,18 @@
 //! *Automatic* documents are stored when a client sends them together with their SHA-256 (automatic persisted queries).
 //! *Trusted* documents are added by operators, from manifests that client tools write; in the mode `trusted`, nothing else is
 //! executed. An automatic document is never trusted: the two have their own tables.
+mod automatic;
 mod config;
 mod id;
 pub mod manifest;
+mod resolver;
 pub mod trusted;
 
 use sha2::{Digest as _, Sha256};
 
 pub use config::{Config, Mode};
 pub use id::DocumentId;
+pub use resolver::{Documents, Resolved};
 
 /// The SHA-256 of a text in lower-case hexadecimal digits.
 pub fn sha256(text: &str) -> String {

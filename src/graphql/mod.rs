@@ -17,6 +17,7 @@ mod report;
 mod service;
 mod write;
 
+pub use crate::documents::DocumentId;
 pub use connection::ConnectionFields;
 pub use explain::Explainer;
 pub use gatherum_db::scalar;
@@ -90,8 +91,12 @@ pub enum CountStrategy {
 /// One GraphQL request, read from HTTP and not parsed yet.
 #[derive(Debug, Default)]
 pub struct Request {
-    /// The document as text.
+    /// The document as text; empty if the client names it by `document_id`.
     pub query: String,
+    /// The identifier of the document, if the client sends one.
+    pub document_id: Option<DocumentId>,
+    /// Whether the document may be executed in every mode: it belongs to the program, or its identifier was resolved.
+    pub is_resolved: bool,
     /// The name of the operation to execute; optional if the document has only one.
     pub operation_name: Option<String>,
     /// Values of the operation's variables.

@@ -23,6 +23,7 @@ use super::{
 use crate::{
     access::Viewer,
     db::{Db, Feed, FeedEvent},
+    documents::{self, Documents, Resolved},
     error::{Code, Error, Result},
     loader::LoadLimits,
 };
@@ -42,6 +43,7 @@ pub struct Service<Q: Object, M: Object = EmptyRoot, S: Event = EmptyRoot> {
     broadcaster: Arc<Broadcaster<S>>,
     /// Loads of requests without an account; `None` if caching is disabled.
     cache: Option<Arc<LoadCache>>,
+    documents: Arc<Documents>,
     /// A permit for each event that is executed.
     events: Semaphore,
     db: Db,
@@ -61,12 +63,14 @@ impl<Q: Object, M: Object, S: Event> Service<Q, M, S> {
         limits: Limits,
         loading: LoadLimits,
         cache: CacheConfig,
+        documents: documents::Config,
     ) -> Result<Self> {
         Ok(Self {
             engine: Engine::new(query, mutation, limits)?,
             broadcaster: Arc::new(Broadcaster::new(Arc::new(ChangeFeed(db.clone())))),
             // A replica may lag behind the changes that were announced.
             cache: LoadCache::new(&cache).filter(|_| !db.has_replica()),
+            documents: Arc::new(Documents::new(&db, documents)),
             events: Semaphore::new(CONCURRENT_EVENTS_MAX),
             db,
             settings,
@@ -74,13 +78,41 @@ impl<Q: Object, M: Object, S: Event> Service<Q, M, S> {
         })
     }
 
-    /// Parses, limits and validates the document of a request.
-    async fn prepare(&self, request: &Request) -> std::result::Result<PreparedRequest, RejectedRequest> {
-        let name = request.operation_name.as_deref();
-        self.engine.prepare(&request.query, name, &request.variables, |kind| admit(request, kind)).await
+    /// The persisted documents of this node.
+    pub fn documents(&self) -> &Arc<Documents> {
+        &self.documents
     }
 
-    async fn outcome(&self, request: &Request) -> std::result::Result<Outcome, RejectedRequest> {
+    /// Resolves, parses, limits and validates the document of a request.
+    async fn prepare(&self, request: &mut Request) -> std::result::Result<PreparedRequest, RejectedRequest> {
+        let new = self.resolve(request).await?;
+        let name = request.operation_name.as_deref();
+        let prepared =
+            self.engine.prepare(&request.query, name, &request.variables, |kind| admit(request, kind)).await?;
+        if let Some(hash) = new {
+            self.documents.store(&hash, &request.query, request.viewer).await;
+        }
+        Ok(prepared)
+    }
+
+    /// Resolves the identifier of a request to its document. Returns the hash of a document that is to be stored if it is
+    /// valid.
+    async fn resolve(&self, request: &mut Request) -> Result<Option<String>> {
+        let id = request.document_id.take();
+        if std::mem::replace(&mut request.is_resolved, true) {
+            return Ok(None);
+        }
+        match self.documents.resolve(id.as_ref(), &request.query).await? {
+            Resolved::Given => Ok(None),
+            Resolved::New(hash) => Ok(Some(hash)),
+            Resolved::Stored(text) => {
+                request.query = text.as_ref().to_owned();
+                Ok(None)
+            }
+        }
+    }
+
+    async fn outcome(&self, request: &mut Request) -> std::result::Result<Outcome, RejectedRequest> {
         let prepared = self.prepare(request).await?;
         match prepared.kind() {
             Operation::Query => self.query(request, &prepared).await,
@@ -206,9 +238,9 @@ impl EventFeed for DbFeed {
 
 #[async_trait::async_trait]
 impl<Q: Object, M: Object, S: Event> Execute for Service<Q, M, S> {
-    async fn execute(&self, request: Request) -> Response {
+    async fn execute(&self, mut request: Request) -> Response {
         let start = Instant::now();
-        let outcome = self.outcome(&request).await;
+        let outcome = self.outcome(&mut request).await;
         let is_recorded = outcome.as_ref().is_ok_and(|outcome| outcome.replayed.is_none() && !outcome.is_secret);
         let response = respond(outcome, &request, start);
         if is_recorded
@@ -222,9 +254,9 @@ impl<Q: Object, M: Object, S: Event> Execute for Service<Q, M, S> {
         response
     }
 
-    async fn subscribe(self: Arc<Self>, request: Request) -> std::result::Result<Responses, Response> {
+    async fn subscribe(self: Arc<Self>, mut request: Request) -> std::result::Result<Responses, Response> {
         let start = Instant::now();
-        let prepared = match self.prepare(&request).await {
+        let prepared = match self.prepare(&mut request).await {
             Ok(prepared) if prepared.kind() == Operation::Subscription => prepared,
             Ok(_) => return Err(self.execute(request).await),
             Err(rejected) => return Err(respond(Err(rejected), &request, start)),

@@ -79,6 +79,11 @@ pub struct Config {
     /// Time limit for completing running requests after the stop signal. Default 15 s.
     #[serde(with = "duration")]
     pub shutdown_grace: Duration,
+    /// Time for which caches may reuse the response to a query that was sent with GET, in whole seconds: shared caches if
+    /// the request has no token, otherwise only the client. Writes become visible after this time. Default 0 s: responses
+    /// are not stored.
+    #[serde(with = "duration")]
+    pub get_max_age: Duration,
     /// Sends the header Server-Timing. Default true.
     pub server_timing: bool,
     /// Sends `extensions.gatherum` with every response, not only if the request has `X-Gatherum-Stats: 1`. Default false.
@@ -116,6 +121,7 @@ impl Default for Config {
             rate_burst: 1_000,
             shutdown_delay: Duration::from_secs(1),
             shutdown_grace: Duration::from_secs(15),
+            get_max_age: Duration::ZERO,
             server_timing: true,
             report_always: false,
             draft_status_codes: false,

@@ -13,14 +13,14 @@ use futures_util::{
 
 use crate::{
     access::Viewer,
-    graphql::{Execute, Request, Response},
+    graphql::{DocumentId, Execute, Request, Response},
 };
 
 /// Executes requests of async-graphql's services, such as `async_graphql_axum::GraphQL`.
 ///
 /// The viewer is the [`Viewer`] in the data of the request or, if it has none, in the data of the connection; without
-/// either, the request is anonymous. Extensions of requests other than `idempotencyKey` are ignored. The adapter applies no limits: wrap the inner
-/// [`Execute`] for that.
+/// either, the request is anonymous. Extensions of requests are ignored, except `idempotencyKey` and those that identify a
+/// persisted document. The adapter applies no limits: wrap the inner [`Execute`] for that.
 #[derive(Clone)]
 pub struct EngineExecutor(Arc<dyn Execute>);
 
@@ -56,6 +56,7 @@ fn convert_request(request: async_graphql::Request, session_data: Option<&Data>)
         Some(_) => Some(String::new()),
     };
     Request {
+        document_id: document_id(&request.extensions),
         query: request.query,
         operation_name: request.operation_name.filter(|name| !name.is_empty()),
         variables: request.variables,
@@ -63,6 +64,13 @@ fn convert_request(request: async_graphql::Request, session_data: Option<&Data>)
         viewer: viewer.unwrap_or(Viewer::ANONYMOUS),
         ..Request::default()
     }
+}
+
+/// The identifier of the document. async-graphql's requests have no other place for `documentId` than the extensions.
+fn document_id(extensions: &async_graphql_value::Extensions) -> Option<DocumentId> {
+    let [document_id, doc_id, persisted_query] = ["documentId", "doc_id", "persistedQuery"]
+        .map(|name| extensions.get(name).and_then(|value| value.clone().into_json().ok()));
+    DocumentId::of_parameters(document_id.as_ref(), doc_id.as_ref(), persisted_query.as_ref())
 }
 
 fn viewer_of(data: &Data) -> Option<Viewer> {

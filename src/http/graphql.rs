@@ -31,7 +31,7 @@ use super::{
 };
 use crate::{
     error::Code,
-    graphql::{self, RequestReport},
+    graphql::{self, Operation, RequestReport},
 };
 
 const WANTS_REPORT: HeaderName = HeaderName::from_static("x-gatherum-stats");
@@ -56,9 +56,34 @@ pub(super) async fn handle(State(state): State<AppState>, request: Request) -> R
         Ok(Executed::Stream(response)) => {
             with_common_headers(&state, response, &RequestReport::default(), start.elapsed())
         }
-        Ok(Executed::Single(response)) => respond(&state, Ok(response), context, start.elapsed(), &id),
+        Ok(Executed::Single(response)) => {
+            let caching = cache_control(&state, &response, context);
+            with_caching(respond(&state, Ok(response), context, start.elapsed(), &id), caching)
+        }
         Err(rejection) => respond(&state, Err(rejection), context, start.elapsed(), &id),
     }
+}
+
+/// Returns `Cache-Control` of the response to a query that was sent with GET, unless `http.get_max_age` is zero. A response
+/// with an error is not stored, such as one that asks for the document of an unknown hash.
+fn cache_control(state: &AppState, response: &graphql::Response, context: StatusContext) -> Option<HeaderValue> {
+    let seconds = state.config().get_max_age.as_secs();
+    let is_query = response.operation == Some(Operation::Query) && response.executed && response.codes.is_empty();
+    let is_json = context.media_type != MediaType::EventStream;
+    if seconds == 0 || context.method != Method::GET || !is_query || !is_json {
+        return None;
+    }
+    let audience = if response.viewer.user.is_none() { "public" } else { "private" };
+    HeaderValue::from_str(&format!("{audience}, max-age={seconds}")).ok()
+}
+
+fn with_caching(mut response: Response, cache_control: Option<HeaderValue>) -> Response {
+    if let Some(value) = cache_control {
+        response.headers_mut().insert(header::CACHE_CONTROL, value);
+        let vary = HeaderValue::from_static("Accept, Authorization, X-Gatherum-Stats");
+        response.headers_mut().insert(header::VARY, vary);
+    }
+    response
 }
 
 /// Handles `/schema.graphql`: the schema in the schema definition language.

@@ -1,10 +1,13 @@
-//! Parameters of a GraphQL request: `query`, `operationName`, `variables`, `extensions`.
+//! Parameters of a GraphQL request: `query` or `documentId`, `operationName`, `variables`, `extensions`.
 use async_graphql::Variables;
 use axum::{extract::Query, http::Uri};
 use serde_json::{Map, Value};
 
 use super::rejection::Rejection;
-use crate::{access::Viewer, graphql::Request};
+use crate::{
+    access::Viewer,
+    graphql::{DocumentId, Request},
+};
 
 /// Reads the parameters from the JSON body of a POST.
 ///
@@ -33,7 +36,7 @@ pub(super) fn from_uri(viewer: Viewer, uri: &Uri, draft: bool) -> Result<Request
     for (name, value) in parameters {
         let value = match name.as_str() {
             _ if value.is_empty() => continue,
-            "query" | "operationName" => Value::String(value),
+            "query" | "documentId" | "doc_id" | "operationName" => Value::String(value),
             "variables" | "extensions" => serde_json::from_str(&value)
                 .map_err(|_| Rejection::bad_request(format!("`{name}` is not valid JSON")))?,
             _ => continue,
@@ -46,16 +49,20 @@ pub(super) fn from_uri(viewer: Viewer, uri: &Uri, draft: bool) -> Result<Request
     read(viewer, members).map_err(|message| Rejection::malformed(message, draft))
 }
 
-/// Whether the query string of a GET contains an operation.
+/// Whether the query string of a GET contains an operation, or the identifier of its document.
 pub(super) fn has_query(uri: &Uri) -> bool {
+    let names = ["query", "documentId", "doc_id", "extensions"];
+    let is_operation = |(name, value): &(String, String)| names.contains(&name.as_str()) && !value.is_empty();
     Query::<Vec<(String, String)>>::try_from_uri(uri)
-        .map_or(true, |Query(parameters)| parameters.iter().any(|(name, value)| name == "query" && !value.is_empty()))
+        .map_or(true, |Query(parameters)| parameters.iter().any(is_operation))
 }
 
 /// Reads the parameters and ignores unknown ones. The error is a message for the client.
 fn read(viewer: Viewer, mut members: Map<String, Value>) -> Result<Request, &'static str> {
+    let document_id = document_id(&members);
     let query = match members.remove("query") {
         Some(Value::String(query)) => query,
+        Some(Value::Null) | None if document_id.is_some() => String::new(),
         Some(Value::Null) | None => return Err("`query` is missing"),
         Some(_) => return Err("`query` must be a string"),
     };
@@ -74,7 +81,7 @@ fn read(viewer: Viewer, mut members: Map<String, Value>) -> Result<Request, &'st
         Some(Value::Null) | None => None,
         Some(_) => return Err("`extensions` must be an object"),
     };
-    Ok(Request { query, operation_name, variables, idempotency_key, viewer, ..Request::default() })
+    Ok(Request { query, document_id, operation_name, variables, idempotency_key, viewer, ..Request::default() })
 }
 
 /// Reads `extensions.idempotencyKey`, for transports without headers.
@@ -84,6 +91,12 @@ fn idempotency_key(value: Option<Value>) -> Result<Option<String>, &'static str>
         Some(Value::Null) | None => Ok(None),
         Some(_) => Err("`extensions.idempotencyKey` must be a string"),
     }
+}
+
+/// The identifier of the document, if the parameters have one.
+fn document_id(members: &Map<String, Value>) -> Option<DocumentId> {
+    let persisted_query = members.get("extensions").and_then(|extensions| extensions.get("persistedQuery"));
+    DocumentId::of_parameters(members.get("documentId"), members.get("doc_id"), persisted_query)
 }
 
 #[cfg(test)]
@@ -140,6 +153,27 @@ mod tests {
             assert_eq!(request.operation_name, None);
             assert_eq!(request.variables, Variables::default());
         }
+    }
+
+    #[test]
+    fn the_identifier_of_a_document_replaces_its_text() {
+        let hash = DocumentId::Automatic("h".to_owned());
+        let extensions = json!({ "persistedQuery": { "version": 1, "sha256Hash": "h" } });
+        let cases = [
+            (json!({ "documentId": "d" }), DocumentId::Custom("d".to_owned())),
+            (json!({ "doc_id": "d", "query": null }), DocumentId::Custom("d".to_owned())),
+            (json!({ "documentId": "sha256:d", "query": "" }), DocumentId::Sha256("d".to_owned())),
+            (json!({ "extensions": extensions }), hash.clone()),
+        ];
+        for (body, expected) in cases {
+            let request = from_json(Viewer::LOCAL, body.to_string().as_bytes(), false).expect("parameters");
+            assert_eq!((request.query.as_str(), request.document_id), ("", Some(expected)), "{body}");
+        }
+        let given = "extensions=%7B%22persistedQuery%22%3A%7B%22version%22%3A1%2C%22sha256Hash%22%3A%22h%22%7D%7D";
+        let request = from_uri(Viewer::LOCAL, &uri(given), false).expect("parameters");
+        assert_eq!((request.query.as_str(), request.document_id), ("", Some(hash)));
+        let request = from_uri(Viewer::LOCAL, &uri("documentId=d&query="), false).expect("parameters");
+        assert_eq!((request.query.as_str(), request.document_id), ("", Some(DocumentId::Custom("d".to_owned()))));
     }
 
     #[test]
@@ -206,6 +240,8 @@ mod tests {
         assert!(!has_query(&"/graphql".parse().expect("a URI")));
         assert!(!has_query(&uri("")));
         assert!(!has_query(&uri("query=")));
-        assert!(has_query(&uri("query=q")));
+        for query in ["query=q", "documentId=d", "doc_id=d", "extensions=%7B%7D"] {
+            assert!(has_query(&uri(query)), "{query}");
+        }
     }
 }

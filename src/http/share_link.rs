@@ -53,7 +53,8 @@ pub(super) async fn open(State(state): State<AppState>, Path(token): Path<String
 async fn resolve(state: &AppState, token: String) -> Result<graphql::Response, Rejection> {
     let variables = async_graphql::Variables::from_json(serde_json::json!({ "token": token }));
     let query = state.inner.share_document.to_owned();
-    let request = graphql::Request { query, variables, viewer: Viewer::ANONYMOUS, ..graphql::Request::default() };
+    let viewer = Viewer::ANONYMOUS;
+    let request = graphql::Request { query, variables, viewer, is_resolved: true, ..graphql::Request::default() };
     let response = execution::execute(state, request).await?;
     if response.body == NOT_FOUND { Err(not_found()) } else { Ok(response) }
 }

@@ -78,6 +78,8 @@ fn rejected(response: &Response, context: StatusContext) -> StatusCode {
         Code::Overloaded | Code::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         Code::Unauthenticated => StatusCode::UNAUTHORIZED,
         Code::Forbidden => StatusCode::FORBIDDEN,
+        // Clients of automatic persisted queries read these errors only from 200.
+        Code::PersistedQueryNotFound | Code::PersistedQueryNotSupported => StatusCode::OK,
         Code::BadRequest if context.method == Method::GET && response.operation == Some(Operation::Mutation) => {
             StatusCode::METHOD_NOT_ALLOWED
         }
@@ -139,6 +141,9 @@ mod tests {
             (response(false, &[Code::BadRequest], mutation), [400, 400, 422]),
             (response(false, &[Code::LimitExceeded], query), [400, 400, 422]),
             (response(false, &[Code::SqlBudgetExceeded], query), [400, 400, 422]),
+            (response(false, &[Code::PersistedQueryNotFound], None), [200, 200, 200]),
+            (response(false, &[Code::PersistedQueryNotSupported], None), [200, 200, 200]),
+            (response(false, &[Code::DocumentNotTrusted], None), [400, 400, 422]),
             (response(false, &[Code::Unauthenticated], None), [401, 401, 401]),
             (response(false, &[Code::Forbidden], mutation), [403, 403, 403]),
             (response(false, &[Code::Internal], query), [500, 500, 500]),

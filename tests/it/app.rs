@@ -104,6 +104,11 @@ impl TestApp {
         &self.test.db
     }
 
+    /// The settings of its database.
+    pub fn database(&self) -> &gatherum::db::Config {
+        &self.test.config
+    }
+
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }

@@ -123,6 +123,7 @@ async fn ask(query: &str) -> Value {
         Limits::default(),
         loading,
         gatherum::graphql::load_cache::CacheConfig::default(),
+        gatherum::documents::Config::default(),
     )
     .expect("a schema");
     let body = engine.execute(Request { query: query.to_owned(), ..Request::default() }).await.body;

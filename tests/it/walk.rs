@@ -341,6 +341,7 @@ async fn a_field_that_bypasses_the_loaders_is_found() {
             cost::Limits::default(),
             loading,
             gatherum::graphql::load_cache::CacheConfig::default(),
+            gatherum::documents::Config::default(),
         )
         .expect("a schema");
         let before = test.db.statements_run();

@@ -11,6 +11,7 @@ use crate::{
     catalog::collection,
     config::Config,
     db::{Db, either, migrate},
+    documents::Mode,
     statement,
 };
 
@@ -60,6 +61,7 @@ pub(super) async fn check(config: &Config, repair: bool) -> Vec<Finding> {
         findings.extend([clocks(&db).await, durability_of_server(&db).await, connections(&db, config).await]);
     }
     findings.extend(migrations(&db, config, repair).await);
+    findings.extend(documents(&db, config).await);
     db.close().await;
     findings
 }
@@ -75,6 +77,25 @@ async fn one<T: crate::db::Record>(db: &Db, sqlite: &'static str, postgres: &'st
         Err(error) => Err(failed(format!("{error} ({})", error.source_chain()))),
     }
 }
+
+/// A server that executes only trusted documents needs some.
+async fn documents(db: &Db, config: &Config) -> Option<Finding> {
+    if config.documents.mode == Mode::Any {
+        return None;
+    }
+    // Without the table, `migrations` has a finding.
+    let count = one::<i64>(db, COUNT_TRUSTED, COUNT_TRUSTED).await.ok()?;
+    Some(match count {
+        0 => Finding::warning(
+            "documents",
+            "documents.mode is trusted, and there are no trusted documents: every request is rejected",
+            "add manifests with `gatherum documents add`",
+        ),
+        count => Finding::ok("documents", format!("only trusted documents are executed: {count}")),
+    })
+}
+
+const COUNT_TRUSTED: &str = "select count(*) from trusted_documents";
 
 async fn version(db: &Db) -> Finding {
     let text = one::<String>(

@@ -11,6 +11,7 @@ use async_graphql::Data;
 use async_graphql_axum::{GraphQLProtocol, GraphQLWebSocket};
 use axum::extract::ws::Message;
 use futures_util::{Sink, Stream, StreamExt, sink, stream};
+use serde_json::{Map, Value};
 use tokio::sync::{Semaphore, mpsc};
 
 use super::{
@@ -56,7 +57,7 @@ pub(super) async fn serve(
             // A message is only received when the protocol can accept it.
             (permit, event) = async { (to_protocol.reserve().await, connection.next_event().await) } => {
                 if let (Some(message), Ok(permit)) = (connection.handle(event).await?, permit) {
-                    permit.send(message);
+                    permit.send(with_document_id(message));
                 }
             }
             // Yields to the runtime, so that a message that the client has already sent is noticed and handled first.
@@ -69,6 +70,24 @@ pub(super) async fn serve(
         connection.send(message).await?;
     }
     Ok(rejected.get().cloned().unwrap_or_else(|| CloseReason::with(1000, "")))
+}
+
+/// Moves the identifier of a document to the extensions, where [`EngineExecutor`] finds it, because the requests of
+/// async-graphql have no member for it.
+fn with_document_id(message: Message) -> Message {
+    let Message::Text(text) = &message else { return message };
+    if !["documentId", "doc_id"].iter().any(|name| text.contains(name)) {
+        return message;
+    }
+    let Ok(mut parsed) = serde_json::from_str::<Value>(text) else { return message };
+    let Some(payload) = parsed.get_mut("payload").and_then(Value::as_object_mut) else { return message };
+    payload.retain(|_, value| !value.is_null());
+    let ids = ["documentId", "doc_id"].map(|name| payload.remove(name).map(|id| (name.to_owned(), id)));
+    let extensions = payload.entry("extensions").or_insert_with(|| Value::Object(Map::new()));
+    if let Value::Object(extensions) = extensions {
+        extensions.extend(ids.into_iter().flatten());
+    }
+    Message::Text(parsed.to_string().into())
 }
 
 /// Authenticates the connection. The protocol sends the error as `connection_error`; `rejected` stores the close reason.

@@ -274,6 +274,7 @@ async fn documents_over_faulty_fields_are_answered_as_the_reference_does() {
         limits,
         loading,
         gatherum::graphql::load_cache::CacheConfig::default(),
+        gatherum::documents::Config::default(),
     )
     .expect("a schema");
     let introspection = introspection_json::<Root, EmptyRoot, EmptyRoot>().expect("an answer");
