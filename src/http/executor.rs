@@ -67,7 +67,7 @@ fn convert_request(request: async_graphql::Request, session_data: Option<&Data>)
 }
 
 /// The identifier of the document. async-graphql's requests have no other place for `documentId` than the extensions.
-fn document_id(extensions: &async_graphql_value::Extensions) -> Option<DocumentId> {
+fn document_id(extensions: &async_graphql::Extensions) -> Option<DocumentId> {
     let [document_id, doc_id, persisted_query] = ["documentId", "doc_id", "persistedQuery"]
         .map(|name| extensions.get(name).and_then(|value| value.clone().into_json().ok()));
     DocumentId::of_parameters(document_id.as_ref(), doc_id.as_ref(), persisted_query.as_ref())
