@@ -1,5 +1,5 @@
 //! The accept loop: a connection limit, timeouts and graceful shutdown.
-use std::{sync::Arc, time::Duration};
+use std::{future::ready, io, sync::Arc, time::Duration};
 
 use axum::Router;
 use hyper_util::{
@@ -22,11 +22,15 @@ use super::{
 /// Pause after a failed `accept`, for example because no file descriptor is free.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// Maximum number of connections that are accepted from the backlog at shutdown, more than the backlog holds.
+const BACKLOG_MAX: usize = 8_192;
+
 /// Concurrent streams of one HTTP/2 connection.
 const STREAMS_MAX: u32 = 128;
 
 /// Serves requests until `shutdown` completes, then shuts down gracefully within `http.shutdown_grace`: readiness turns
-/// off, new connections are accepted for `http.shutdown_delay`, and running requests are completed.
+/// off, new connections are accepted for `http.shutdown_delay`, the connections that the kernel has established by then are
+/// accepted, and running requests are completed.
 ///
 /// Dropping the future aborts all connections.
 pub async fn run(listener: TcpListener, state: AppState, shutdown: impl Future<Output = ()>) {
@@ -36,7 +40,7 @@ pub async fn run(listener: TcpListener, state: AppState, shutdown: impl Future<O
     state.stop();
     let delay = config.shutdown_delay.min(config.shutdown_grace);
     server.accept_until(&listener, tokio::time::sleep(delay)).await;
-    drop(listener);
+    server.accept_backlog(listener);
     server.drain(config.shutdown_grace - delay).await;
 }
 
@@ -75,24 +79,42 @@ impl Server {
         loop {
             tokio::select! {
                 () = &mut end => return,
-                (stream, permit) = accept(listener, &self.permits) => self.serve(stream, permit),
+                (stream, permit) = accept(listener, &self.permits) => self.serve(stream, ready(permit)),
                 // Removes connections that have ended from the set.
                 Some(_) = self.connections.join_next() => {}
             }
         }
     }
 
-    fn serve(&mut self, stream: TcpStream, permit: OwnedSemaphorePermit) {
+    /// Accepts the connections that the kernel has established and closes the listener in the same moment: closing it resets
+    /// connections that are not accepted, whose clients may already have sent a request.
+    fn accept_backlog(&mut self, listener: TcpListener) {
+        let Ok(listener) = listener.into_std() else { return };
+        for _ in 0..BACKLOG_MAX {
+            match listener.accept() {
+                Ok((stream, _)) if stream.set_nonblocking(true).is_ok() => {
+                    let Ok(stream) = TcpStream::from_std(stream) else { continue };
+                    let permit = acquire(self.permits.clone());
+                    self.serve(stream, permit);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                // The client has left.
+                Ok(_) | Err(_) => {}
+            }
+        }
+    }
+
+    /// Serves a connection as soon as it has a permit.
+    fn serve(&mut self, stream: TcpStream, permit: impl Future<Output = OwnedSemaphorePermit> + Send + 'static) {
         // Responses are written whole, so Nagle's algorithm only delays them. A failure is harmless.
         let _ = stream.set_nodelay(true);
         let client = stream.peer_addr().ok().map(|address| ClientAddress(address.ip()));
-        self.connections.spawn(serve_connection(
-            (stream, client, ConnectionPermit::new(permit)),
-            self.builder.clone(),
-            self.router.clone(),
-            self.timeouts,
-            self.stopping.subscribe(),
-        ));
+        let (builder, router, timeouts) = (self.builder.clone(), self.router.clone(), self.timeouts);
+        let stopping = self.stopping.subscribe();
+        self.connections.spawn(async move {
+            let permit = ConnectionPermit::new(permit.await);
+            serve_connection((stream, client, permit), builder, router, timeouts, stopping).await;
+        });
     }
 
     /// Lets running requests complete within `grace`, then aborts the remaining connections.
@@ -100,7 +122,10 @@ impl Server {
         self.stopping.send_replace(true);
         let all_permits = u32::try_from(self.connections_max).unwrap_or(u32::MAX);
         // WebSockets are served by tasks of their own, which hold the permits of their connections.
-        let all_ended = async { self.permits.acquire_many(all_permits).await.is_ok() };
+        let all_ended = async {
+            while self.connections.join_next().await.is_some() {}
+            self.permits.acquire_many(all_permits).await.is_ok()
+        };
         match tokio::time::timeout(grace, all_ended).await {
             Ok(_) => info!("all connections closed"),
             Err(_) => warn!(
@@ -115,7 +140,7 @@ impl Server {
 /// Accepts the next connection when a permit is free. `axum::serve` is not used: it sets no timer, so hyper's timeouts
 /// would never fire.
 async fn accept(listener: &TcpListener, permits: &Arc<Semaphore>) -> (TcpStream, OwnedSemaphorePermit) {
-    let permit = permits.clone().acquire_owned().await.expect("the semaphore is never closed");
+    let permit = acquire(permits.clone()).await;
     loop {
         match listener.accept().await {
             Ok((stream, _)) => return (stream, permit),
@@ -127,7 +152,11 @@ async fn accept(listener: &TcpListener, permits: &Arc<Semaphore>) -> (TcpStream,
     }
 }
 
-fn builder(config: &Config) -> Builder<TokioExecutor> {
+async fn acquire(permits: Arc<Semaphore>) -> OwnedSemaphorePermit {
+    permits.acquire_owned().await.expect("the semaphore is never closed")
+}
+
+pub(super) fn builder(config: &Config) -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
     builder
         .http1()

@@ -128,6 +128,8 @@ impl TestApp {
         if let Some(stop) = self.stop.take() {
             let _ = stop.send(());
         }
+        // The server waits a moment for requests on open connections.
+        drop(self.client);
         self.task.await.expect("the server ends by itself");
         self.test
     }
