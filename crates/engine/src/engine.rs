@@ -19,7 +19,7 @@ use crate::{
     explain::{self, Plan},
     loading::LoadLimits,
     object::{EmptyRoot, EventFilter, Object, SchemaBuilder, Types},
-    operation::{OperationCache, PreparedOperation},
+    operation::{OperationCache, PreparedOperation, PreparedVariables},
     schema::sdl,
 };
 
@@ -73,32 +73,31 @@ impl<Q: Object, M: Object, S: Object> Engine<Q, M, S> {
         let name = operation_name.unwrap_or_default();
         let known = self.operations.get(query, name);
         if let Some(operation) = &known
-            && let Some(values) = operation.values_of(variables)
+            && let Some(variables) = operation.prepared_variables(variables)
         {
             admit(operation.kind()).map_err(|error| operation.reject(vec![error.into()]))?;
-            return Ok(PreparedRequest { operation: operation.clone(), variables: values });
+            return Ok(PreparedRequest { operation: operation.clone(), variables });
         }
         if let Some(operation) = known {
-            let variables = self.values(&operation, variables, admit)?;
+            let variables = self.prepare_variables(&operation, variables, admit)?;
             return Ok(PreparedRequest { operation, variables });
         }
         let operation = self.parse(query, name)?;
-        let values = self.values(&operation, variables, admit)?;
-        let operation = Arc::new(operation.with_variables(variables, &values));
+        let prepared = self.prepare_variables(&operation, variables, admit)?;
+        let operation = Arc::new(operation.with_variables(variables, &prepared));
         self.operations.insert(query, name, operation.clone());
-        Ok(PreparedRequest { operation, variables: values })
+        Ok(PreparedRequest { operation, variables: prepared })
     }
 
-    /// The values of the variables, if the operation is admitted and within the limits.
-    fn values(
+    /// The values of the variables and the cost, if the operation is admitted and within the limits.
+    fn prepare_variables(
         &self,
         operation: &PreparedOperation,
         given: &Variables,
         admit: impl FnOnce(OperationKind) -> Result<()>,
-    ) -> std::result::Result<Arc<IndexMap<Name, Value>>, RejectedRequest> {
+    ) -> std::result::Result<PreparedVariables, RejectedRequest> {
         admit(operation.kind()).map_err(|error| operation.reject(vec![error.into()]))?;
-        let values = self.coerce(operation, given).map_err(|errors| operation.reject(errors))?;
-        Ok(Arc::new(values))
+        self.coerce(operation, given).map_err(|errors| operation.reject(errors))
     }
 
     /// Parses and validates a document, and returns its operations. Nothing is executed.
@@ -158,7 +157,7 @@ impl<Q: Object, M: Object, S: Object> Engine<Q, M, S> {
         &self,
         operation: &PreparedOperation,
         given: &Variables,
-    ) -> std::result::Result<IndexMap<Name, Value>, Vec<FieldError>> {
+    ) -> std::result::Result<PreparedVariables, Vec<FieldError>> {
         self.limits.check_variables(given).map_err(|error| vec![error.into()])?;
         let json = given.iter().map(|(name, value)| Ok((name.to_string(), value.clone().into_json()?)));
         let json: serde_json::Result<_> = json.collect();
@@ -171,8 +170,8 @@ impl<Q: Object, M: Object, S: Object> Engine<Q, M, S> {
         });
         let values: IndexMap<Name, Value> =
             values.collect::<Result<_>>().map_err(|error| vec![FieldError::from(error)])?;
-        self.limits.check(&self.schema, document, definition, &values).map_err(|error| vec![error.into()])?;
-        Ok(values)
+        let objects = self.limits.check(&self.schema, document, definition, &values);
+        Ok(PreparedVariables { objects: objects.map_err(|error| vec![error.into()])?, values: Arc::new(values) })
     }
 
     /// Executes a query or mutation. Dropping the future drops its loads.
@@ -202,7 +201,7 @@ impl<Q: Object, M: Object, S: Object> Engine<Q, M, S> {
     /// # Errors
     /// That of an argument that the execution would reject.
     pub fn explain(&self, prepared: &PreparedRequest, context: &Context) -> std::result::Result<Plan, FieldError> {
-        let (document, variables) = (&prepared.operation.document, &*prepared.variables);
+        let (document, variables) = (&prepared.operation.document, &*prepared.variables.values);
         let execution = Execution::new(&self.types, context, document, variables, HashMap::new());
         let selections = explain::selections(&execution, prepared.selection());
         let kind = prepared.kind();
@@ -224,7 +223,7 @@ impl<Q: Object, M: Object, S: Object> Engine<Q, M, S> {
             OperationKind::Mutation => ExecutionMode::Sequential,
             OperationKind::Query | OperationKind::Subscription => ExecutionMode::Normal,
         };
-        let (document, variables) = (&prepared.operation.document, &*prepared.variables);
+        let (document, variables) = (&prepared.operation.document, &*prepared.variables.values);
         let execution = Execution::new(&self.types, context, document, variables, introspected);
         let root = execution.root(root, prepared.selection(), mode);
         let data = AssertUnwindSafe(context.rounds.drive(root)).catch_unwind().await;
@@ -242,7 +241,7 @@ impl<Q: Object, M: Object, S: Object> Engine<Q, M, S> {
     /// `BAD_REQUEST` unless the operation has exactly one root field, `BAD_USER_INPUT` for wrong arguments.
     pub fn event_filter(&self, prepared: &PreparedRequest) -> Result<(&'static str, EventFilter<S>)> {
         let context = Context::new((), (), LoadLimits::default(), PageSizes { default: 0, max: 0 });
-        let (document, variables) = (&prepared.operation.document, &*prepared.variables);
+        let (document, variables) = (&prepared.operation.document, &*prepared.variables.values);
         let execution = Execution::new(&self.types, &context, document, variables, HashMap::new());
         let definition = self.types.get::<S>();
         let (field, arguments) = single_field(&execution, &definition.name, prepared.selection())?;
@@ -264,6 +263,7 @@ impl<Q: Object, M: Object, S: Object> Engine<Q, M, S> {
         }
         let variables = prepared
             .variables
+            .values
             .iter()
             .filter_map(|(name, value)| Some((name.to_string(), value.clone().into_json().ok()?)));
         let fields = self.schema.introspect(&operation.document, &operation.operation, &variables.collect());
@@ -305,7 +305,7 @@ pub struct OperationInfo {
 /// An operation that may be executed, with the values of its variables.
 pub struct PreparedRequest {
     operation: Arc<PreparedOperation>,
-    variables: Arc<IndexMap<Name, Value>>,
+    variables: PreparedVariables,
 }
 
 impl PreparedRequest {
@@ -317,6 +317,11 @@ impl PreparedRequest {
     /// A hash of the document's text and the name of the operation.
     pub fn digest(&self) -> [u8; 32] {
         self.operation.digest()
+    }
+
+    /// The number of objects that the response could have, by the sizes of its pages: the estimated cost.
+    pub fn objects(&self) -> u64 {
+        self.variables.objects
     }
 
     /// The names of the first `max` root fields.

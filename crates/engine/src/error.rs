@@ -34,6 +34,8 @@ pub enum Code {
     Overloaded,
     /// The database does not answer.
     Unavailable,
+    /// The database cannot store anything, because its disk is full.
+    StorageFull,
     /// A subscription ended because changes were missed.
     EventsLost,
     /// No document has the identifier. Clients of automatic persisted queries send the request again with the document.
@@ -47,6 +49,11 @@ pub enum Code {
 }
 
 impl Code {
+    /// Whether the same request can succeed later without a change.
+    pub fn is_temporary(self) -> bool {
+        matches!(self, Code::Overloaded | Code::Unavailable | Code::StorageFull)
+    }
+
     /// The code as clients see it.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -64,6 +71,7 @@ impl Code {
             Code::Timeout => "TIMEOUT",
             Code::Overloaded => "OVERLOADED",
             Code::Unavailable => "UNAVAILABLE",
+            Code::StorageFull => "STORAGE_FULL",
             Code::EventsLost => "EVENTS_LOST",
             Code::PersistedQueryNotFound => "PERSISTED_QUERY_NOT_FOUND",
             Code::PersistedQueryNotSupported => "PERSISTED_QUERY_NOT_SUPPORTED",

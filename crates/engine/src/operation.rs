@@ -29,9 +29,17 @@ const USUAL_BYTES: u64 = 16 << 10;
 pub(crate) struct PreparedOperation {
     pub(crate) document: Document,
     pub(crate) operation: Node<Operation>,
-    /// The variables of the request that prepared it and their coerced values, if they are small.
-    variables: Option<(Variables, Arc<IndexMap<Name, Value>>)>,
+    /// The variables of the request that prepared it, and what follows from them, if they are small.
+    variables: Option<(Variables, PreparedVariables)>,
     digest: [u8; 32],
+}
+
+/// The coerced values of the variables, and the cost of the operation with them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct PreparedVariables {
+    pub(crate) values: Arc<IndexMap<Name, Value>>,
+    /// The number of objects that the response could have.
+    pub(crate) objects: u64,
 }
 
 /// Operations by document text and operation name, bounded by the memory they take.
@@ -92,15 +100,15 @@ impl PreparedOperation {
     }
 
     /// The operation with the values of these variables, whose cost is known to be within the limits.
-    pub(crate) fn with_variables(mut self, given: &Variables, values: &Arc<IndexMap<Name, Value>>) -> Self {
-        self.variables = is_small(given).then(|| (given.clone(), values.clone()));
+    pub(crate) fn with_variables(mut self, given: &Variables, prepared: &PreparedVariables) -> Self {
+        self.variables = is_small(given).then(|| (given.clone(), prepared.clone()));
         self
     }
 
-    /// The values of the variables, if those of the request are equal to the cached ones.
-    pub(crate) fn values_of(&self, given: &Variables) -> Option<Arc<IndexMap<Name, Value>>> {
-        let (known, values) = self.variables.as_ref()?;
-        (known == given).then(|| values.clone())
+    /// The values and the cost, if the variables of the request are equal to the cached ones.
+    pub(crate) fn prepared_variables(&self, given: &Variables) -> Option<PreparedVariables> {
+        let (known, prepared) = self.variables.as_ref()?;
+        (known == given).then(|| prepared.clone())
     }
 
     /// A hash of the document's text and the name of the operation.
@@ -142,16 +150,17 @@ mod tests {
         let text = "query Q($s: String, $l: [Int!]) { f(s: $s, l: $l) }";
         let document = schema.check(text, &Limits::default(), &Options::default()).expect("a document");
         let operation = document.operation(None).expect("an operation").clone();
-        PreparedOperation::new("", document, operation).with_variables(&Variables::from_json(given), &Arc::default())
+        PreparedOperation::new("", document, operation)
+            .with_variables(&Variables::from_json(given), &PreparedVariables::default())
     }
 
     #[test]
     fn values_hold_for_equal_variables() {
         let known = prepared(json!({ "s": "a" }));
 
-        assert!(known.values_of(&Variables::from_json(json!({ "s": "a" }))).is_some());
+        assert!(known.prepared_variables(&Variables::from_json(json!({ "s": "a" }))).is_some());
         for other in [json!({ "s": "b" }), json!({}), json!({ "s": "a", "l": [1] })] {
-            assert_eq!(known.values_of(&Variables::from_json(other)), None);
+            assert!(known.prepared_variables(&Variables::from_json(other)).is_none());
         }
     }
 
@@ -163,7 +172,8 @@ mod tests {
             (json!({ "s": "a", "l": [1] }), false),
         ] {
             let known = prepared(variables.clone());
-            assert_eq!(known.values_of(&Variables::from_json(variables.clone())).is_some(), is_cached, "{variables}");
+            let found = known.prepared_variables(&Variables::from_json(variables.clone()));
+            assert_eq!(found.is_some(), is_cached, "{variables}");
         }
     }
 

@@ -136,7 +136,8 @@ impl Limits {
         Ok(())
     }
 
-    /// Checks the cost of an operation with the values of its variables.
+    /// Checks the cost of an operation with the values of its variables. Returns the number of objects that the response
+    /// could have.
     ///
     /// # Errors
     /// `LIMIT_EXCEEDED`.
@@ -146,7 +147,7 @@ impl Limits {
         document: &Document,
         operation: &Operation,
         variables: &IndexMap<async_graphql::Name, Value>,
-    ) -> Result<()> {
+    ) -> Result<u64> {
         self.check_directives(document)?;
         let mut visitor = CostVisitor { schema, limits: self, document, variables, known: HashMap::new(), visited: 0 };
         let total = visitor.selections(&operation.selection_set, None);
@@ -155,7 +156,8 @@ impl Limits {
         within("the operation has", total.fields, self.root_fields, "fields at its root")?;
         within("the operation nests fields", total.depth, self.depth, "deep")?;
         within("the response could have", total.objects, self.objects, "objects (request smaller pages)")?;
-        within("introspection nests lists of types", total.introspection_lists, INTROSPECTION_LISTS_MAX, "deep")
+        within("introspection nests lists of types", total.introspection_lists, INTROSPECTION_LISTS_MAX, "deep")?;
+        Ok(total.objects)
     }
 
     fn check_directives(&self, document: &Document) -> Result<()> {
