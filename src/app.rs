@@ -5,9 +5,10 @@ use anyhow::{Context, Result};
 use tokio::{
     net::{TcpListener, TcpSocket},
     sync::Notify,
+    task::JoinSet,
     time::MissedTickBehavior,
 };
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::{
     access::{Accounts, IdentityProvider, Viewer},
@@ -18,7 +19,7 @@ use crate::{
     config::Config,
     db::{Db, migrate},
     documents::Documents,
-    error,
+    error::{self, Code},
     graphql::{self, Settings},
     http::{self, AppState, Authenticate, DatabaseHealth, PoolUsage},
     loader,
@@ -84,7 +85,12 @@ impl App {
             http::run(self.listener, self.state, shutdown).await;
             has_ended.notify_one();
         };
+        // Dropping it ends the monitor.
+        let mut monitor = JoinSet::new();
+        let db = self.writes.db.clone();
+        monitor.spawn(async move { db.monitor().await });
         tokio::join!(serving, self.writes.run(&has_ended));
+        monitor.shutdown().await;
         self.writes.db.close().await;
     }
 }
@@ -111,7 +117,7 @@ impl PeriodicWrites {
             };
             flushes = flushes.wrapping_add(1);
             if let Err(error) = self.views.flush(&self.db).await {
-                warn!(cause = error.source_chain(), "cannot store views of share links: retrying");
+                log_failure(&error, "cannot store views of share links: retrying");
             }
             if flushes.is_multiple_of(FLUSHES_PER_USE) || !is_running {
                 self.record_use().await;
@@ -121,8 +127,17 @@ impl PeriodicWrites {
 
     async fn record_use(&self) {
         if let Err(error) = self.documents.record_use().await {
-            warn!(cause = error.source_chain(), "cannot store the use of persisted documents");
+            log_failure(&error, "cannot store the use of persisted documents");
         }
+    }
+}
+
+/// Logs a write that failed. The loss of the database is logged once, by its monitor.
+fn log_failure(error: &error::Error, message: &str) {
+    let cause = error.source_chain();
+    match error.code {
+        Code::Unavailable => debug!(cause, "{message}"),
+        _ => warn!(cause, "{message}"),
     }
 }
 
@@ -179,6 +194,7 @@ fn settings(config: &Config) -> Settings {
         page_size_default: config.limits.page_size_default,
         page_size_max: config.limits.page_size_max,
         counts: config.loading.count_strategy,
+        queue_timeout: config.http.queue_timeout,
     }
 }
 
@@ -228,10 +244,9 @@ impl Authenticate for Accounts {
 
 struct DbHealth(Db);
 
-#[async_trait::async_trait]
 impl DatabaseHealth for DbHealth {
-    async fn is_answering(&self) -> bool {
-        self.0.ping().await.is_ok()
+    fn is_available(&self) -> bool {
+        self.0.is_available()
     }
 
     fn pool(&self) -> PoolUsage {

@@ -31,7 +31,8 @@ pub struct Config {
     /// Further requests are rejected with OVERLOADED. Default 67108864.
     pub body_bytes_total: usize,
     /// Memory for responses that clients have not read yet, in bytes. The first 16384 bytes of each response do not
-    /// count. Further queries are rejected with OVERLOADED; a single response may exceed the limit. Default 268435456.
+    /// count. Further queries are rejected with OVERLOADED; a single response may exceed the limit. The responses of one
+    /// connection may take an eighth of it. Default 134217728.
     pub response_bytes_total: usize,
     /// Maximum size of the request line and headers in bytes, at least 8192. Default 16384.
     pub header_bytes: usize,
@@ -55,9 +56,13 @@ pub struct Config {
     pub idle_timeout: Duration,
     /// Maximum number of open connections, from 1 to 1000000. Further connections wait to be accepted. Default 10000.
     pub connections: usize,
-    /// Maximum number of concurrently executing requests, from 1 to 1000000. Further requests are rejected with
-    /// OVERLOADED. Default 512.
+    /// Maximum number of requests that are executed or wait for it, from 1 to 1000000. Further requests are rejected with
+    /// OVERLOADED. How many of them are executed at once follows from their latencies. Default 512.
     pub concurrent_requests: usize,
+    /// Time that a query may wait until it is executed; a mutation may wait three times as long. Requests that would
+    /// probably wait longer are rejected with OVERLOADED at once. Default 700 ms.
+    #[serde(with = "duration")]
+    pub queue_timeout: Duration,
     /// Maximum number of subscription connections: WebSockets with a subscription, and event streams and multipart responses
     /// of subscriptions. Further ones are rejected with OVERLOADED. Default 1000.
     pub subscription_connections: usize,
@@ -104,7 +109,7 @@ impl Default for Config {
             cors_origins: Vec::new(),
             body_bytes: 1_048_576,
             body_bytes_total: 67_108_864,
-            response_bytes_total: 268_435_456,
+            response_bytes_total: 134_217_728,
             header_bytes: 16_384,
             header_count: 100,
             header_timeout: Duration::from_secs(5),
@@ -114,6 +119,7 @@ impl Default for Config {
             idle_timeout: Duration::from_secs(75),
             connections: 10_000,
             concurrent_requests: 512,
+            queue_timeout: Duration::from_millis(700),
             subscription_connections: 1_000,
             subscription_connections_per_client: 100,
             operations_per_socket: 100,

@@ -31,7 +31,7 @@ use tokio::{
 };
 use tracing::debug;
 
-use super::rate_limit::ClientAddress;
+use super::{rate_limit::ClientAddress, response_body::ConnectionBudget};
 
 /// Time that an HTTP/1 connection stays open for its next request during the shutdown, from its start or from its last
 /// response: the client may already have sent the request.
@@ -66,7 +66,7 @@ impl ConnectionPermit {
 /// Serves a connection until the client closes it, a timeout expires or `stopping` becomes true. Running requests are
 /// completed first, except when the client does not read.
 pub(super) async fn serve_connection<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
-    (stream, client, permit): (S, Option<ClientAddress>, ConnectionPermit),
+    (stream, client, permit, responses): (S, Option<ClientAddress>, ConnectionPermit, ConnectionBudget),
     builder: Builder<TokioExecutor>,
     router: Router,
     timeouts: ConnectionTimeouts,
@@ -80,6 +80,7 @@ pub(super) async fn serve_connection<S: AsyncRead + AsyncWrite + Unpin + Send + 
             request.extensions_mut().insert(client);
         }
         request.extensions_mut().insert(permit.clone());
+        request.extensions_mut().insert(responses.clone());
         let in_flight = of_service.begin(request.version());
         let response = router.call(request);
         // A request is in flight until its body has been read: an event stream may take hours.

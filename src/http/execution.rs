@@ -27,7 +27,8 @@ pub(super) enum Outcome {
 /// Executes a query or mutation for a client that accepts no stream of responses. GraphQL rejects subscriptions.
 ///
 /// # Errors
-/// 503 if too many requests are running or too many responses are unread, 504 after `http.request_timeout`.
+/// 503 if too many requests are running or too many responses are unread; after `http.request_timeout`, 503 if the database
+/// does not keep up, otherwise 504.
 pub(super) async fn execute(state: &AppState, request: graphql::Request) -> Result<graphql::Response, Rejection> {
     let response = within_limits(state, state.inner.execute.execute(request)).await?;
     within_budget(state, response)
@@ -60,6 +61,10 @@ async fn within_limits<T>(state: &AppState, execution: impl Future<Output = T>) 
     let _permit = state.inner.concurrent_requests.try_acquire().map_err(|_| Rejection::overloaded())?;
     let limit = state.config().request_timeout;
     tokio::time::timeout(limit, execution).await.map_err(|_| {
+        let database = &state.inner.health;
+        if !database.is_available() || database.pool().waiting > 0 {
+            return Rejection::unavailable();
+        }
         let message = format!("the request took longer than {} s: request less data at once", limit.as_secs_f64());
         Rejection::new(StatusCode::GATEWAY_TIMEOUT, Code::Timeout, message)
     })

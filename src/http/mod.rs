@@ -68,7 +68,6 @@ struct Inner {
     /// A document that resolves the share token `$token` as `shared`.
     share_document: &'static str,
     rate_limits: rate_limit::RateLimits,
-    ping: health::PingCache,
     /// A permit for each running request.
     concurrent_requests: Semaphore,
     /// A permit for each byte of large request bodies.
@@ -89,7 +88,6 @@ impl AppState {
     ) -> Self {
         let inner = Inner {
             rate_limits: rate_limit::RateLimits::new(&config),
-            ping: health::PingCache::default(),
             concurrent_requests: Semaphore::new(config.concurrent_requests),
             request_budget: Semaphore::new(config.body_bytes_total),
             response_budget: response_body::MemoryBudget::new(config.response_bytes_total),

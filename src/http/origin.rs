@@ -16,12 +16,17 @@ const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 /// Paths that reveal no data and that orchestrators request by IP address.
 const HEALTH_PROBES: [&str; 2] = ["/health/live", "/health/ready"];
 
+/// Whether a load balancer asks for the health of the server.
+pub(super) fn is_health_probe(parts: &Parts) -> bool {
+    HEALTH_PROBES.contains(&parts.uri.path())
+}
+
 /// Rejects a request for an unknown host, and a cross-origin request unless its origin is allowed.
 ///
 /// # Errors
 /// 400 for an invalid `Host` header, 421 for an unknown host, 403 for a cross-origin request.
 pub(super) fn check(config: &Config, parts: &Parts) -> Result<(), Rejection> {
-    if HEALTH_PROBES.contains(&parts.uri.path()) {
+    if is_health_probe(parts) {
         return Ok(());
     }
     let rules =

@@ -13,7 +13,7 @@ use crate::{
     graphql,
 };
 
-/// Seconds in `Retry-After` of a 503 response.
+/// Seconds in `Retry-After` of a 503 or 507 response.
 const RETRY_AFTER_SECONDS: &str = "1";
 
 /// A request that was rejected before execution.
@@ -57,6 +57,12 @@ impl Rejection {
     pub(super) fn overloaded() -> Self {
         let message = "the server is overloaded; retry after 1 s";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, Code::Overloaded, message)
+    }
+
+    /// 503: the request waited too long for the database.
+    pub(super) fn unavailable() -> Self {
+        let message = "the database does not answer in time: retry";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, Code::Unavailable, message)
     }
 
     /// Adds `Allow`.
@@ -136,9 +142,9 @@ impl Rejection {
     }
 }
 
-/// Adds `Retry-After` to a 503 response.
+/// Adds `Retry-After` to a 503 or 507 response.
 pub(super) fn add_retry_after(response: &mut Response) {
-    if response.status() == StatusCode::SERVICE_UNAVAILABLE {
+    if matches!(response.status(), StatusCode::SERVICE_UNAVAILABLE | StatusCode::INSUFFICIENT_STORAGE) {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
     }
 }

@@ -3,7 +3,7 @@ use std::panic::AssertUnwindSafe;
 
 use axum::{
     extract::{Request, State},
-    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version, header},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version, header, request::Parts},
     middleware::Next,
     response::Response,
 };
@@ -11,7 +11,10 @@ use futures_util::FutureExt;
 use tracing::{error, info};
 use uuid::Uuid;
 
-use super::{AppState, header_text, negotiation::MediaType, origin, rejection::Rejection, request_body};
+use super::{
+    AppState, header_text, negotiation::MediaType, origin, rejection::Rejection, request_body,
+    response_body::ConnectionBudget,
+};
 use crate::error::{Code, Error};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -36,10 +39,15 @@ pub(super) async fn request_layer(State(state): State<AppState>, request: Reques
     let id = request_id(request.headers());
     let version = request.version();
     let (mut parts, body) = request_body::drain_on_drop(request).into_parts();
-    let mut response = match origin::check(state.config(), &parts) {
+    let mut response = match check(&state, &parts) {
         Ok(()) => {
             parts.extensions.insert(RequestId(id.clone()));
-            run(next, Request::from_parts(parts, body), &id).await
+            let responses = parts.extensions.get::<ConnectionBudget>().cloned();
+            let running = run(next, Request::from_parts(parts, body), &id);
+            match responses {
+                Some(responses) => responses.scope(running).await,
+                None => running.await,
+            }
         }
         Err(rejection) => {
             info!(request_id = id, status = rejection.status().as_u16(), code = rejection.code().as_str(), "request");
@@ -59,6 +67,16 @@ pub(super) async fn request_layer(State(state): State<AppState>, request: Reques
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     response
+}
+
+/// Checks the origin, and that the connection can send a response.
+fn check(state: &AppState, parts: &Parts) -> Result<(), Rejection> {
+    origin::check(state.config(), parts)?;
+    match parts.extensions.get::<ConnectionBudget>() {
+        // Its client does not read, and would not read this response either.
+        Some(responses) if responses.is_exhausted() && !origin::is_health_probe(parts) => Err(Rejection::overloaded()),
+        _ => Ok(()),
+    }
 }
 
 /// Runs the handler. A panic is logged and becomes a 500 response.

@@ -46,6 +46,7 @@ pub async fn run(listener: TcpListener, state: AppState, shutdown: impl Future<O
 
 /// A server with its open connections.
 struct Server {
+    state: AppState,
     router: Router,
     builder: Builder<TokioExecutor>,
     timeouts: ConnectionTimeouts,
@@ -64,6 +65,7 @@ impl Server {
             write: config.write_timeout,
         };
         Self {
+            state: state.clone(),
             router: state.router(),
             builder: builder(config),
             timeouts,
@@ -110,10 +112,11 @@ impl Server {
         let _ = stream.set_nodelay(true);
         let client = stream.peer_addr().ok().map(|address| ClientAddress(address.ip()));
         let (builder, router, timeouts) = (self.builder.clone(), self.router.clone(), self.timeouts);
+        let responses = self.state.inner.response_budget.for_connection();
         let stopping = self.stopping.subscribe();
         self.connections.spawn(async move {
             let permit = ConnectionPermit::new(permit.await);
-            serve_connection((stream, client, permit), builder, router, timeouts, stopping).await;
+            serve_connection((stream, client, permit, responses), builder, router, timeouts, stopping).await;
         });
     }
 

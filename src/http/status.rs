@@ -76,6 +76,7 @@ fn rejected(response: &Response, context: StatusContext) -> StatusCode {
         Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         Code::Timeout => StatusCode::GATEWAY_TIMEOUT,
         Code::Overloaded | Code::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        Code::StorageFull => StatusCode::INSUFFICIENT_STORAGE,
         Code::Unauthenticated => StatusCode::UNAUTHORIZED,
         Code::Forbidden => StatusCode::FORBIDDEN,
         // Clients of automatic persisted queries read these errors only from 200.
@@ -151,6 +152,8 @@ mod tests {
             (response(false, &[Code::Unavailable], query), [503, 503, 503]),
             (response(false, &[Code::Overloaded], query), [503, 503, 503]),
             (response(false, &[Code::Timeout], query), [504, 504, 504]),
+            (response(false, &[Code::Unavailable], mutation), [503, 503, 503]),
+            (response(false, &[Code::StorageFull], mutation), [507, 507, 507]),
         ];
         for (response, expected) in cases {
             let status = |media_type, draft| {

@@ -39,6 +39,7 @@ struct Fake {
     dropped: Notify,
     is_without_database: AtomicBool,
     in_use: AtomicU32,
+    waiting: AtomicU32,
 }
 
 struct NotifyOnDrop<'a>(&'a Notify);
@@ -165,14 +166,14 @@ impl Execute for Fake {
 
 struct FakeDatabaseHealth(Arc<Fake>);
 
-#[async_trait::async_trait]
 impl DatabaseHealth for FakeDatabaseHealth {
-    async fn is_answering(&self) -> bool {
+    fn is_available(&self) -> bool {
         !self.0.is_without_database.load(Ordering::Relaxed)
     }
 
     fn pool(&self) -> PoolUsage {
-        PoolUsage { size: 9, in_use: self.0.in_use.load(Ordering::Relaxed), waiting: 1, max: 10 }
+        let [in_use, waiting] = [&self.0.in_use, &self.0.waiting].map(|count| count.load(Ordering::Relaxed));
+        PoolUsage { size: 9, in_use, waiting, max: 10 }
     }
 }
 
@@ -652,6 +653,48 @@ async fn a_request_that_takes_too_long_is_cancelled() {
 }
 
 #[tokio::test]
+async fn a_request_that_waits_too_long_for_the_database_is_unavailable() {
+    for (waiting, is_without_database) in [(1, false), (0, true)] {
+        let server = Server::start(|config| config.request_timeout = SHORT).await;
+        server.fake.waiting.store(waiting, Ordering::Relaxed);
+        server.fake.is_without_database.store(is_without_database, Ordering::Relaxed);
+
+        let response = server.post("{ never }").send().await.expect("a response");
+
+        assert_eq!((response.status().as_u16(), header(&response, "retry-after")), (503, "1"));
+        let body: Value = response.json().await.expect("JSON");
+        assert_eq!(body["errors"][0]["extensions"]["code"], "UNAVAILABLE");
+        server.stop().await;
+    }
+}
+
+/// A client that speaks HTTP/2 without negotiation, over one connection.
+fn http2_client() -> reqwest::Client {
+    reqwest::Client::builder().http2_prior_knowledge().build().expect("a client")
+}
+
+#[tokio::test]
+async fn a_connection_with_unread_responses_does_not_affect_others() {
+    let server = Server::start(|config| config.response_bytes_total = 8 * LARGE_BYTES).await;
+    let (reading, other) = (http2_client(), http2_client());
+    let post = async |client: &reqwest::Client| {
+        let request = client.post(server.url("/graphql")).json(&json!({ "query": "{ large }" }));
+        request.send().await.expect("a response")
+    };
+
+    let unread = post(&reading).await;
+    let more = post(&reading).await;
+    let of_other = post(&other).await;
+    let live = reading.get(server.url("/health/live")).send().await.expect("a response");
+
+    assert_eq!((unread.status().as_u16(), of_other.status().as_u16(), live.status().as_u16()), (200, 200, 200));
+    assert_eq!((more.status().as_u16(), header(&more, "retry-after")), (503, "1"));
+    assert!(of_other.bytes().await.is_ok_and(|body| body.len() > LARGE_BYTES));
+    drop(unread);
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn a_request_whose_client_disconnects_is_cancelled() {
     let server = Server::start(|_| {}).await;
     let mut leaving = server.connect().await;
@@ -772,6 +815,7 @@ async fn health_endpoints_report_the_state() {
     {
         let server = Server::start(|_| {}).await;
         server.fake.in_use.store(in_use, Ordering::Relaxed);
+        server.fake.waiting.store(1, Ordering::Relaxed);
         server.fake.is_without_database.store(is_without_database, Ordering::Relaxed);
 
         let (database_status, database) = json_of(server.get("/health/database")).await;

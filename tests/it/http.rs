@@ -3,8 +3,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
-    task::JoinSet,
+    net::TcpStream,
 };
 
 use crate::{app::TestApp, backend::Backend};
@@ -175,65 +174,6 @@ async fn graphiql_is_served_with_a_strict_policy() {
     let outside = app.client.get(app.url("/graphiql/..%2f..%2fCargo.toml")).send().await.expect("a response");
     assert_eq!(outside.status(), StatusCode::NOT_FOUND);
     app.stop().await;
-}
-
-/// Forwards connections to a server until dropped.
-async fn proxy(listener: TcpListener, server: String) {
-    let mut connections = JoinSet::new();
-    while let Ok((mut near, _)) = listener.accept().await {
-        let server = server.clone();
-        connections.spawn(async move {
-            let mut far = TcpStream::connect(server).await.expect("a server");
-            let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
-        });
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_unavailable_database_is_reported_until_it_returns() {
-    if !Backend::all().await.contains(&Backend::Postgres) {
-        return;
-    }
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.set_nonblocking(true).expect("a socket");
-    let address = listener.local_addr().expect("an address");
-    let mut between = None;
-    let app = TestApp::start(Backend::Postgres, |config| {
-        let (user, place) = config.database.url.rsplit_once('@').expect("a user");
-        let (server, name) = place.split_once('/').expect("a name");
-        let listener = TcpListener::from_std(listener).expect("a listener");
-        between = Some((tokio::spawn(proxy(listener, server.to_owned())), server.to_owned()));
-        config.database.url = format!("{user}@{address}/{name}");
-        config.database.pool_timeout = std::time::Duration::from_millis(500);
-    })
-    .await;
-    let (proxying, server) = between.expect("a proxy");
-    const RESPONSE: &str = "application/graphql-response+json";
-    let ask = async |accept: &str| {
-        let response = app.post(&json!({ "query": ONE })).header("accept", accept).send().await.expect("a response");
-        (
-            response.status(),
-            response.headers().contains_key("retry-after"),
-            response.json::<Value>().await.expect("JSON"),
-        )
-    };
-    assert_eq!(ask(RESPONSE).await.0, StatusCode::OK);
-
-    proxying.abort();
-    assert!(proxying.await.is_err_and(|error| error.is_cancelled()));
-
-    for (accept, status) in [(RESPONSE, StatusCode::SERVICE_UNAVAILABLE), ("application/json", StatusCode::OK)] {
-        let (received, has_retry_after, response) = ask(accept).await;
-        assert_eq!((received, has_retry_after), (status, status != StatusCode::OK), "{response}");
-        assert_eq!(response["errors"][0]["extensions"]["code"], "UNAVAILABLE", "{response}");
-        assert_eq!(response["data"], Value::Null);
-    }
-    let ready = app.client.get(app.url("/health/ready")).send().await.expect("a response");
-    assert_eq!(ready.status(), StatusCode::SERVICE_UNAVAILABLE);
-    let again = tokio::spawn(proxy(TcpListener::bind(address).await.expect("the same port"), server));
-    while ask(RESPONSE).await.0 != StatusCode::OK {}
-    app.stop().await;
-    again.abort();
 }
 
 #[tokio::test]

@@ -123,7 +123,7 @@ async fn overflow_connections_are_opened_for_requests_that_waited() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn connections_that_the_server_closed_are_replaced() {
+async fn connections_that_the_server_closed_are_replaced_without_a_failure() {
     for backend in Backend::all().await.into_iter().filter(|backend| *backend == Backend::Postgres) {
         let test = backend.database().await;
         let db = open(&test, 3).await;
@@ -134,17 +134,11 @@ async fn connections_that_the_server_closed_are_replaced() {
         end.bind(Arg::Texts(before.iter().map(i64::to_string).collect())).push(")");
         test.db.fetch::<i64>("end", end).await.expect("the right to end connections");
 
+        // A read is repeated on another connection.
         let mut answered = Vec::new();
         for _ in 0..10 {
-            answered.extend(
-                db.for_request(AccessScope::Unrestricted)
-                    .fetch::<i64>("connection_id", connection_id(&db))
-                    .await
-                    .ok()
-                    .map(|ids| ids[0]),
-            );
+            answered.push(ask(&db.for_request(AccessScope::Unrestricted)).await);
         }
-        assert!(answered.len() >= 7, "each connection fails at most once: {answered:?}");
         assert!(answered.iter().all(|connection| !before.contains(connection)), "{before:?} {answered:?}");
     }
 }

@@ -20,9 +20,14 @@ pub struct Config {
     pub pool_size: u32,
     /// Number of additional connections, opened for requests that waited 200 ms for one of `pool_size`. Default: 10.
     pub max_overflow: u32,
-    /// Time limit for acquiring a connection, after which the request fails with UNAVAILABLE. Default: 30 s.
+    /// Time limit for acquiring a connection, after which a command fails. Requests wait at most `wait_timeout`. Default:
+    /// 30 s.
     #[serde(with = "duration")]
     pub pool_timeout: Duration,
+    /// Time limit of a request for acquiring a connection, and for each lock on PostgreSQL. Then the request fails with
+    /// UNAVAILABLE. Default: 2 s.
+    #[serde(with = "duration")]
+    pub wait_timeout: Duration,
     /// Maximum age of a PostgreSQL connection, after which it is replaced. Default: 1 h.
     #[serde(with = "duration")]
     pub pool_recycle: Duration,
@@ -70,6 +75,7 @@ impl Default for Config {
             pool_size: 5,
             max_overflow: 10,
             pool_timeout: Duration::from_secs(30),
+            wait_timeout: Duration::from_secs(2),
             pool_recycle: Duration::from_secs(3_600),
             pool_pre_ping: true,
             echo: false,

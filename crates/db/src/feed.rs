@@ -10,7 +10,7 @@ use sqlx::{
     sqlite::SqliteConnectOptions,
 };
 use tokio::sync::Notify;
-use tracing::warn;
+use tracing::debug;
 
 /// The name of PostgreSQL's notification channel.
 pub(super) const CHANNEL: &str = "gatherum";
@@ -87,7 +87,7 @@ impl SqliteFeed {
                 return event;
             }
             if let Err(error) = self.read().await {
-                warn!(%error, "cannot read announcements");
+                debug!(%error, "cannot read announcements");
                 if !std::mem::replace(&mut self.is_disconnected, true) {
                     return FeedEvent::Disconnected;
                 }
@@ -150,7 +150,7 @@ impl PostgresFeed {
                         return FeedEvent::Lost;
                     }
                     Err(error) => {
-                        warn!(%error, "cannot listen for announcements");
+                        debug!(%error, "cannot listen for announcements");
                         tokio::time::sleep(REOPEN_DELAY).await;
                         continue;
                     }

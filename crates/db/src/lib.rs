@@ -2,6 +2,7 @@
 //!
 //! [`Db`] is an enum over the two databases instead of a trait or a generic parameter. A statement is one [`Sql`] text with
 //! its parameters, and a [`Record`] reads its columns from the rows of both databases.
+mod availability;
 mod columns;
 mod config;
 mod constraint;
@@ -26,6 +27,7 @@ mod time;
 mod transaction;
 
 use std::{
+    pin::{Pin, pin},
     sync::{
         Arc,
         atomic::{AtomicU32, AtomicU64, Ordering},
@@ -36,7 +38,7 @@ use std::{
 use futures_util::TryStreamExt;
 use gatherum_engine::error::{Code, Error, Result};
 use sqlx::{
-    AssertSqlSafe,
+    AssertSqlSafe, PgConnection,
     postgres::{PgArguments, PgConnectOptions},
     sqlite::SqliteArguments,
 };
@@ -62,13 +64,17 @@ pub use text::Text;
 pub use time::Time;
 pub use transaction::Transaction;
 
-use self::{pool::PostgresPool, request::RequestConnections};
+use self::{availability::Availability, pool::PostgresPool, request::RequestConnections};
 
 /// A database. Cheap to clone; closed by [`Db::close`].
 #[derive(Clone)]
 pub struct Db {
     pools: Arc<Pools>,
     statement_timeout: Duration,
+    /// Time limit for acquiring a connection.
+    wait_timeout: Duration,
+    /// The same for requests.
+    request_wait_timeout: Duration,
     /// Duration from which a statement is logged as slow.
     slow: Duration,
     echo: bool,
@@ -146,6 +152,8 @@ impl Db {
         Ok(Self {
             pools: Arc::new(pools),
             statement_timeout: config.statement_timeout,
+            wait_timeout: config.pool_timeout,
+            request_wait_timeout: config.wait_timeout.min(config.pool_timeout),
             slow: Duration::from_millis(config.slow_query_ms),
             echo: config.echo,
             waiting: Arc::default(),
@@ -175,7 +183,8 @@ impl Db {
         Self { reads_primary: true, request: None, ..self.clone() }
     }
 
-    /// The same database for one request, whose statements read the rows that `scope` allows.
+    /// The same database for one request, whose statements read the rows that `scope` allows. They wait for a connection for
+    /// at most `wait_timeout`.
     ///
     /// On PostgreSQL, one connection is pinned to the request until the last clone is dropped; concurrent statements use
     /// further connections if any are free.
@@ -185,7 +194,7 @@ impl Db {
             Pools::Sqlite(_) => None,
             Pools::Postgres { primary, replica, .. } => Some(self.request_connections(primary, replica.as_ref())),
         };
-        Self { request, scope, ..self.clone() }
+        Self { request, scope, wait_timeout: self.request_wait_timeout, ..self.clone() }
     }
 
     fn request_connections(
@@ -221,30 +230,71 @@ impl Db {
         self.statements_run.fetch_add(1, Ordering::Relaxed);
         let start = Instant::now();
         let text = self.logged_text(&sql);
-        // The time limit does not include the wait for a connection, which has its own limit and error code.
-        let fault = |source| fault::fault(name, source);
-        let limit = self.statement_timeout;
-        let waiting = WaitingGuard::begin(&self.waiting);
         let rows = match &*self.pools {
-            Pools::Sqlite(pool) => {
-                let reader = pool.acquire_reader().await.map_err(fault)?;
-                drop(waiting);
-                tokio::time::timeout(limit, fetch_sqlite(reader, sql, read)).await
-            }
+            Pools::Sqlite(pool) => self.fetch_sqlite(pool, name, sql, read).await,
             Pools::Postgres { primary, replica, .. } => {
                 let single_use = || self.request_connections(primary, replica.as_ref());
                 let connections = self.request.clone().unwrap_or_else(single_use);
-                let connection = connections.acquire().await.map_err(fault)?;
-                drop(waiting);
-                tokio::time::timeout(limit, fetch_postgres(connection, sql, read)).await
+                self.fetch_postgres(&connections, name, sql, read).await
             }
-        };
-        let rows = match rows {
-            Ok(rows) => rows.map_err(fault),
-            Err(_) => Err(fault::timed_out(name)),
         };
         self.log(name, &text, start.elapsed());
         rows
+    }
+
+    async fn fetch_sqlite<T>(
+        &self,
+        pool: &sqlite::SqlitePool,
+        name: &'static str,
+        sql: Sql,
+        read: impl ReadRow<T>,
+    ) -> Result<Vec<T>> {
+        let reader = self.acquire(name, pool.availability(), pin!(pool.acquire_reader())).await?;
+        // The time limit does not include the wait for a connection, which has its own limit and error code.
+        let rows = pool.availability().within(self.statement_timeout, pin!(fetch_sqlite(reader, sql, read))).await;
+        rows.map_err(|early| fault::interrupted(name, early))?.map_err(|source| fault::fault(name, source))
+    }
+
+    /// Runs a statement that reads, and once more on another connection if the server has closed the first one.
+    async fn fetch_postgres<T>(
+        &self,
+        connections: &Arc<RequestConnections>,
+        name: &'static str,
+        sql: Sql,
+        mut read: impl ReadRow<T>,
+    ) -> Result<Vec<T>> {
+        let availability = connections.availability();
+        let (mut sql, mut repeated) = (sql.clone(), Some(sql));
+        loop {
+            let connection = self.acquire(name, availability, pin!(connections.acquire())).await?;
+            let fetch = pin!(fetch_postgres(connection, sql, &mut read));
+            let rows = availability.within(self.statement_timeout, fetch).await;
+            match (rows.map_err(|early| fault::interrupted(name, early))?, repeated.take()) {
+                (Err(error), Some(again)) if fault::is_connection_lost(&error) => {
+                    availability.suspect();
+                    sql = again;
+                }
+                (rows, _) => return rows.map_err(|source| fault::fault(name, source)),
+            }
+        }
+    }
+
+    /// Waits for a connection.
+    async fn acquire<T>(
+        &self,
+        name: &'static str,
+        availability: &Availability,
+        connection: Pin<&mut impl Future<Output = sqlx::Result<T>>>,
+    ) -> Result<T> {
+        let _waiting = WaitingGuard::begin(&self.waiting);
+        let connection = availability.within(self.wait_timeout, connection).await;
+        let connection = connection.map_err(|early| fault::no_connection(name, early))?;
+        connection.map_err(|source| {
+            if fault::is_connection_lost(&source) {
+                availability.suspect();
+            }
+            fault::fault(name, source)
+        })
     }
 
     /// The beginning of a statement's text for the log. It contains no values, which are always parameters.
@@ -270,22 +320,35 @@ impl Db {
     pub async fn begin(&self) -> Result<Transaction> {
         match &*self.pools {
             Pools::Sqlite(pool) => {
-                Transaction::sqlite(
-                    pool.acquire_writer().await,
-                    pool.announced(),
-                    self.statements_run.clone(),
-                    self.scope,
-                )
-                .await
+                let writer = self.acquire("begin", pool.availability(), pin!(pool.acquire_writer())).await?;
+                let (availability, statements_run) = (pool.availability().clone(), self.statements_run.clone());
+                Transaction::sqlite((writer, pool.announced()), availability, statements_run, self.scope).await
             }
             Pools::Postgres { primary, .. } => {
                 // A request must not hold its pinned connection while it waits for another one: see `RequestConnections`.
                 if let Some(request) = &self.request {
                     request.release_pinned();
                 }
-                Transaction::postgres(primary.acquire().await, self.statements_run.clone(), self.scope).await
+                match self.begin_postgres(primary).await? {
+                    Some(transaction) => Ok(transaction),
+                    // The server has closed the connection. Another one may be open.
+                    None => self.begin_postgres(primary).await?.ok_or_else(fault::no_answer),
+                }
             }
         }
+    }
+
+    /// Begins a transaction; `None` if the server has closed the connection.
+    async fn begin_postgres(&self, pool: &Arc<PostgresPool>) -> Result<Option<Transaction>> {
+        let availability = pool.availability();
+        let lease = self.acquire("begin", availability, pin!(pool.acquire())).await?;
+        let transaction =
+            Transaction::postgres(lease, availability.clone(), self.statements_run.clone(), self.scope).await?;
+        if transaction.is_none() {
+            availability.suspect();
+            pool.discard_idle();
+        }
+        Ok(transaction)
     }
 
     /// Subscribes to the announcements of committed transactions of all processes.
@@ -306,14 +369,26 @@ impl Db {
         self.statements_run.load(Ordering::Relaxed)
     }
 
-    /// Checks that the database answers.
-    ///
-    /// # Errors
-    /// As [`Db::fetch`].
-    pub async fn ping(&self) -> Result<()> {
-        match self.fetch::<i64>("ping", statement!(self, "select cast(1 as bigint)")).await?.as_slice() {
-            [1] => Ok(()),
-            _ => Err(Error::new(Code::Unavailable, "the database does not answer")),
+    /// Observes whether the database answers, until dropped. Once it does not, statements fail at once.
+    pub async fn monitor(&self) {
+        match &*self.pools {
+            Pools::Sqlite(pool) => pool.monitor().await,
+            Pools::Postgres { primary, replica: None, .. } => primary.monitor("primary").await,
+            Pools::Postgres { primary, replica: Some(replica), .. } => {
+                tokio::join!(primary.monitor("primary"), replica.monitor("replica"));
+            }
+        }
+    }
+
+    /// Whether the database answers, and its replica, if there is one. It counts as available without
+    /// [`Db::monitor`].
+    pub fn is_available(&self) -> bool {
+        match &*self.pools {
+            Pools::Sqlite(pool) => !pool.availability().is_lost(),
+            Pools::Postgres { primary, replica, .. } => {
+                let mut pools = std::iter::once(primary).chain(replica);
+                pools.all(|pool| !pool.availability().is_lost())
+            }
         }
     }
 
@@ -329,6 +404,14 @@ impl Db {
                 let (size, in_use, max) = primary.usage();
                 Usage { size, in_use, waiting, max }
             }
+        }
+    }
+
+    /// Number of connections that stay open; for SQLite, of all readers.
+    pub fn base_connections(&self) -> u32 {
+        match &*self.pools {
+            Pools::Sqlite(pool) => pool.usage().2,
+            Pools::Postgres { primary, .. } => primary.base_connections(),
         }
     }
 
@@ -386,16 +469,27 @@ async fn fetch_sqlite<T>(
     Ok(rows)
 }
 
+/// Runs a statement on a connection, which is discarded if the server has closed it.
 async fn fetch_postgres<T>(
     mut connection: request::PooledConnection,
     sql: Sql,
-    mut read: impl ReadRow<T>,
+    read: impl ReadRow<T>,
 ) -> sqlx::Result<Vec<T>> {
+    let rows = fetch_rows(connection.connection(), sql, read).await;
+    match &rows {
+        Ok(_) => connection.release(),
+        Err(error) if fault::is_connection_lost(error) => connection.discard(),
+        Err(_) => {}
+    }
+    rows
+}
+
+async fn fetch_rows<T>(connection: &mut PgConnection, sql: Sql, mut read: impl ReadRow<T>) -> sqlx::Result<Vec<T>> {
     let (text, args) = sql.into_parts();
     let query = sqlx::query_with(AssertSqlSafe(text), postgres_arguments(args)?);
     let mut rows = Vec::new();
     {
-        let mut stream = query.fetch(connection.connection());
+        let mut stream = query.fetch(connection);
         while let Some(row) = stream.try_next().await? {
             let mut row = Row::postgres(&row);
             rows.push(read(&mut row)?);
@@ -404,7 +498,6 @@ async fn fetch_postgres<T>(
             }
         }
     }
-    connection.release();
     Ok(rows)
 }
 

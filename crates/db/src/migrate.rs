@@ -136,9 +136,11 @@ async fn run(db: &Db, direction: Direction) -> Result<()> {
         }
         Pools::Postgres { primary, .. } => {
             let mut lease = primary.acquire().await?;
-            sqlx::query("set statement_timeout = 0").execute(&mut *lease.connection).await?;
+            for sql in ["set statement_timeout = 0", "set lock_timeout = 0"] {
+                sqlx::query(sql).execute(&mut *lease.connection).await?;
+            }
             let outcome = direct(&migrator, &mut *lease.connection, direction).await;
-            // The statement timeout was changed: the connection must not return to the pool.
+            // The timeouts were changed: the connection must not return to the pool.
             drop(lease.connection.detach());
             outcome
         }

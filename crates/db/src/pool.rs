@@ -5,7 +5,7 @@ use std::{
 };
 
 use sqlx::{
-    Connection, PgPool, Postgres, Transaction,
+    Connection, PgConnection, PgPool, Postgres, Transaction,
     pool::PoolConnection,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
@@ -15,10 +15,16 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::config::Config;
+use super::{availability::Availability, config::Config};
 
 /// Time after a ping during which a connection is assumed to be alive.
 const ALIVE_FOR: Duration = Duration::from_millis(500);
+
+/// Time limit for opening a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Time limit for the ping of an idle connection. A connection that does not answer is replaced.
+const PING_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Time for which a request waits for a base connection before it may use an overflow connection. More concurrent statements
 /// than the server has cores make each of them slower, and some of them much slower.
@@ -38,6 +44,8 @@ pub(super) struct PostgresPool {
     acquire_timeout: Duration,
     /// Whether connections are pinged before use.
     pre_ping: bool,
+    options: PgConnectOptions,
+    availability: Arc<Availability>,
 }
 
 struct IdleConnection {
@@ -64,13 +72,15 @@ impl PostgresPool {
         let pool = |connections| {
             PgPoolOptions::new()
                 .max_connections(connections)
-                .acquire_timeout(config.pool_timeout)
+                // A connection is free whenever a permit is, so this limits the time for opening one. While connections are
+                // rejected, sqlx tries again after pauses of up to a fifth of it.
+                .acquire_timeout(CONNECT_TIMEOUT.min(config.pool_timeout))
                 .max_lifetime(config.pool_recycle)
                 .test_before_acquire(false)
                 .before_acquire(move |connection, metadata| {
                     Box::pin(async move {
                         let needs_ping = pre_ping && metadata.idle_for >= ALIVE_FOR;
-                        Ok(!needs_ping || connection.ping().await.is_ok())
+                        Ok(!needs_ping || matches!(timeout(PING_TIMEOUT, connection.ping()).await, Ok(Ok(()))))
                     })
                 })
                 .connect_lazy_with(options.clone())
@@ -82,6 +92,8 @@ impl PostgresPool {
             idle: Mutex::default(),
             acquire_timeout: config.pool_timeout,
             pre_ping,
+            options,
+            availability: Arc::default(),
         })
     }
 
@@ -97,6 +109,16 @@ impl PostgresPool {
     /// Acquires a base connection, however long that takes.
     pub(super) async fn acquire_base(self: &Arc<Self>) -> sqlx::Result<Lease> {
         self.acquire_with(self.permit().await?).await
+    }
+
+    /// Whether the database answers.
+    pub(super) fn availability(&self) -> &Arc<Availability> {
+        &self.availability
+    }
+
+    /// Observes whether the database answers, until dropped. `name` is its name in the log.
+    pub(super) async fn monitor(&self, name: &'static str) {
+        self.availability.monitor::<PgConnection>(name, self.options.clone(), "select 1").await;
     }
 
     async fn acquire_contended(self: &Arc<Self>) -> sqlx::Result<Lease> {
@@ -126,7 +148,7 @@ impl PostgresPool {
         if let Some(IdleConnection { mut connection, pinged_at }) = idle {
             let is_alive = !self.pre_ping
                 || pinged_at.elapsed() < ALIVE_FOR
-                || matches!(Box::pin(timeout(self.acquire_timeout, connection.ping())).await, Ok(Ok(())));
+                || matches!(Box::pin(timeout(PING_TIMEOUT, connection.ping())).await, Ok(Ok(())));
             if is_alive {
                 // `pinged_at` stays as it is, so that the connection soon returns to sqlx's pool, which enforces its
                 // maximum lifetime.
@@ -158,6 +180,17 @@ impl PostgresPool {
         (self.base.size() + overflow.0, in_use + overflow.1, max(&self.base) + overflow.2)
     }
 
+    /// Returns idle connections to sqlx's pool, which pings them, because the server has closed another one.
+    pub(super) fn discard_idle(&self) {
+        let suspects = std::mem::take(&mut *self.idle());
+        drop(suspects);
+    }
+
+    /// Number of connections that stay open.
+    pub(super) fn base_connections(&self) -> u32 {
+        self.base.options().get_max_connections()
+    }
+
     /// Waits for running statements and closes all connections.
     pub(super) async fn close(&self) {
         self.permits.close();
@@ -182,8 +215,7 @@ impl Lease {
     /// Discards a connection that the server has closed. Idle connections may be closed too, so they are pinged before their
     /// next use.
     pub(super) fn discard(self) {
-        let suspects = std::mem::take(&mut *self.pool.idle());
-        drop(suspects);
+        self.pool.discard_idle();
         drop(self.connection.detach());
     }
 

@@ -17,13 +17,14 @@ const RETRY_DELAY: Duration = Duration::from_millis(250);
 /// Connection options from a URL. Errors mention `name`, the variable that sets the URL.
 pub(super) fn options(name: &'static str, url: &str, config: &Config) -> anyhow::Result<PgConnectOptions> {
     let timeout_ms = config.statement_timeout.as_millis().to_string();
+    let wait_timeout_ms = config.wait_timeout.as_millis().to_string();
     let options = PgConnectOptions::from_str(url)
         .map_err(|_| anyhow!("{name} is not a PostgreSQL URL: write postgres://user:password@host/database"))?
         .application_name("gatherum")
         .statement_cache_capacity(256)
         .options([
             ("statement_timeout", timeout_ms.as_str()),
-            ("lock_timeout", timeout_ms.as_str()),
+            ("lock_timeout", wait_timeout_ms.as_str()),
             ("idle_in_transaction_session_timeout", "60000"),
             // The server cancels the running statement of a closed connection.
             ("client_connection_check_interval", "1000"),

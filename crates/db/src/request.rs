@@ -7,7 +7,10 @@ use std::{
 use sqlx::{Connection, PgConnection};
 use tokio::{sync::Notify, time::timeout};
 
-use super::pool::{Lease, PostgresPool};
+use super::{
+    availability::Availability,
+    pool::{Lease, PostgresPool},
+};
 
 /// Time for which the statement of a cancelled request may continue before its connection is closed.
 const CANCEL_TIMEOUT: Duration = Duration::from_millis(100);
@@ -48,6 +51,11 @@ struct SlotGuard(Option<Arc<RequestConnections>>);
 impl RequestConnections {
     pub(super) fn new(pool: Arc<PostgresPool>) -> Arc<Self> {
         Arc::new(Self { pool, pinned: Mutex::default(), changed: Notify::new() })
+    }
+
+    /// Whether the database answers.
+    pub(super) fn availability(&self) -> &Availability {
+        self.pool.availability()
     }
 
     /// Acquires a connection for one statement: the pinned one if it is idle.
@@ -108,6 +116,13 @@ impl Drop for SlotGuard {
 impl PooledConnection {
     pub(super) fn connection(&mut self) -> &mut PgConnection {
         &mut self.lease.as_mut().expect("the lease is taken by release and drop only").connection
+    }
+
+    /// Discards a connection that the server has closed.
+    pub(super) fn discard(mut self) {
+        if let Some(lease) = self.lease.take() {
+            lease.discard();
+        }
     }
 
     /// Returns the connection after its statement has ended, to the request or to the pool.

@@ -16,6 +16,7 @@ use sqlx::{
 use tokio::sync::{Mutex as AsyncMutex, Notify, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 
 use super::{
+    availability::Availability,
     config::{Config, Synchronous},
     feed::Feed,
 };
@@ -40,6 +41,7 @@ pub(super) struct SqlitePool {
     path: PathBuf,
     /// Notified when a transaction of this process with an announcement commits.
     announced: Arc<Notify>,
+    availability: Arc<Availability>,
 }
 
 /// A read-only connection and the flag that cancels its statement.
@@ -75,15 +77,17 @@ impl SqlitePool {
             readers_max,
             path: path.to_owned(),
             announced: Arc::default(),
+            availability: Arc::default(),
         })
     }
 
     /// Acquires a connection for one statement.
     pub(super) async fn acquire_reader(&self) -> sqlx::Result<PooledReader<'_>> {
-        let permit = tokio::time::timeout(self.acquire_timeout, self.permits.clone().acquire_owned())
-            .await
-            .map_err(|_| sqlx::Error::PoolTimedOut)?
-            .map_err(|_| sqlx::Error::PoolClosed)?;
+        let permit = match self.permits.clone().try_acquire_owned() {
+            Ok(permit) => permit,
+            // The rare case is boxed, because every statement's future reserves memory for all that it may await.
+            Err(_) => Box::pin(self.permit()).await?,
+        };
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let reader = match idle {
             Some(reader) => reader,
@@ -91,6 +95,24 @@ impl SqlitePool {
             None => Box::pin(self.connect()).await?,
         };
         Ok(PooledReader { pool: self, reader: Some(reader), _permit: permit })
+    }
+
+    async fn permit(&self) -> sqlx::Result<OwnedSemaphorePermit> {
+        tokio::time::timeout(self.acquire_timeout, self.permits.clone().acquire_owned())
+            .await
+            .map_err(|_| sqlx::Error::PoolTimedOut)?
+            .map_err(|_| sqlx::Error::PoolClosed)
+    }
+
+    /// Whether the database answers.
+    pub(super) fn availability(&self) -> &Arc<Availability> {
+        &self.availability
+    }
+
+    /// Observes whether the file can be read, until dropped.
+    pub(super) async fn monitor(&self) {
+        let options = self.options.clone().create_if_missing(false).pragma("query_only", "on");
+        self.availability.monitor::<SqliteConnection>("primary", options, "select count(*) from sqlite_schema").await;
     }
 
     async fn connect(&self) -> sqlx::Result<Reader> {

@@ -1,7 +1,11 @@
 //! Read-write transactions.
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use futures_util::TryStreamExt;
@@ -11,16 +15,21 @@ use tokio::sync::Notify;
 
 use super::{
     AccessScope, Arg, Dialect, ReadRow, Record, Row, Sql,
-    fault::fault,
+    availability::Availability,
+    fault::{commit_fault, fault, interrupted, is_connection_lost, uncertain_commit},
     feed::{CHANNEL, parts},
     pool::{Lease, Permit},
     sqlite::Writer,
 };
 use crate::statement;
 
+/// Time limit for a statement of a transaction: none. PostgreSQL has its own, and statements of imports may take long.
+const NO_LIMIT: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
 /// A read-write transaction. It is rolled back if it is dropped without [`Transaction::commit`].
 pub struct Transaction {
     inner: Inner,
+    availability: Arc<Availability>,
     statements_run: Arc<AtomicU64>,
     scope: AccessScope,
 }
@@ -52,30 +61,53 @@ impl Drop for SqliteTransaction {
     }
 }
 
+impl Inner {
+    async fn commit(self) -> Result<()> {
+        match self {
+            Inner::Sqlite(mut transaction) => {
+                sqlx::query("commit").execute(transaction.connection()).await.map_err(commit_fault)?;
+                transaction.is_committed = true;
+                if transaction.has_announcement {
+                    transaction.announced.notify_one();
+                }
+            }
+            Inner::Postgres(transaction, _permit) => transaction.commit().await.map_err(commit_fault)?,
+        }
+        Ok(())
+    }
+}
+
 impl Transaction {
     pub(super) async fn sqlite(
-        writer: sqlx::Result<Writer>,
-        announced: Arc<Notify>,
+        (writer, announced): (Writer, Arc<Notify>),
+        availability: Arc<Availability>,
         statements_run: Arc<AtomicU64>,
         scope: AccessScope,
     ) -> Result<Self> {
-        let writer = writer.map_err(|source| fault("begin", source))?;
         let mut transaction = SqliteTransaction { writer, is_committed: false, announced, has_announcement: false };
-        sqlx::query("begin immediate")
-            .execute(transaction.connection())
-            .await
-            .map_err(|source| fault("begin", source))?;
-        Ok(Self { inner: Inner::Sqlite(transaction), statements_run, scope })
+        let begin = sqlx::query("begin immediate").execute(transaction.connection());
+        let begun = availability.within(NO_LIMIT, pin!(begin)).await.map_err(|early| interrupted("begin", early))?;
+        begun.map_err(|source| fault("begin", source))?;
+        Ok(Self { inner: Inner::Sqlite(transaction), availability, statements_run, scope })
     }
 
+    /// Begins a transaction; `None` if the server has closed the connection.
     pub(super) async fn postgres(
-        lease: sqlx::Result<Lease>,
+        lease: Lease,
+        availability: Arc<Availability>,
         statements_run: Arc<AtomicU64>,
         scope: AccessScope,
-    ) -> Result<Self> {
-        let begin = async { lease?.begin().await };
-        let (transaction, permit) = begin.await.map_err(|source| fault("begin", source))?;
-        Ok(Self { inner: Inner::Postgres(transaction, permit), statements_run, scope })
+    ) -> Result<Option<Self>> {
+        let begun =
+            availability.within(NO_LIMIT, pin!(lease.begin())).await.map_err(|early| interrupted("begin", early))?;
+        match begun {
+            Ok((transaction, permit)) => {
+                let inner = Inner::Postgres(transaction, permit);
+                Ok(Some(Self { inner, availability, statements_run, scope }))
+            }
+            Err(error) if is_connection_lost(&error) => Ok(None),
+            Err(error) => Err(fault("begin", error)),
+        }
     }
 
     /// The kind of database.
@@ -105,7 +137,9 @@ impl Transaction {
     /// As [`Transaction::fetch`].
     pub async fn fetch_with<T>(&mut self, name: &'static str, sql: Sql, read: impl ReadRow<T>) -> Result<Vec<T>> {
         self.statements_run.fetch_add(1, Ordering::Relaxed);
-        self.rows(sql, read).await.map_err(|source| fault(name, source))
+        let availability = self.availability.clone();
+        let rows = availability.within(NO_LIMIT, pin!(self.rows(sql, read))).await;
+        rows.map_err(|early| interrupted(name, early))?.map_err(|source| fault(name, source))
     }
 
     /// Runs a statement and returns the number of rows written.
@@ -114,7 +148,9 @@ impl Transaction {
     /// As [`super::Db::fetch`]. The transaction must then be dropped.
     pub async fn execute(&mut self, name: &'static str, sql: Sql) -> Result<u64> {
         self.statements_run.fetch_add(1, Ordering::Relaxed);
-        self.write(sql).await.map_err(|source| fault(name, source))
+        let availability = self.availability.clone();
+        let written = availability.within(NO_LIMIT, pin!(self.write(sql))).await;
+        written.map_err(|early| interrupted(name, early))?.map_err(|source| fault(name, source))
     }
 
     /// Announces a message to the feeds of all processes on commit. Runs one statement.
@@ -146,22 +182,8 @@ impl Transaction {
     /// # Errors
     /// As [`super::Db::fetch`]; the transaction is then rolled back.
     pub async fn commit(self) -> Result<()> {
-        match self.inner {
-            Inner::Sqlite(mut transaction) => {
-                sqlx::query("commit")
-                    .execute(transaction.connection())
-                    .await
-                    .map_err(|source| fault("commit", source))?;
-                transaction.is_committed = true;
-                if transaction.has_announcement {
-                    transaction.announced.notify_one();
-                }
-            }
-            Inner::Postgres(transaction, _permit) => {
-                transaction.commit().await.map_err(|source| fault("commit", source))?
-            }
-        }
-        Ok(())
+        let committed = self.availability.within(NO_LIMIT, pin!(self.inner.commit())).await;
+        committed.map_err(|early| uncertain_commit().caused_by(interrupted("commit", early)))?
     }
 
     async fn rows<T>(&mut self, sql: Sql, mut read: impl ReadRow<T>) -> sqlx::Result<Vec<T>> {

@@ -22,6 +22,11 @@ pub(super) fn check(config: &Config) -> Vec<Finding> {
             "lower database.statement_timeout",
         ),
         (
+            database.wait_timeout >= http.request_timeout,
+            "database.wait_timeout is not below http.request_timeout: requests that wait for the database fail with TIMEOUT",
+            "lower database.wait_timeout",
+        ),
+        (
             http.shutdown_delay >= http.shutdown_grace,
             "http.shutdown_delay is not below http.shutdown_grace: running requests are aborted when the server stops",
             "raise http.shutdown_grace",
