@@ -55,6 +55,7 @@ impl<Q: Object, M: Object, S: Object> Explainer<Q, M, S> {
             db: None,
             idempotency: None,
             has_one_time_secret: Default::default(),
+            has_committed: Default::default(),
             cache: None,
         };
         let pages = PageSizes { default: self.settings.page_size_default, max: self.settings.page_size_max };

@@ -1,5 +1,8 @@
 //! Executes requests on behalf of a viewer: the engine with the catalogue's database, accounts and caches.
-use std::sync::{Arc, atomic::AtomicBool};
+use std::{
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
 
 use async_graphql::Variables;
 use bytes::Bytes;
@@ -8,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{access::Viewer, db::Db, error::Code};
 
+pub mod admission;
 pub mod connection;
 mod explain;
 mod idempotency;
@@ -44,6 +48,8 @@ pub struct RequestState {
     idempotency: Option<idempotency::Idempotency>,
     /// Whether the response contains a secret that is shown only once.
     has_one_time_secret: AtomicBool,
+    /// Whether a root field of the mutation was committed.
+    has_committed: AtomicBool,
     /// Reuses the loads of equal requests.
     cache: Option<load_cache::CacheHandle>,
 }
@@ -76,6 +82,8 @@ pub struct Settings {
     pub page_size_max: u32,
     /// How the artifacts of a collection are counted.
     pub counts: CountStrategy,
+    /// The time that an operation may wait before it is executed.
+    pub queue_timeout: Duration,
 }
 
 /// How the artifacts of a collection are counted.

@@ -1,28 +1,29 @@
 //! Executes requests on behalf of their viewers.
 use std::{
+    num::NonZero,
     sync::{Arc, atomic::Ordering},
     time::Instant,
 };
 
 use futures_util::{StreamExt, stream};
 use gatherum_engine::{
-    Context, Engine, ExecutionOutcome, PageSizes, PreparedRequest, RejectedRequest,
+    Context, Engine, ExecutionOutcome, FieldError, PageSizes, PreparedRequest, RejectedRequest,
     cost::Limits,
     object::{EmptyRoot, EventFilter, Object},
     subscription::{Broadcaster, Event, EventFeed, EventSource, FeedMessage, Subscriber},
     write_response,
 };
-use tokio::sync::Semaphore;
 use tracing::warn;
 
 use super::{
     Execute, Operation, Request, RequestReport, RequestState, Response, Responses, Settings,
+    admission::{Admission, LimitBounds},
     idempotency::Idempotency,
     load_cache::{CacheConfig, CacheHandle, LoadCache, WriteCount},
 };
 use crate::{
     access::Viewer,
-    db::{Db, Feed, FeedEvent},
+    db::{Db, Dialect, Feed, FeedEvent},
     documents::{self, Documents, Resolved},
     error::{Code, Error, Result},
     loader::LoadLimits,
@@ -30,9 +31,6 @@ use crate::{
 
 /// Root fields of a mutation that the audit log names.
 const AUDITED_FIELDS_MAX: usize = 20;
-
-/// Events that are executed concurrently: one change is an event for each subscriber, and requests need the database too.
-const CONCURRENT_EVENTS_MAX: usize = 32;
 
 /// Maximum length of an idempotency key, in characters.
 const IDEMPOTENCY_KEY_LENGTH_MAX: usize = 255;
@@ -44,8 +42,7 @@ pub struct Service<Q: Object, M: Object = EmptyRoot, S: Event = EmptyRoot> {
     /// Loads of requests without an account; `None` if caching is disabled.
     cache: Option<Arc<LoadCache>>,
     documents: Arc<Documents>,
-    /// A permit for each event that is executed.
-    events: Semaphore,
+    admission: Arc<Admission>,
     db: Db,
     settings: Settings,
     loading: LoadLimits,
@@ -71,7 +68,7 @@ impl<Q: Object, M: Object, S: Event> Service<Q, M, S> {
             // A replica may lag behind the changes that were announced.
             cache: LoadCache::new(&cache).filter(|_| !db.has_replica()),
             documents: Arc::new(Documents::new(&db, documents)),
-            events: Semaphore::new(CONCURRENT_EVENTS_MAX),
+            admission: Admission::new(limit_bounds(&db), settings.queue_timeout),
             db,
             settings,
             loading,
@@ -130,6 +127,7 @@ impl<Q: Object, M: Object, S: Event> Service<Q, M, S> {
         request: &Request,
         prepared: &PreparedRequest,
     ) -> std::result::Result<Outcome, RejectedRequest> {
+        let permit = self.admission.admit(prepared).await.map_err(|error| prepared.reject(error))?;
         let state = RequestState { cache: self.cache(request, prepared), ..self.state(&self.db, request.viewer) };
         let context = self.context(state);
         let executed = self.engine.execute(prepared, &context).await;
@@ -138,6 +136,7 @@ impl<Q: Object, M: Object, S: Event> Service<Q, M, S> {
         if let (Some(cache), Some(_), true) = (cache, &outcome.data, outcome.errors.is_empty()) {
             cache.store(&context.rounds);
         }
+        permit.succeed();
         Ok(outcome)
     }
 
@@ -146,6 +145,7 @@ impl<Q: Object, M: Object, S: Event> Service<Q, M, S> {
         request: &Request,
         prepared: &PreparedRequest,
     ) -> std::result::Result<Outcome, RejectedRequest> {
+        let permit = self.admission.admit(prepared).await.map_err(|error| prepared.reject(error))?;
         let _guard = self.broadcaster.write_guard();
         let state = self.state(&self.db.primary(), request.viewer);
         let state = RequestState { idempotency: Idempotency::of(request), ..state };
@@ -158,7 +158,9 @@ impl<Q: Object, M: Object, S: Event> Service<Q, M, S> {
         }
         let context = self.context(state);
         let executed = self.engine.execute(prepared, &context).await;
-        outcome(prepared, executed, &context)
+        let outcome = outcome(prepared, executed, &context)?;
+        permit.succeed();
+        Ok(outcome)
     }
 
     fn state(&self, db: &Db, viewer: Viewer) -> RequestState {
@@ -168,6 +170,7 @@ impl<Q: Object, M: Object, S: Event> Service<Q, M, S> {
             db: Some(db.for_request(viewer.access_scope())),
             idempotency: None,
             has_one_time_secret: Default::default(),
+            has_committed: Default::default(),
             cache: None,
         }
     }
@@ -183,6 +186,20 @@ impl<Q: Object, M: Object, S: Event> Service<Q, M, S> {
         let writes: Arc<dyn WriteCount> = self.broadcaster.clone();
         Some(CacheHandle::new(cache.clone(), writes, prepared.digest()))
     }
+}
+
+/// The number of concurrent executions that the pool and the processors permit.
+fn limit_bounds(db: &Db) -> LimitBounds {
+    let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let processors = u32::try_from(processors).unwrap_or(u32::MAX);
+    let connections = db.usage().max;
+    let busy = match db.dialect() {
+        // Its statements run on the processors of this machine. With two executions for each, one can read a request or
+        // write a response meanwhile.
+        Dialect::Sqlite => 2 * processors.min(connections),
+        Dialect::Postgres => db.base_connections() + processors,
+    };
+    LimitBounds { min: busy, max: connections.saturating_add(processors) }
 }
 
 /// Rejects operations that the viewer or the transport may not execute.
@@ -313,11 +330,14 @@ impl<Q: Object, M: Object, S: Event> SubscriptionStream<Q, M, S> {
     async fn execute(&self, event: &S) -> Option<std::result::Result<Outcome, RejectedRequest>> {
         let service = &self.service;
         let context = service.context(service.state(&service.db.primary(), self.request.viewer));
-        // The semaphore is never closed.
-        let _permit = service.events.acquire().await;
+        let permit = match service.admission.admit_event(&self.prepared).await {
+            Ok(permit) => permit,
+            Err(error) => return Some(Err(self.prepared.reject(error))),
+        };
         match event.is_visible(self.field, &context).await {
             Ok(true) => {
                 let executed = service.engine.execute_event(&self.prepared, event.clone(), &context).await;
+                permit.succeed();
                 Some(outcome(&self.prepared, executed, &context))
             }
             Ok(false) => None,
@@ -329,7 +349,7 @@ impl<Q: Object, M: Object, S: Event> SubscriptionStream<Q, M, S> {
 /// An executed operation and its cost.
 struct Outcome {
     data: Option<Vec<u8>>,
-    errors: Vec<gatherum_engine::FieldError>,
+    errors: Vec<FieldError>,
     operation: Operation,
     report: RequestReport,
     /// The root fields of a mutation.
@@ -355,7 +375,8 @@ impl Outcome {
 }
 
 /// The outcome of an execution. A query above its budget is rejected as a whole; the response to a mutation has its errors
-/// field by field, because earlier fields may be committed.
+/// field by field, because earlier fields may be committed. If the database is not available, a query and a mutation that has
+/// committed nothing are rejected as a whole too: the client can repeat them.
 fn outcome(
     prepared: &PreparedRequest,
     executed: ExecutionOutcome,
@@ -367,11 +388,25 @@ fn outcome(
         errors.truncate(1);
         return Err(RejectedRequest { errors, kind: Some(operation) });
     }
+    let is_temporary = |error: &FieldError| error.error.code.is_temporary();
+    if errors.iter().any(is_temporary) && !has_effect(operation, context) {
+        errors.retain(is_temporary);
+        return Err(RejectedRequest { errors, kind: Some(operation) });
+    }
     let is_secret = context.state::<RequestState>().has_one_time_secret.load(Ordering::Relaxed);
     let report = RequestReport::from(&context.rounds);
     let is_mutation = operation == Operation::Mutation;
     let fields = if is_mutation { prepared.root_fields(AUDITED_FIELDS_MAX) } else { Vec::new() };
     Ok(Outcome { data, errors, operation, report, fields, is_secret, replayed: None })
+}
+
+/// Whether an operation must not be repeated as a whole: a mutation that has committed a field, or an event.
+fn has_effect(operation: Operation, context: &Context) -> bool {
+    match operation {
+        Operation::Query => false,
+        Operation::Mutation => context.state::<RequestState>().has_committed.load(Ordering::Relaxed),
+        Operation::Subscription => true,
+    }
 }
 
 fn respond(outcome: std::result::Result<Outcome, RejectedRequest>, request: &Request, start: Instant) -> Response {

@@ -230,6 +230,7 @@ async fn once<A, V: MutationOutcome>(
     if let Some(idempotency) = &context.request().idempotency
         && let Some(outcome) = idempotency.outcome(&mut transaction, key).await?
     {
+        context.request().has_committed.store(true, Ordering::Relaxed);
         return Ok(outcome);
     }
     let value = write(args, &mut transaction).await?;
@@ -237,5 +238,6 @@ async fn once<A, V: MutationOutcome>(
         idempotency.keep(&mut transaction, key, &value).await?;
     }
     transaction.commit().await?;
+    context.request().has_committed.store(true, Ordering::Relaxed);
     Ok(value)
 }

@@ -1,5 +1,5 @@
 //! A server of its own for each test, and the questions that tests ask it.
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use gatherum::{
     access::Viewer,
@@ -14,9 +14,13 @@ use tokio::sync::oneshot;
 
 use crate::backend::{Backend, TestDb};
 
+/// More than any request waits on a busy machine: tests of other things do not expect rejections.
+const QUEUE_TIMEOUT: Duration = Duration::from_secs(120);
+
 /// An engine over `db`, with the settings that `change` makes.
 pub fn engine_with(db: &Db, change: impl FnOnce(&mut Config)) -> Engine {
     let mut config = Config::default();
+    config.http.queue_timeout = QUEUE_TIMEOUT;
     change(&mut config);
     app::engine(&config, db.clone(), ViewCounter::default()).expect("a schema")
 }
@@ -77,6 +81,7 @@ pub struct TestApp {
     pub client: reqwest::Client,
     stop: Option<oneshot::Sender<()>>,
     task: tokio::task::JoinHandle<()>,
+    server_db: Db,
     test: TestDb,
 }
 
@@ -86,17 +91,18 @@ impl TestApp {
         let test = backend.database().await;
         let mut config = Config { database: test.config.clone(), ..Config::default() };
         config.http.bind = SocketAddr::from(([127, 0, 0, 1], 0));
+        config.http.queue_timeout = QUEUE_TIMEOUT;
         // Nobody balances load here: stopping needs no time to be noticed.
         config.http.shutdown_delay = std::time::Duration::ZERO;
         change(&mut config);
         let app = App::build(&config).await.expect("a server");
         crate::fixture::fill(app.db(), 20).await;
-        let address = app.address().expect("an address");
+        let (address, server_db) = (app.address().expect("an address"), app.db().clone());
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(app.run(async {
             let _ = stopped.await;
         }));
-        Self { address, client: reqwest::Client::new(), stop: Some(stop), task, test }
+        Self { address, client: reqwest::Client::new(), stop: Some(stop), task, server_db, test }
     }
 
     /// Its database, opened once more.
@@ -107,6 +113,11 @@ impl TestApp {
     /// The settings of its database.
     pub fn database(&self) -> &gatherum::db::Config {
         &self.test.config
+    }
+
+    /// Its database, with its connections.
+    pub fn server_db(&self) -> &Db {
+        &self.server_db
     }
 
     pub fn url(&self, path: &str) -> String {

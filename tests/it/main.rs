@@ -19,6 +19,7 @@ mod kept;
 mod migrations;
 mod model;
 mod modules;
+mod outage;
 mod permissions;
 mod persisted;
 mod plans;

@@ -1,4 +1,6 @@
 //! What the specification says of errors, null and order, on a small schema whose fields fail in every way.
+use std::time::Duration;
+
 use gatherum::{
     db::{Row, Sql},
     error::Error,
@@ -114,7 +116,12 @@ impl Relation for Broken {
 
 async fn ask(query: &str) -> Value {
     let test = Backend::Sqlite.database().await;
-    let settings = Settings { page_size_default: 50, page_size_max: 100, counts: CountStrategy::Live };
+    let settings = Settings {
+        page_size_default: 50,
+        page_size_max: 100,
+        counts: CountStrategy::Live,
+        queue_timeout: Duration::from_secs(60),
+    };
     let loading = loader::LoadLimits { keys_max: 100, statements_max: None };
     let engine: Service<Root> = Service::new(
         (Root, EmptyRoot),

@@ -8,6 +8,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use gatherum::{
@@ -332,7 +333,12 @@ async fn a_field_that_bypasses_the_loaders_is_found() {
     for size in SIZES {
         let test = Backend::Sqlite.database().await;
         let root = bypassing::Root { db: test.db.clone(), size };
-        let settings = Settings { page_size_default: 50, page_size_max: 100, counts: CountStrategy::Live };
+        let settings = Settings {
+            page_size_default: 50,
+            page_size_max: 100,
+            counts: CountStrategy::Live,
+            queue_timeout: Duration::from_secs(60),
+        };
         let loading = LoadLimits { keys_max: 100, statements_max: None };
         let engine: Service<_> = Service::new(
             (root, graphql::object::EmptyRoot),

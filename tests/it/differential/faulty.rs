@@ -1,4 +1,6 @@
 //! A schema whose fields fail, panic and are null in every position, by rules that both sides know.
+use std::time::Duration;
+
 use futures_util::future::{BoxFuture, FutureExt};
 use gatherum::{
     abstract_output,
@@ -264,7 +266,12 @@ fn values(_field: &str, argument: &str, random: &mut Random) -> Option<Sample> {
 #[tokio::test]
 async fn documents_over_faulty_fields_are_answered_as_the_reference_does() {
     let test = Backend::Sqlite.database().await;
-    let settings = Settings { page_size_default: 50, page_size_max: 100, counts: CountStrategy::Live };
+    let settings = Settings {
+        page_size_default: 50,
+        page_size_max: 100,
+        counts: CountStrategy::Live,
+        queue_timeout: Duration::from_secs(60),
+    };
     let loading = LoadLimits { keys_max: 100, statements_max: None };
     let limits = cost::Limits { objects: 10_000_000, ..cost::Limits::default() };
     let engine: Service<Root> = Service::new(
