@@ -38,7 +38,7 @@ impl App {
     /// # Errors
     /// The database cannot be opened or migrated, or the address is taken.
     pub async fn build(config: &Config) -> Result<Self> {
-        let db = Db::open(&config.database).await?;
+        let db = Db::open(&config.database).await?.with_short_waits();
         for name in migrate::up(&db).await? {
             info!(name, "migrated");
         }

@@ -32,15 +32,16 @@ impl Default for Config {
     }
 }
 
-/// Directive that hides PostgreSQL's notices, such as for `if not exists`.
-const HIDE_NOTICES: &str = "sqlx::postgres::notice=warn";
+/// Directives that hide PostgreSQL's notices, such as for `if not exists`, and warnings of sqlx for each connection: the loss
+/// of a database is logged once, by the monitor.
+const HIDDEN: &str = "sqlx::postgres::notice=error,sqlx::pool=error,sqlx_core::pool=error";
 
 /// Initialises logging for the process.
 ///
 /// # Errors
 /// The level is invalid, or logging is initialised already.
 pub fn init(config: &Config) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(format!("{HIDE_NOTICES},{}", config.level))
+    let filter = EnvFilter::try_new(format!("{HIDDEN},{}", config.level))
         .with_context(|| format!("log.level `{}` is invalid: write warn, info or debug", config.level))?;
     let registry = tracing_subscriber::registry().with(filter);
     let lines = fmt::layer()

@@ -36,7 +36,7 @@ use std::{
 };
 
 use futures_util::TryStreamExt;
-use gatherum_engine::error::{Code, Error, Result};
+use gatherum_engine::error::Result;
 use sqlx::{
     AssertSqlSafe, PgConnection,
     postgres::{PgArguments, PgConnectOptions},
@@ -181,6 +181,12 @@ impl Db {
     #[must_use]
     pub fn primary(&self) -> Self {
         Self { reads_primary: true, request: None, ..self.clone() }
+    }
+
+    /// The same database, whose statements wait for a connection for at most `wait_timeout`, as in a server.
+    #[must_use]
+    pub fn with_short_waits(self) -> Self {
+        Self { wait_timeout: self.request_wait_timeout, ..self }
     }
 
     /// The same database for one request, whose statements read the rows that `scope` allows. They wait for a connection for

@@ -1,6 +1,6 @@
 //! The JSON of responses.
 use async_graphql::Pos;
-use tracing::{error, warn};
+use tracing::{debug, error, warn};
 use uuid::Uuid;
 
 use crate::{error::Code, execute::FieldError};
@@ -88,7 +88,9 @@ fn error_json(error: &FieldError) -> serde_json::Value {
             error!(id, path = path(), cause = error.error.source_chain(), "internal error");
             json["extensions"]["id"] = id.into();
         }
-        Code::Unavailable | Code::Timeout => {
+        // A database that does not answer fails every field: its loss is logged once.
+        Code::Unavailable => debug!(path = path(), cause = error.error.source_chain(), "database failed a field"),
+        Code::Timeout | Code::StorageFull => {
             warn!(path = path(), cause = error.error.source_chain(), "database failed a field");
         }
         _ => {}
