@@ -28,6 +28,7 @@ mod pool;
 mod process;
 mod random;
 mod readme;
+mod reliability;
 mod requests;
 mod schema;
 mod sharing;

@@ -202,7 +202,7 @@ async fn requests_that_wait_for_a_lock_are_unavailable() {
     for backend in Backend::all().await {
         let app = TestApp::start(backend, |config| {
             config.database.busy_timeout = Duration::from_millis(50);
-            config.database.wait_timeout = Duration::from_millis(50);
+            config.database.wait_timeout = Duration::from_secs(1);
         })
         .await;
         let locked = lock(app.db()).await;
@@ -237,7 +237,7 @@ async fn a_server_with_a_saturated_pool_stays_ready() {
     for backend in Backend::all().await {
         let app = TestApp::start(backend, |config| {
             (config.database.pool_size, config.database.max_overflow) = (1, 0);
-            config.database.wait_timeout = Duration::from_millis(50);
+            config.database.wait_timeout = Duration::from_secs(1);
         })
         .await;
         let db = app.server_db().for_request(AccessScope::Unrestricted);
