@@ -21,11 +21,13 @@ def environment(changes):
     return {**kept, "LOG_FORMAT": "json", **changes}
 
 
-def import_catalogue(program, url, artifacts, members=500):
-    """Imports a generated catalogue with this number of artifacts."""
+def import_catalogue(program, url, artifacts, members=500, content_bytes=0):
+    """Imports a generated catalogue with this number of artifacts, each with a content of this size."""
     size = generate.Size(artifacts=artifacts, collections=max(10, artifacts // 20), largest=min(members, artifacts), skew=0.8)
     with tempfile.NamedTemporaryFile("w", suffix=".ndjson") as file:
         for record in generate.records(size):
+            if content_bytes and record["record"] == "artifact":
+                record["content"] = "x" * content_bytes
             file.write(json.dumps(record) + "\n")
         file.flush()
         run = subprocess.run([program, "import", "ndjson", file.name], env=environment({"DATABASE_URL": url}),

@@ -34,7 +34,7 @@ def request(stream, body):
 
 def large_query(port):
     """A query with a large response, and the size of the response."""
-    query = "{ artifacts(first: 100) { nodes { id name description author createdAt updatedAt collections(first: 100) { nodes { id name description createdAt updatedAt } } } } }"
+    query = "{ artifacts(first: 100) { nodes { content } } }"
     body = json.dumps({"query": query}).encode()
     post = urllib.request.Request(f"http://127.0.0.1:{port}/graphql", body, {"content-type": "application/json"})
     with urllib.request.urlopen(post) as response:

@@ -411,7 +411,8 @@ mod tests {
             let permit = Arc::new(Semaphore::new(1)).try_acquire_owned().expect("a permit");
             let stopping = watch::Sender::new(false);
             let builder = super::super::server::builder(&super::super::Config::default());
-            let connection = (near, None, ConnectionPermit::new(permit));
+            let responses = super::super::response_body::MemoryBudget::new(LARGE_BYTES).for_connection();
+            let connection = (near, None, ConnectionPermit::new(permit), responses);
             let task = tokio::spawn(serve_connection(connection, builder, router, TIMEOUTS, stopping.subscribe()));
             (Self { task, stopping, start: Instant::now() }, far)
         }

@@ -90,6 +90,11 @@ impl ConcurrencyLimit {
         }
     }
 
+    /// The best latency of an operation, in seconds; `None` before its first execution.
+    pub(super) fn best(&self, operation: u64) -> Option<f64> {
+        self.best.peek(&operation).copied()
+    }
+
     /// Records that a request has to wait.
     pub(super) fn reached(&mut self, now: Instant) {
         self.window.get_or_insert_with(|| Window::new(now, false));

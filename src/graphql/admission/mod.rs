@@ -4,9 +4,9 @@
 //! operation is admitted after its cost is known and before its first statement, whatever transport it came by.
 //!
 //! - [`limit`] derives the number of concurrent executions from their latencies.
-//! - Operations of similar cost share a [lane](Lane). A lane has its own queue, and its slots are limited such that slots for
-//!   cheaper operations remain: expensive operations cannot make cheap ones wait for their end. A free slot goes to the lane
-//!   with the fewest running executions, so cheap operations cannot keep expensive ones out either.
+//! - Operations of similar cost share a [lane](Lane), which has its own queue. Cheaper lanes may exceed the limit, so cheap
+//!   operations do not wait for the end of expensive ones. A free slot goes to the lane with the fewest running executions,
+//!   so cheap operations do not keep expensive ones out either.
 //! - A queue is bounded by time: an operation that would probably wait longer than `http.queue_timeout` is rejected at once,
 //!   which is cheap, instead of after waiting.
 mod limit;
@@ -30,6 +30,9 @@ use crate::error::{Code, Error, Result};
 
 /// Upper bounds of the objects of a query in each lane but the last: single objects, a page, a page with nested lists.
 const LANE_OBJECTS: [u64; 3] = [30, 300, 3_000];
+
+/// Best latencies, in seconds, from which a query belongs to the next lane at least: few objects can take long to find.
+const LANE_LATENCIES: [f64; 3] = [0.005, 0.02, 0.1];
 
 /// Lanes of queries.
 const QUERY_LANES: usize = LANE_OBJECTS.len() + 1;
@@ -99,8 +102,7 @@ pub(super) struct Permit {
 impl Admission {
     /// Creates an admission in which an operation waits at most about `queue_timeout`.
     pub fn new(bounds: LimitBounds, queue_timeout: Duration) -> Arc<Self> {
-        // One slot more than lanes of queries, so that each lane has one.
-        let min = bounds.min.max(QUERY_LANES as u32);
+        let min = bounds.min.max(1);
         let bounds = LimitBounds { min, max: bounds.max.max(min) };
         let now = Instant::now();
         let state = State { limit: ConcurrencyLimit::new(bounds, now), lanes: Default::default(), progress: now };
@@ -125,10 +127,11 @@ impl Admission {
         self.enter(Work { lane: EVENTS, ..Work::of(prepared) }, None).await
     }
 
-    async fn enter(self: &Arc<Self>, work: Work, wait_max: Option<Duration>) -> Result<Permit> {
+    async fn enter(self: &Arc<Self>, mut work: Work, wait_max: Option<Duration>) -> Result<Permit> {
         let granted = {
             let now = Instant::now();
             let mut state = self.state();
+            work.lane = state.lane(work);
             if state.has_slot(work.lane) {
                 return Ok(state.start(self, work, now));
             }
@@ -170,20 +173,26 @@ impl Work {
 }
 
 impl State {
+    /// The lane of an operation, by its cost and the latency of earlier executions.
+    fn lane(&self, work: Work) -> Lane {
+        if work.lane >= QUERY_LANES {
+            return work.lane;
+        }
+        let latency = self.limit.best(work.operation).unwrap_or_default();
+        let by_latency = LANE_LATENCIES.iter().filter(|min| latency >= **min).count();
+        work.lane.max(by_latency)
+    }
+
     /// Whether an operation of the lane may be executed now.
     fn has_slot(&self, lane: Lane) -> bool {
-        let limit = self.limit.get();
+        let (limit, running) = (self.limit.get(), self.lanes[lane].running);
         // Each lane has a slot of its own even if long executions exceed a limit that was lowered.
-        if self.lanes[lane].running < (limit / 8).max(1) {
+        if running == 0 {
             return true;
         }
-        let running = |lanes: &[LaneState]| lanes.iter().map(|lane| lane.running).sum::<u32>();
-        let in_lane = match lane {
-            MUTATIONS | EVENTS => self.lanes[lane].running < (limit / 2).max(1),
-            // Queries of this lane and of more expensive ones leave slots for cheaper ones.
-            _ => running(&self.lanes[lane..QUERY_LANES]) < limit - reserved(lane, limit),
-        };
-        in_lane && running(&self.lanes) < limit
+        let is_within_lane = lane < QUERY_LANES || running < limit / 2;
+        let total: u32 = self.lanes.iter().map(|lane| lane.running).sum();
+        is_within_lane && total < limit + extra_slots(lane, limit)
     }
 
     fn start(&mut self, admission: &Arc<Admission>, work: Work, now: Instant) -> Permit {
@@ -194,9 +203,13 @@ impl State {
     /// Whether one more operation of the lane is probably complete in time. The wait of one that takes long itself is
     /// shorter, but at least half of the maximum.
     fn can_wait(&self, lane: Lane, wait_max: Duration) -> bool {
+        let is_active = |lane: &&LaneState| lane.running > 0 || !lane.waiting.is_empty();
+        let active = self.lanes.iter().filter(is_active).count().max(1) as u32;
         let (lane, wait_max) = (&self.lanes[lane], wait_max.as_secs_f64());
         let ahead = lane.waiting.len() as f64 + 1.0;
-        let expected = ahead * lane.latency / f64::from(lane.running.max(1));
+        // A lane that has just become busy will get its share of the slots.
+        let slots = lane.running.max(self.limit.get() / active).max(1);
+        let expected = ahead * lane.latency / f64::from(slots);
         expected <= (wait_max - lane.latency).max(wait_max / 2.0)
     }
 
@@ -249,10 +262,11 @@ impl State {
     }
 }
 
-/// Slots that queries of a lane and of more expensive ones leave to cheaper ones: an eighth of the limit per lane, and at
-/// least one.
-fn reserved(lane: Lane, limit: u32) -> u32 {
-    (limit * lane as u32 / 8).max(lane as u32)
+/// Slots beyond the limit for a lane: none for the most expensive queries, and for each cheaper lane an eighth of the limit,
+/// at least one, more. Mutations and events count as expensive.
+fn extra_slots(lane: Lane, limit: u32) -> u32 {
+    let cheaper = QUERY_LANES.saturating_sub(lane + 1) as u32;
+    (limit * cheaper / 8).max(cheaper)
 }
 
 impl Permit {

@@ -18,12 +18,22 @@ fn admission() -> Arc<Admission> {
     Admission::new(BOUNDS, QUEUE_TIMEOUT)
 }
 
+/// Operations of different lanes have different latencies.
 fn work(lane: Lane) -> Work {
     Work { lane, operation: lane as u64 }
 }
 
 async fn enter(admission: &Arc<Admission>, lane: Lane) -> Result<Permit> {
     admission.enter(work(lane), Some(QUEUE_TIMEOUT)).await
+}
+
+/// Occupies all slots of a lane.
+async fn fill(admission: &Arc<Admission>, lane: Lane) -> Vec<Permit> {
+    let mut running = Vec::new();
+    while admission.state().has_slot(lane) {
+        running.push(enter(admission, lane).await.expect("a slot"));
+    }
+    running
 }
 
 /// Processors that all executions share.
@@ -169,12 +179,45 @@ async fn many_clients_that_wait_for_their_responses_are_all_served() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_query_that_took_long_is_expensive_though_it_has_few_objects() {
+    let (admission, machine) = (admission(), Machine::new(2));
+    LocalSet::new()
+        .run_until(async {
+            let time = SECOND * 10;
+            // Both have the cost of the first lane.
+            let cheap = async {
+                let outcomes = Rc::new(Outcomes::default());
+                let start = Instant::now();
+                while start.elapsed() < time {
+                    let begun = Instant::now();
+                    let work = Work { lane: 0, operation: 7 };
+                    match admission.enter(work, Some(QUEUE_TIMEOUT)).await {
+                        Ok(permit) => {
+                            machine.execute(MILLISECOND).await;
+                            permit.succeed();
+                            assert!(begun.elapsed() < QUEUE_TIMEOUT);
+                        }
+                        Err(_) => outcomes.rejected.set(outcomes.rejected.get() + 1),
+                    }
+                    sleep(MILLISECOND * 50).await;
+                }
+                outcomes
+            };
+            send(&admission, &machine, 0, (MILLISECOND * 40, MILLISECOND * 40, SECOND)).await;
+
+            let search = (MILLISECOND * 40, MILLISECOND * 5, time);
+            let (search, cheap) = tokio::join!(send(&admission, &machine, 0, search), cheap);
+
+            assert_eq!(cheap.rejected.get(), 0);
+            assert!(search.rejected.get() > 0, "{search:?}");
+        })
+        .await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn mutations_leave_slots_for_queries() {
     let admission = admission();
-    let mut running = Vec::new();
-    while admission.state().has_slot(MUTATIONS) {
-        running.push(enter(&admission, MUTATIONS).await.expect("a slot"));
-    }
+    let running = fill(&admission, MUTATIONS).await;
 
     let query = enter(&admission, 3).await;
 
@@ -184,7 +227,7 @@ async fn mutations_leave_slots_for_queries() {
 #[tokio::test(start_paused = true)]
 async fn operations_are_unavailable_while_nothing_succeeds() {
     let admission = admission();
-    let stuck: Vec<_> = join_all((0..4).map(|_| enter(&admission, 0))).await;
+    let stuck = fill(&admission, 0).await;
     let start = Instant::now();
 
     let error = enter(&admission, 0).await.err().expect("no slot");
@@ -198,14 +241,14 @@ async fn operations_are_unavailable_while_nothing_succeeds() {
 async fn an_operation_whose_expected_wait_is_too_long_is_rejected_at_once() {
     let admission = admission();
     for _ in 0..10 {
-        let permit = enter(&admission, 0).await.expect("a slot");
+        let permit = enter(&admission, 3).await.expect("a slot");
         sleep(SECOND * 3).await;
         permit.succeed();
     }
-    let _running: Vec<_> = join_all((0..4).map(|_| enter(&admission, 0))).await;
+    let _running = fill(&admission, 3).await;
     let start = Instant::now();
 
-    let error = enter(&admission, 0).await.err().expect("no slot");
+    let error = enter(&admission, 3).await.err().expect("no slot");
 
     assert_eq!((error.code, start.elapsed()), (Code::Overloaded, Duration::ZERO));
 }
@@ -213,7 +256,7 @@ async fn an_operation_whose_expected_wait_is_too_long_is_rejected_at_once() {
 #[tokio::test(start_paused = true)]
 async fn slots_and_queues_are_empty_after_cancellations() {
     let admission = admission();
-    let running: Vec<_> = join_all((0..4).map(|_| enter(&admission, 0))).await;
+    let running = fill(&admission, 0).await;
     {
         let mut waiting = Box::pin(enter(&admission, 0));
         assert!(futures_util::poll!(&mut waiting).is_pending());
@@ -230,7 +273,7 @@ async fn slots_and_queues_are_empty_after_cancellations() {
 #[tokio::test(start_paused = true)]
 async fn events_wait_as_long_as_it_takes() {
     let admission = admission();
-    let running: Vec<_> = join_all((0..2).map(|_| admission.enter(work(EVENTS), None))).await;
+    let running = fill(&admission, EVENTS).await;
     let mut waiting = Box::pin(admission.enter(work(EVENTS), None));
     assert!(futures_util::poll!(&mut waiting).is_pending());
     sleep(SECOND * 60).await;
