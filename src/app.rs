@@ -44,12 +44,14 @@ impl App {
         }
         let accounts = Accounts::new(&db).with_identity_provider(IdentityProvider::new(&config.access)?);
         let address = config.http.bind;
-        anyhow::ensure!(
-            address.ip().is_loopback() || config.http.insecure_open || accounts.any().await?,
-            "{address} is not a loopback address, and without accounts everyone who can reach it could read and write \
-             everything: create an account with `gatherum user add` and a token with `gatherum token create`, set \
-             access.jwt_issuer, or allow it with --insecure-open"
-        );
+        if let Some(exposure) = config.http.exposure().filter(|_| !config.http.insecure_open) {
+            anyhow::ensure!(
+                accounts.any().await?,
+                "{exposure}, and without accounts everyone who can reach the server could read and write everything: \
+                 create an account with `gatherum user add` and a token with `gatherum token create`, set \
+                 access.jwt_issuer, or allow it with --insecure-open"
+            );
+        }
         let listener =
             listen(address).with_context(|| format!("cannot listen on {address}: choose another with --bind"))?;
         let views = ViewCounter::default();

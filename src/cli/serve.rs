@@ -15,7 +15,7 @@ pub(super) struct Args {
     /// Import a small demo catalogue if the database is empty
     #[arg(long)]
     pub(super) demo: bool,
-    /// Listen on a non-loopback address without accounts: everyone who can reach it may read and write everything
+    /// Serve a non-loopback address or host name without accounts: everyone who can reach it may read and write everything
     #[arg(long)]
     pub(super) insecure_open: bool,
 }

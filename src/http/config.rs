@@ -7,7 +7,7 @@ use std::{
 use documented::DocumentedFields;
 use serde::{Deserialize, Serialize};
 
-use super::cors::Origin;
+use super::{cors::Origin, origin::is_name_of_this_machine};
 use crate::duration;
 
 /// Address, limits and timeouts of the HTTP server.
@@ -16,12 +16,13 @@ use crate::duration;
 pub struct Config {
     /// Address and port to listen on. Default 127.0.0.1:8080.
     pub bind: SocketAddr,
-    /// Allows listening on a non-loopback address without any account, which gives everyone who can connect full read
-    /// and write access. Default false.
+    /// Allows listening on a non-loopback address, or serving a name in allowed_hosts that others can use, without any
+    /// account, which gives everyone who can connect full read and write access. Default false.
     pub insecure_open: bool,
     /// Host names that requests may use, in addition to the server's own. A name without a port matches every port. A
     /// server on a loopback address rejects all other names; on another address it accepts all names unless this list
-    /// has entries. Default empty.
+    /// has entries. Without accounts, only names of this machine are accepted (localhost, names below it, and loopback
+    /// addresses), because a proxy could serve others by the name, unless insecure_open is set. Default empty.
     pub allowed_hosts: Vec<String>,
     /// Origins whose pages may use this server from a browser, such as `https://app.example`. Default empty.
     pub cors_origins: Vec<Origin>,
@@ -98,6 +99,17 @@ pub struct Config {
     pub draft_status_codes: bool,
     /// Serves GraphiQL to browsers. Default true.
     pub graphiql: bool,
+}
+
+impl Config {
+    /// The setting by which other machines can reach the server, as a clause of a message; `None` if only this machine can.
+    pub fn exposure(&self) -> Option<String> {
+        if !self.bind.ip().is_loopback() {
+            return Some(format!("{} is not a loopback address", self.bind));
+        }
+        let name = self.allowed_hosts.iter().find(|name| !is_name_of_this_machine(name))?;
+        Some(format!("`{name}` in http.allowed_hosts is a name by which other machines can reach the server"))
+    }
 }
 
 impl Default for Config {

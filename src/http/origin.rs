@@ -33,7 +33,8 @@ pub(super) fn check(config: &Config, parts: &Parts) -> Result<(), Rejection> {
         HostRules { bind: config.bind, allowed_hosts: &config.allowed_hosts, cors_origins: &config.cors_origins };
     let host = requested_host(parts)?;
     if !rules.allow_host(&host) {
-        let message = "the requested host name is unknown: add it to http.allowed_hosts";
+        let message = "the requested host name is unknown: add it to http.allowed_hosts; the server then needs an account \
+                       (`gatherum user add`), because others may reach it by that name";
         return Err(Rejection::new(StatusCode::MISDIRECTED_REQUEST, Code::BadRequest, message));
     }
     if is_cross_origin(&parts.headers, &host, &rules) && !is_top_level_navigation(parts) {
@@ -92,6 +93,15 @@ fn is_loopback(host: &Authority) -> bool {
     let name = host.host().trim_start_matches('[').trim_end_matches(']');
     let is_loopback = name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
     (is_loopback || name.eq_ignore_ascii_case("localhost")) && !host.as_str().contains('@')
+}
+
+/// Whether only this machine can reach a server by an allowed host: a loopback address, `localhost`, or a name below it
+/// (RFC 6761, section 6.3). Names of private networks, such as `gatherum.local`, are names for other machines.
+pub(super) fn is_name_of_this_machine(allowed: &str) -> bool {
+    let Ok(host) = allowed.parse::<Authority>() else { return false };
+    let name = host.host().to_ascii_lowercase();
+    let name = name.strip_suffix('.').unwrap_or(&name);
+    is_loopback(&host) || !host.as_str().contains('@') && (name == "localhost" || name.ends_with(".localhost"))
 }
 
 /// Whether a page of another origin made a browser send the request. Other clients send none of these headers. All ports
@@ -184,6 +194,34 @@ mod tests {
             assert_eq!(status(&open, &parts), expected_open, "{host} {path}");
             assert_eq!(status(&named, &parts), expected_named, "{host} {path}");
         }
+    }
+
+    #[test]
+    fn a_name_for_other_machines_is_exposed() {
+        for (name, is_own) in [
+            ("localhost", true),
+            ("LOCALHOST:8080", true),
+            ("localhost.", true),
+            ("app.localhost", true),
+            ("127.0.0.1", true),
+            ("127.8.9.1:81", true),
+            ("[::1]:8080", true),
+            ("catalogue.example", false),
+            ("localhost.example", false),
+            ("notlocalhost", false),
+            ("gatherum.local", false),
+            ("192.168.1.2", false),
+            ("0.0.0.0", false),
+            ("[2001:db8::1]", false),
+            ("x@localhost", false),
+            ("", false),
+        ] {
+            let config = config("127.0.0.1:8080", &["localhost", name]);
+
+            assert_eq!(config.exposure().is_none(), is_own, "{name}");
+        }
+        assert!(config("0.0.0.0:8080", &[]).exposure().is_some());
+        assert!(config("[::1]:8080", &[]).exposure().is_none());
     }
 
     #[test]

@@ -298,3 +298,26 @@ fn a_non_loopback_address_needs_accounts_or_insecure_open() {
     sandbox.run("user add ann");
     drop(Served::start(sandbox.gatherum("--bind 0.0.0.0:0")));
 }
+
+#[test]
+fn a_name_for_others_needs_accounts_or_insecure_open() {
+    let sandbox = Sandbox::new();
+    let named = |arguments: &str, hosts: &str| {
+        let mut command = sandbox.gatherum(arguments);
+        command.env("GATHERUM_HTTP_ALLOWED_HOSTS", hosts);
+        command
+    };
+    for hosts in ["catalogue.example", "localhost,gatherum.local:8080"] {
+        let rejected = run(&mut named("--bind 127.0.0.1:0", hosts));
+        let name = hosts.rsplit(',').next().expect("a name");
+        assert!(rejected.status == Some(1), "{rejected:?}");
+        for part in [name, "http.allowed_hosts", "gatherum user add", "--insecure-open"] {
+            assert!(rejected.err.contains(part), "{part} {rejected:?}");
+        }
+    }
+
+    drop(Served::start(named("--bind 127.0.0.1:0", "localhost,app.localhost:8080,127.0.0.1")));
+    drop(Served::start(named("--bind 127.0.0.1:0 --insecure-open", "catalogue.example")));
+    sandbox.run("user add ann");
+    drop(Served::start(named("--bind 127.0.0.1:0", "catalogue.example")));
+}

@@ -266,21 +266,19 @@ async fn migrations(db: &Db, config: &Config, repair: bool) -> Vec<Finding> {
 
 /// Checks that a server that others can reach requires tokens. `exist` says whether the database has an account.
 fn accounts(config: &Config, exist: bool) -> Finding {
-    let bind = config.http.bind;
     let remedy = "create an account with `gatherum user add` and a token with `gatherum token create`, or set \
                   access.jwt_issuer";
     if exist || config.access.jwt_issuer.is_some() {
         return Finding::ok("accounts", "access to objects that are not public needs a token");
     }
-    if bind.ip().is_loopback() {
+    let Some(exposure) = config.http.exposure() else {
         return Finding::ok("accounts", "none: every process of this machine may read and write everything");
-    }
+    };
     if config.http.insecure_open {
-        let found =
-            format!("none, and http.insecure_open is set: everyone who can reach {bind} may read and write everything");
+        let found = format!("none, {exposure}, and http.insecure_open is set: everyone may read and write everything");
         return Finding::warning("accounts", found, remedy);
     }
-    let found = format!("none, and {bind} is not a loopback address: the server will not start");
+    let found = format!("none, and {exposure}: the server will not start");
     Finding::problem("accounts", found, remedy)
 }
 
