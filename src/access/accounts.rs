@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     append,
-    db::{Db, Dialect, Row, Time, text, with},
+    db::{Db, Dialect, Row, Time, nfc, text, with},
     error::{Code, Error, Result},
     statement,
 };
@@ -271,7 +271,7 @@ impl Accounts {
     /// `BAD_USER_INPUT` for an invalid name, `CONFLICT` for a name that is taken.
     pub async fn add(&self, name: &str) -> Result<User> {
         const NAME_MAX: usize = 255;
-        let name = name.trim();
+        let name = &*nfc(name.trim());
         if name.is_empty() || name.chars().count() > NAME_MAX || name.contains('\0') {
             return Err(Error::bad_user_input(format!("the name of an account must have 1 to {NAME_MAX} characters")));
         }
@@ -325,6 +325,8 @@ impl Accounts {
     /// # Errors
     /// `NOT_FOUND` for an unknown name, `BAD_USER_INPUT` without a name if there are several accounts.
     pub async fn owner(&self, name: Option<&str>) -> Result<Option<Uuid>> {
+        let name = name.map(nfc);
+        let name = name.as_deref();
         let sql = statement!(
             self.db,
             "select u.id from users u where true {has_name} limit 2",
@@ -355,6 +357,7 @@ impl Accounts {
         scope: TokenScope,
         expires_at: Option<Time>,
     ) -> Result<(TokenRow, Token)> {
+        let user = &*nfc(user);
         let token = Token::generate().map_err(Error::internal)?;
         let now = Time::now();
         if expires_at.is_some_and(|end| end <= now) {

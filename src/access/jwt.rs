@@ -32,7 +32,7 @@ use super::{
     TokenScope,
     config::{Algorithm, Config},
 };
-use crate::db::Time;
+use crate::db::{Time, nfc};
 
 mod signature;
 
@@ -139,7 +139,7 @@ impl IdentityProvider {
         let subject = claims["sub"].as_str().filter(|subject| !subject.is_empty() && !subject.contains('\0'))?;
         let shown = |text: &str| -> Option<String> {
             let shown: String = text.chars().filter(|c| !c.is_control()).take(NAME_LENGTH_MAX).collect();
-            Some(shown.trim().to_owned()).filter(|name| !name.is_empty())
+            Some(nfc(shown.trim()).into_owned()).filter(|name| !name.is_empty())
         };
         let named = claims[&self.config.jwt_name_claim].as_str().and_then(shown);
         let name = named.or_else(|| shown(subject)).unwrap_or_else(|| "account".to_owned());

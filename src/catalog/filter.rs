@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use crate::{
     append,
-    db::{Dialect, Fragment, Sql, in_ids, in_texts, text, with},
+    db::{Dialect, Fragment, Sql, in_ids, in_texts, nfc, query_words, text, with},
     error::{Error, Result},
     graphql::{connection::PageArguments, id},
 };
@@ -118,13 +118,14 @@ pub fn having_all(column: &'static str, count: Option<i64>, sql: &mut Sql) {
     }
 }
 
-/// The texts of a filter, sorted, each once.
+/// The texts of a filter in normalization form C, sorted, each once.
 ///
 /// # Errors
 /// `BAD_USER_INPUT` for too many, or U+0000 in one.
 pub fn distinct_texts(mut texts: Vec<String>) -> Result<Vec<String>> {
     limit(texts.len())?;
     texts.iter().try_for_each(|text| no_nul(text))?;
+    texts.iter_mut().for_each(|text| *text = nfc(text).into_owned());
     texts.sort_unstable();
     texts.dedup();
     Ok(texts)
@@ -156,7 +157,7 @@ pub fn no_nul(text: &str) -> Result<()> {
     Ok(())
 }
 
-/// The words of a search: letters and digits, in lower case. A search has at least one word.
+/// The words of a search, normalised as in the index. A search without a word matches nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Search(Vec<String>);
 
@@ -174,7 +175,7 @@ pub struct SearchIndex {
 }
 
 impl Search {
-    /// Parses a search. `None` if it has no words, so an empty search box filters nothing.
+    /// Parses a search. `None` if it is only white space, so an empty search box filters nothing.
     ///
     /// # Errors
     /// `BAD_USER_INPUT` if it is too long.
@@ -183,13 +184,12 @@ impl Search {
         if given.chars().count() > SEARCH_LENGTH_MAX {
             return Err(Error::bad_user_input(format!("a search has at most {SEARCH_LENGTH_MAX} characters")));
         }
-        let words: Vec<String> = given
-            .split(|character: char| !character.is_alphanumeric())
-            .filter(|word| !word.is_empty())
-            .take(SEARCH_WORDS_MAX)
-            .map(str::to_lowercase)
-            .collect();
-        Ok(Some(Self(words)).filter(|search| !search.0.is_empty()))
+        if given.trim().is_empty() {
+            return Ok(None);
+        }
+        let mut words = query_words(given);
+        words.truncate(SEARCH_WORDS_MAX);
+        Ok(Some(Self(words)))
     }
 
     /// Appends the condition that every word is the beginning of a word of the indexed text.
@@ -208,6 +208,10 @@ impl Search {
 
     /// The full-text indexes of the two databases have different query languages.
     fn matches(&self, SearchIndex { index, row, id, item }: SearchIndex, in_name: bool, sql: &mut Sql) {
+        if self.0.is_empty() {
+            append!(sql, "false");
+            return;
+        }
         match sql.dialect() {
             Dialect::Sqlite => append!(
                 sql,
@@ -218,17 +222,23 @@ impl Search {
             ),
             Dialect::Postgres => append!(
                 sql,
-                "{id} in (select s.{item} from {index} s where s.words @@ search_query({words}, {weight}))",
+                "{id} in (select s.{item} from {index} s where s.{column} @@ {words}::tsquery)",
                 id = text(id),
                 item = text(item),
                 index = text(index),
-                words = self.0.join(" "),
-                weight = text(if in_name { "'A'" } else { "''" }),
+                column = text(if in_name { "name_words" } else { "words" }),
+                words = self.tsquery(),
             ),
         };
     }
 
-    /// The words as an FTS5 query: quoted prefixes, so that none is an operator.
+    /// The words as a query of PostgreSQL: quoted prefixes, so that none is an operator. Words have no quotes.
+    fn tsquery(&self) -> String {
+        let words: Vec<String> = self.0.iter().map(|word| format!("'{word}':*")).collect();
+        words.join(" & ")
+    }
+
+    /// The words as an FTS5 query: quoted prefixes, so that none is an operator. Words have no quotes.
     fn fts5(&self, in_name: bool) -> String {
         let words: Vec<String> = self.0.iter().map(|word| format!("\"{word}\" *")).collect();
         if in_name { format!("name : ({})", words.join(" AND ")) } else { words.join(" AND ") }
@@ -239,18 +249,30 @@ impl Search {
 mod tests {
     use super::*;
 
+    fn search(text: &str) -> Search {
+        Search::parse(Some(text)).expect("a search").expect("no blank search")
+    }
+
     #[test]
-    fn a_search_without_words_filters_nothing() {
-        for text in ["", "   ", "-- %", "\"*\""] {
+    fn a_blank_search_filters_nothing() {
+        for text in ["", "   ", "\n\u{3000}"] {
             assert_eq!(Search::parse(Some(text)).expect("a search"), None, "{text}");
         }
     }
 
     #[test]
+    fn a_search_without_words_matches_nothing() {
+        for text in ["-- %", "\"*\"", "\0", "…"] {
+            assert_eq!(search(text), Search(Vec::new()), "{text}");
+        }
+    }
+
+    #[test]
     fn operators_of_the_index_are_words() {
-        let search = Search::parse(Some("NOT \"a* OR b:c")).expect("a search").expect("words");
+        let search = search("NOT \"a* OR b:c");
 
         assert_eq!(search.fts5(false), r#""not" * AND "a" * AND "or" * AND "b" * AND "c" *"#);
+        assert_eq!(search.tsquery(), "'not':* & 'a':* & 'or':* & 'b':* & 'c':*");
     }
 
     #[test]

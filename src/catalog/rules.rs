@@ -3,6 +3,8 @@
 //! An error is the reason, as a sentence without a subject or full stop.
 use serde_json::{Map, Value};
 
+use crate::db::nfc;
+
 /// Maximum number of characters of a name.
 pub const NAME_MAX: usize = 255;
 
@@ -18,18 +20,18 @@ const URL_MAX: usize = 2_000;
 /// Maximum number of bytes of a text.
 pub const TEXT_BYTES_MAX: usize = 8 << 20;
 
-/// The trimmed name.
+/// The trimmed name in normalization form C, so that two spellings of one name conflict.
 ///
 /// # Errors
 /// It is empty, longer than `max` characters, or has U+0000.
 pub fn name(name: &str, max: usize) -> Result<String, String> {
-    let name = name.trim();
+    let name = nfc(name.trim());
     let length = name.chars().count();
     if !(1..=max).contains(&length) {
         return Err(format!("a name must have 1 to {max} characters, not {length}"));
     }
-    text(Some(name))?;
-    Ok(name.to_owned())
+    text(Some(&name))?;
+    Ok(name.into_owned())
 }
 
 /// Validates the type of an artifact.
@@ -44,13 +46,15 @@ pub fn kind(kind: &str) -> Result<(), String> {
     Err(format!("a type must have 1 to {TYPE_MAX} lower-case letters, digits, _ and -"))
 }
 
-/// Validates the slug of a tag.
+/// The slug of a tag in normalization form C.
 ///
 /// # Errors
 /// It is empty, too long, or not trimmed.
-pub fn slug(slug: &str) -> Result<(), String> {
+pub fn slug(slug: &str) -> Result<String, String> {
+    let slug = nfc(slug);
     if (1..=TAG_NAME_MAX).contains(&slug.chars().count()) && slug == slug.trim() {
-        return text(Some(slug));
+        text(Some(&slug))?;
+        return Ok(slug.into_owned());
     }
     Err(format!("the slug of a tag must have 1 to {TAG_NAME_MAX} characters and no white space around it"))
 }

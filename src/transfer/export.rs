@@ -104,7 +104,7 @@ impl<W: Write> Export<'_, W> {
                  from artifacts a {exempt: an export contains objects of all accounts}
                  where true {after_last} {in_collection}
                  order by a.id {limit}",
-                columns = ArtifactValues::columns_of("a"),
+                columns = ArtifactValues::record_columns_of("a"),
                 after_last = with(&|sql| push_after("a.id", last, sql)),
                 in_collection = with(&|sql| push_members("a.id", collection, sql)),
                 limit = limit(PAGE_ROWS),

@@ -307,7 +307,7 @@ impl Record {
             }
             Self::Tag(tag) => {
                 trimmed(&mut tag.name, TAG_NAME_MAX)?;
-                rules::slug(&tag.slug)?;
+                tag.slug = rules::slug(&tag.slug)?;
                 rules::color(tag.color.as_deref())?;
             }
             Self::Artifact(artifact) => {
@@ -324,7 +324,7 @@ impl Record {
                 ] {
                     rules::text(text.as_deref())?;
                 }
-                artifact.tags.iter().try_for_each(|tag| rules::slug(tag))?;
+                artifact.tags.iter_mut().try_for_each(|tag| rules::slug(tag).map(|slug| *tag = slug))?;
                 artifact.tags.sort_unstable();
                 artifact.tags.dedup();
                 artifact.metadata.as_ref().map_or(Ok(()), rules::metadata)?;

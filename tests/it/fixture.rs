@@ -1,5 +1,5 @@
 //! A small catalogue whose every relationship has rows, made by plain statements.
-use gatherum::db::{Arg, Db, Sql, Time, Transaction};
+use gatherum::db::{Arg, Db, Sql, Time, Transaction, migrate};
 use uuid::Uuid;
 
 /// What kind of id a number is.
@@ -60,6 +60,8 @@ pub async fn fill(db: &Db, size: usize) {
         groups(&mut tx, n).await;
     }
     tx.commit().await.expect("a commit");
+    // Writes the words of the full-text indexes, which these rows lack like those of an earlier release.
+    migrate::up(db).await.expect("words");
 }
 
 async fn artifact(tx: &mut Transaction, n: usize) {

@@ -31,6 +31,7 @@ mod readme;
 mod reliability;
 mod requests;
 mod schema;
+mod search;
 mod sharing;
 mod slow;
 mod specification;

@@ -25,6 +25,7 @@ pub mod template;
 mod text;
 mod time;
 mod transaction;
+mod unicode;
 
 use std::{
     pin::{Pin, pin},
@@ -59,10 +60,11 @@ pub use fragment::{
 };
 pub use record::{ColumnType, Record, Row};
 pub use sql::{AccessScope, Arg, Cell, CellType, Dialect, Sql};
-pub use table::{ColumnValue, RowTable, Table, TableRow, Values, all_values, changes, join_columns};
+pub use table::{ColumnValue, RowTable, Table, TableRow, Values, all_values, changes, join_columns, words_cell};
 pub use text::Text;
 pub use time::Time;
 pub use transaction::Transaction;
+pub use unicode::{LONG_TEXT, SHORT_TEXT, index_words, is_ignorable, is_mark, nfc, query_words};
 
 use self::{availability::Availability, pool::PostgresPool, request::RequestConnections};
 

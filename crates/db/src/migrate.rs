@@ -1,4 +1,6 @@
 //! Reversible migrations for both databases. One process migrates at a time.
+mod text;
+
 use std::{
     collections::HashSet,
     fs::{File, OpenOptions},
@@ -38,7 +40,11 @@ const MIGRATIONS: &[MigrationTexts] = migrations![
     4 "0004_sharing",
     5 "0005_homepage",
     6 "0006_documents",
+    7 "0007_search",
 ];
+
+/// The migration whose texts the program writes: it normalises names before, and fills the indexes after.
+const SEARCH: i64 = 7;
 
 /// The table of applied migrations.
 const TABLE: &str = "_sqlx_migrations";
@@ -66,11 +72,15 @@ pub struct MigrationStatus {
 ///
 /// # Errors
 /// The database has migrations of a newer release, an applied migration has a different text, or a statement fails. Each
-/// migration is one transaction.
+/// migration is one transaction. The texts of earlier releases are normalised in many; a later call continues.
 pub async fn up(db: &Db) -> Result<Vec<&'static str>> {
     let lock = MigrationLock::acquire(db).await?;
     let before = applied(db).await?;
+    if !before.is_empty() && !before.contains(&SEARCH) && unknown(db).await?.is_empty() {
+        text::normalize_names(db).await?;
+    }
     run(db, Direction::Up).await?;
+    text::fill_words(db).await?;
     drop(lock);
     Ok(MIGRATIONS.iter().filter(|texts| !before.contains(&texts.version)).map(|texts| texts.name).collect())
 }

@@ -2,7 +2,7 @@
 //! list by name.
 use uuid::Uuid;
 
-use super::{Cell, CellType, Fragment, Row, Sql, Text, Time};
+use super::{Cell, CellType, Fragment, Row, Sql, Text, Time, index_words};
 
 /// A type that a column can have, as it is written.
 pub trait ColumnValue {
@@ -19,6 +19,14 @@ pub trait ColumnValue {
     /// # Errors
     /// The column is missing, or has another type.
     fn read(row: &mut Row<'_>) -> sqlx::Result<Self::Value>;
+}
+
+/// The words of a text column, which a full-text index reads from a column of their own.
+pub fn words_cell(text: Cell, limit: usize) -> Cell {
+    match text {
+        Cell::Text(text) => Cell::Text(index_words(&text, limit)),
+        _ => Cell::Text(String::new()),
+    }
 }
 
 macro_rules! column_values {
@@ -69,8 +77,10 @@ pub trait Values: Sync {
 
 /// The writable columns of a table, as [`Fragment`]s of statements.
 pub trait Table: Values + Sized + Clone {
-    /// The names of the columns.
+    /// The names of the columns, after them those of the columns with their words.
     const NAMES: &'static [&'static str];
+    /// The names of the columns without those of the words: the columns of the values as a record.
+    const RECORD_NAMES: &'static [&'static str];
     /// The columns with their types.
     const COLUMNS: &'static [(&'static str, CellType)];
     /// The columns of a table of rows: `id`, the writable columns, and `given`, which has a bit for each of them.
@@ -85,6 +95,13 @@ pub trait Table: Values + Sized + Clone {
     fn columns_of<'a>(alias: &'static str) -> Fragment<'a> {
         Fragment::WriteFor(alias, |alias, sql| {
             separated(Self::NAMES.iter(), sql, |name, sql| sql.push(alias).push(".").push(name));
+        })
+    }
+
+    /// The columns of the table with an alias that the values as a record have, for `select {columns} from artifacts a`.
+    fn record_columns_of<'a>(alias: &'static str) -> Fragment<'a> {
+        Fragment::WriteFor(alias, |alias, sql| {
+            separated(Self::RECORD_NAMES.iter(), sql, |name, sql| sql.push(alias).push(".").push(name));
         })
     }
 
@@ -212,14 +229,18 @@ impl<'a> From<&'a RowTable> for Fragment<'a> {
 /// - the values of the writable columns, by name, each of which is given or not.
 ///
 /// A column whose name is no name of Rust has it as a literal after the field. `write_only` columns are no part of the
-/// record: relations of their own read them.
+/// record: relations of their own read them. A column with `=> "name_words" up to SHORT_TEXT` after its type is indexed by a
+/// search: whenever it is written, its words are written to the named column, up to this number of bytes.
 #[macro_export]
 macro_rules! table {
     (
         $(#[$meta:meta])*
         $vis:vis struct $name:ident($stored:ident) as $alias:literal, values $values:ident {
             eager { $($eager:ident: $eager_type:ty),* $(,)? }
-            writable { $($writable:ident $($writable_name:literal)?: $writable_type:ty),* $(,)? }
+            writable {
+                $($writable:ident $($writable_name:literal)?: $writable_type:ty $(=> $words:literal up to $limit:ident)?),*
+                $(,)?
+            }
             $(write_only { $($write_only:ident: $write_only_type:ty),* $(,)? })?
             read_only { $($read_only:ident: $read_only_type:ty),* $(,)? }
         }
@@ -239,7 +260,7 @@ macro_rules! table {
         $crate::values! {
             #[doc = concat!("The writable columns of [`", stringify!($name), "`], as far as they are given.")]
             $vis struct $values {
-                $($writable $($writable_name)?: $writable_type,)*
+                $($writable $($writable_name)?: $writable_type $(=> $words up to $limit)?,)*
                 $($($write_only: $write_only_type,)*)?
             }
         }
@@ -251,7 +272,9 @@ macro_rules! table {
 macro_rules! values {
     (
         $(#[$meta:meta])*
-        $vis:vis struct $values:ident { $($field:ident $($column:literal)?: $type:ty),* $(,)? }
+        $vis:vis struct $values:ident {
+            $($field:ident $($column:literal)?: $type:ty $(=> $words:literal up to $limit:ident)?),* $(,)?
+        }
     ) => {
         $(#[$meta])*
         #[derive(Clone, Debug, Default)]
@@ -268,14 +291,22 @@ macro_rules! values {
             }
 
             fn cells(&self) -> Vec<Option<$crate::Cell>> {
-                vec![$(self.$field.clone().map(<$type as $crate::ColumnValue>::cell)),*]
+                let cells = [$(self.$field.clone().map(<$type as $crate::ColumnValue>::cell)),*];
+                let words = [$($({
+                    let text = self.$field.clone().map(<$type as $crate::ColumnValue>::cell);
+                    text.map(|text| $crate::words_cell(text, $crate::$limit))
+                },)?)*];
+                cells.into_iter().chain::<[Option<$crate::Cell>; _]>(words).collect()
             }
         }
 
         impl $crate::Table for $values {
-            const NAMES: &'static [&'static str] = &[$($crate::column_name!($field $($column)?)),*];
-            const COLUMNS: &'static [(&'static str, $crate::CellType)] =
-                &[$(($crate::column_name!($field $($column)?), <$type as $crate::ColumnValue>::TYPE)),*];
+            const NAMES: &'static [&'static str] = &[$($crate::column_name!($field $($column)?),)* $($($words,)?)*];
+            const RECORD_NAMES: &'static [&'static str] = &[$($crate::column_name!($field $($column)?)),*];
+            const COLUMNS: &'static [(&'static str, $crate::CellType)] = &[
+                $(($crate::column_name!($field $($column)?), <$type as $crate::ColumnValue>::TYPE),)*
+                $($(($words, $crate::CellType::Text),)?)*
+            ];
             const ROWS: &'static [(&'static str, $crate::CellType)] =
                 &$crate::join_columns::<{ <Self as $crate::Table>::COLUMNS.len() + 2 }>(&[
                     &[("id", $crate::CellType::Id)],
@@ -284,7 +315,7 @@ macro_rules! values {
                 ]);
         }
 
-        /// Reads all columns, in the order of the list.
+        /// Reads the columns of `RECORD_NAMES`.
         impl $crate::Record for $values {
             fn read(row: &mut $crate::Row<'_>) -> $crate::sqlx::Result<Self> {
                 Ok(Self { $($field: Some(<$type as $crate::ColumnValue>::read(row)?)),* })
@@ -331,7 +362,7 @@ mod tests {
     use crate::{AccessScope, Dialect};
 
     values! {
-        struct BookValues { title: Text, kind "type": Option<Text>, pages: i64 }
+        struct BookValues { title: Text => "title_words" up to SHORT_TEXT, kind "type": Option<Text>, pages: i64 }
     }
 
     row_table! {
@@ -348,9 +379,10 @@ mod tests {
     fn statements_are_derived_from_the_columns() {
         let values = BookValues { kind: Some(None), pages: Some(3), ..BookValues::default() };
 
-        assert_eq!(rendered(BookValues::column_names()), "title, type, pages");
-        assert_eq!(rendered(BookValues::columns_of("r")), "r.title, r.type, r.pages");
-        assert_eq!(rendered(all_values(&values)), "$1, $2, $3");
+        assert_eq!(rendered(BookValues::column_names()), "title, type, pages, title_words");
+        assert_eq!(rendered(BookValues::columns_of("r")), "r.title, r.type, r.pages, r.title_words");
+        assert_eq!(rendered(BookValues::record_columns_of("b")), "b.title, b.type, b.pages");
+        assert_eq!(rendered(all_values(&values)), "$1, $2, $3, $4");
         assert_eq!(rendered(changes(&values)), ", type = $1, pages = $2");
         assert!(rendered(BookValues::changes_of_rows()).starts_with(
             "title = case when r.given & 1 <> 0 then r.title else e.title end, type = case when r.given & 2 <> 0 then"
@@ -363,8 +395,19 @@ mod tests {
 
         let cells = (Uuid::nil(), values).cells();
 
-        assert_eq!(cells, [Cell::Id(Uuid::nil()), Cell::Null, Cell::Null, Cell::Int(3), Cell::Int(0b110)]);
+        let null = Cell::Null;
+        assert_eq!(cells, [Cell::Id(Uuid::nil()), null.clone(), null.clone(), Cell::Int(3), null, Cell::Int(0b110)]);
         assert_eq!(<(Uuid, BookValues)>::COLUMNS[2], ("type", CellType::Text));
+    }
+
+    #[test]
+    fn the_words_of_a_text_are_written_with_it() {
+        let values = BookValues { title: Some("The Lord".to_owned()), ..BookValues::default() };
+
+        let cells = values.cells();
+
+        assert_eq!(cells[3], Some(Cell::Text("the lord".to_owned())));
+        assert_eq!(rendered(changes(&values)), ", title = $1, title_words = $2");
     }
 
     #[test]

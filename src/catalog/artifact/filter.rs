@@ -27,8 +27,11 @@ pub struct ArtifactFilter {
     pub groups: Option<IdMatch>,
     /// Visibility.
     pub visibility: Option<Visibility>,
-    /// Search for words in name, description, author and tags; each matches the beginning of a word. Without `orderBy` the
-    /// result is ranked: artifacts whose name has all words come first, each part sorted by name.
+    /// Search for words in name, description, author and tags; each matches the beginning of a word. Case, diacritics, width,
+    /// ligatures and the spelling of an accent (composed or decomposed) do not matter. Signs separate words. In scripts
+    /// without spaces between words, and for emoji, a word may begin at each character. A search without a letter, digit or
+    /// emoji matches nothing; a blank one matches everything. At most 1,000 characters; words after the first 16 are ignored.
+    /// Without `orderBy` the result is ranked: artifacts whose name has all words come first, each part sorted by name.
     pub search: Option<String>,
     /// Created at this time or later.
     pub created_after: Option<DateTime>,

@@ -58,10 +58,10 @@ table! {
         eager { id: Uuid }
         writable {
             kind "type": Text,
-            name: Text,
-            description: Option<Text>,
+            name: Text => "name_words" up to SHORT_TEXT,
+            description: Option<Text> => "description_words" up to LONG_TEXT,
             source: Option<Text>,
-            author: Option<Text>,
+            author: Option<Text> => "author_words" up to SHORT_TEXT,
             license: Option<Text>,
             homepage: Option<Text>,
             version: Option<Text>,

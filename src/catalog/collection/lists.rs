@@ -35,7 +35,7 @@ pub struct CollectionFilter {
     pub visibility: Option<Visibility>,
     /// The account that owns the collection.
     pub owner_id: Option<ID>,
-    /// Search for words in name and description; each matches the beginning of a word.
+    /// Search for words in name and description; each matches the beginning of a word, as in `ArtifactFilter.search`.
     pub search: Option<String>,
     /// An artifact that the collection contains.
     pub contains_artifact_id: Option<ID>,

@@ -54,8 +54,8 @@ table! {
     pub struct Collection(Stored) as "c", values CollectionValues {
         eager { id: Uuid }
         writable {
-            name: Text,
-            description: Option<Text>,
+            name: Text => "name_words" up to SHORT_TEXT,
+            description: Option<Text> => "description_words" up to LONG_TEXT,
             kind: Option<Text>,
             color: Option<Text>,
             visibility: Visibility,

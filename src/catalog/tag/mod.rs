@@ -13,7 +13,7 @@ use crate::{
         fields::DeclareFields,
         filter::{PlainArguments, Search, no_nul},
     },
-    db::Text,
+    db::{Text, nfc},
     error::Result,
     field,
     graphql::{
@@ -37,7 +37,11 @@ table! {
     /// A tag.
     pub struct Tag(Stored) as "t", values TagValues {
         eager { id: Uuid }
-        writable { name: Text, slug: Text, color: Option<Text> }
+        writable {
+            name: Text => "name_words" up to SHORT_TEXT,
+            slug: Text => "slug_words" up to SHORT_TEXT,
+            color: Option<Text>,
+        }
         read_only {}
     }
 }
@@ -76,7 +80,7 @@ impl Object for Tag {
 pub fn declare_root(fields: &mut ObjectBuilder<'_, '_, Query>) {
     fields.lookup(field!("tag", "The tag with this slug; null if there is none."), TagBySlug, |args: BySlug| {
         no_nul(&args.slug)?;
-        Ok(args.slug)
+        Ok(nfc(&args.slug).into_owned())
     });
     fields.connection::<TagsArguments, _>(
         field!("tags", "Tags of artifacts that the viewer may list, by name."),
@@ -96,7 +100,7 @@ struct BySlug {
 /// Filter of tags, which match if they meet every given condition.
 #[derive(InputObject, Clone, Debug, Default)]
 pub struct TagFilter {
-    /// Search for words in name and slug; each matches the beginning of a word.
+    /// Search for words in name and slug; each matches the beginning of a word, as in `ArtifactFilter.search`.
     pub search: Option<String>,
 }
 

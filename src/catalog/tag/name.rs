@@ -8,7 +8,7 @@ use crate::{
         input::TAGS_MAX,
         rules::{self, TAG_NAME_MAX},
     },
-    db::RowTable,
+    db::{RowTable, SHORT_TEXT, index_words},
     error::{Error, Result},
     graphql::Write,
     row_table, statement,
@@ -46,7 +46,7 @@ pub fn tag_names(field: &'static str, names: &[String]) -> Result<Vec<TagName>> 
 }
 
 row_table! {
-    struct NewTag { id: Uuid, given: String, slug: String, n: i64 }
+    struct NewTag { id: Uuid, given: String, slug: String, name_words: String, slug_words: String, n: i64 }
 }
 
 /// The tags as rows, in one order, so that two transactions which create the same tags do not block each other.
@@ -58,6 +58,8 @@ fn rows<'n>(tags: impl Iterator<Item = &'n TagName>) -> RowTable {
         id: Uuid::now_v7(),
         given: tag.given.clone(),
         slug: tag.slug.clone(),
+        name_words: index_words(&tag.given, SHORT_TEXT),
+        slug_words: index_words(&tag.slug, SHORT_TEXT),
         n: n as i64,
     }))
 }
@@ -73,8 +75,8 @@ pub async fn insert_missing<'n>(
     let rows = rows(tags);
     let sql = statement!(
         write,
-        "insert into tags (id, name, slug, created_at, updated_at)
-         select r.id, r.given, r.slug, {now}, {now}
+        "insert into tags (id, name, slug, name_words, slug_words, created_at, updated_at)
+         select r.id, r.given, r.slug, r.name_words, r.slug_words, {now}, {now}
          from {rows} r
          where not exists (select 1 from tags t where t.slug in (r.given, r.slug))
          order by r.n

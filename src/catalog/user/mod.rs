@@ -12,7 +12,7 @@ use crate::{
         fields::DeclareFields,
         filter::no_nul,
     },
-    db::Text,
+    db::{Text, nfc},
     field,
     graphql::{
         ConnectionFields, RequestContext,
@@ -77,7 +77,7 @@ pub fn declare_root(fields: &mut ObjectBuilder<'_, '_, Query>) {
         UserByName,
         |args: ByName| {
             no_nul(&args.name)?;
-            Ok(args.name)
+            Ok(nfc(&args.name).into_owned())
         },
     );
 }

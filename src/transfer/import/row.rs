@@ -1,8 +1,8 @@
 //! The rows of a batch, and their conversion from records.
 use super::super::{Record, SourceRecord, record};
 use crate::{
-    catalog::{artifact::ArtifactValues, order},
-    db::{Cell, Time, Values as _},
+    catalog::{artifact::ArtifactValues, collection::CollectionValues, order, tag::TagValues},
+    db::{Cell, Time, Values},
 };
 
 /// Separates the slugs of an artifact's tags in the column that is compared.
@@ -58,7 +58,8 @@ fn cells(record: Record, owner: Option<uuid::Uuid>, now: Time) -> Option<(usize,
     let (table, cells) = match record {
         Record::Gatherum { .. } => return None,
         Record::Tag(tag) => {
-            (0, vec![Cell::Id(tag.id), Cell::Text(tag.name), Cell::Text(tag.slug), text(tag.color), Cell::Time(now)])
+            let values = TagValues { name: Some(tag.name), slug: Some(tag.slug), color: Some(tag.color) };
+            (0, row(tag.id, &values, [Cell::Time(now)]))
         }
         Record::Artifact(artifact) => return Some(artifact_cells(*artifact, owner)),
         Record::Version(version) => (
@@ -74,17 +75,21 @@ fn cells(record: Record, owner: Option<uuid::Uuid>, now: Time) -> Option<(usize,
         ),
         Record::Collection(collection) => (
             3,
-            vec![
-                Cell::Id(collection.id),
-                Cell::Text(collection.name),
-                text(collection.description),
-                text(collection.kind),
-                text(collection.color),
-                Cell::Text(collection.visibility.as_str().to_owned()),
-                owner.map_or(Cell::Null, Cell::Id),
-                Cell::Time(collection.created_at),
-                Cell::Time(collection.updated_at),
-            ],
+            row(
+                collection.id,
+                &CollectionValues {
+                    name: Some(collection.name),
+                    description: Some(collection.description),
+                    kind: Some(collection.kind),
+                    color: Some(collection.color),
+                    visibility: Some(collection.visibility),
+                },
+                [
+                    owner.map_or(Cell::Null, Cell::Id),
+                    Cell::Time(collection.created_at),
+                    Cell::Time(collection.updated_at),
+                ],
+            ),
         ),
         Record::Group(group) => (
             4,
@@ -124,6 +129,12 @@ fn cells(record: Record, owner: Option<uuid::Uuid>, now: Time) -> Option<(usize,
     Some((table, cells, Vec::new()))
 }
 
+/// The id, the values, and further cells.
+fn row<const N: usize>(id: uuid::Uuid, values: &dyn Values, rest: [Cell; N]) -> Vec<Cell> {
+    let values = values.cells().into_iter().map(|cell| cell.unwrap_or(Cell::Null));
+    std::iter::once(Cell::Id(id)).chain(values).chain(rest).collect()
+}
+
 fn artifact_cells(artifact: record::Artifact, owner: Option<uuid::Uuid>) -> (usize, Vec<Cell>, Vec<String>) {
     let metadata = artifact.metadata.map(|metadata| serde_json::Value::Object(metadata).to_string());
     let values = ArtifactValues {
@@ -145,7 +156,5 @@ fn artifact_cells(artifact: record::Artifact, owner: Option<uuid::Uuid>) -> (usi
         Cell::Time(artifact.updated_at),
         Cell::Text(artifact.tags.join(SLUG_SEPARATOR)),
     ];
-    let values = values.cells().into_iter().map(|cell| cell.unwrap_or(Cell::Null));
-    let cells = std::iter::once(Cell::Id(artifact.id)).chain(values).chain(rest).collect();
-    (1, cells, artifact.tags)
+    (1, row(artifact.id, &values, rest), artifact.tags)
 }

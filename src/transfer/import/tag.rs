@@ -3,10 +3,11 @@ use anyhow::Result;
 
 use super::{super::record::derived_id, Importer, row::PendingRow};
 use crate::{
+    catalog::tag::TagValues,
     db::{
         Cell,
         CellType::{self, Id, Text},
-        Fragment, in_ids,
+        Fragment, RowTable, Table as _, in_ids,
     },
     statement,
 };
@@ -23,16 +24,20 @@ impl Importer {
         if slugs.is_empty() {
             return Ok(());
         }
-        let rows: Vec<Vec<Cell>> =
-            slugs.into_iter().map(|slug| vec![Cell::Id(derived_id("tag", slug)), Cell::Text(slug.clone())]).collect();
+        let rows = RowTable::of(slugs.into_iter().map(|slug| {
+            let values = TagValues { name: Some(slug.clone()), slug: Some(slug.clone()), color: None };
+            (derived_id("tag", slug), values)
+        }));
         let sql = statement!(
             self.tx,
-            "insert into tags (id, name, slug, created_at, updated_at)
-             select r.id, r.slug, r.slug, {now}, {now}
+            "insert into tags (id, {names}, created_at, updated_at)
+             select r.id, {values}, {now}, {now}
              from {rows} r
              where not exists (select 1 from tags t where t.slug = r.slug)
              on conflict do nothing",
-            rows = Fragment::Rows(&[("id", Id), ("slug", Text)], &rows),
+            names = TagValues::column_names(),
+            values = TagValues::columns_of("r"),
+            rows = &rows,
             now = self.now,
         );
         self.tx.execute("import.create_tags", sql).await?;
