@@ -15,7 +15,8 @@ const HEARTBEAT: &str = "\r\nContent-Type: application/json\r\n\r\n{}\r\n--graph
 
 /// The encoding of a subscription. It starts with a heartbeat; their interval is that of Apollo Router.
 pub(super) const ENCODING: StreamEncoding = StreamEncoding {
-    content_type: r#"multipart/mixed;boundary="graphql";subscriptionSpec="1.0""#,
+    // Without quotes, which are optional, and which gql does not accept.
+    content_type: "multipart/mixed;boundary=graphql;subscriptionSpec=1.0",
     start: "\r\n--graphql\r\nContent-Type: application/json\r\n\r\n{}\r\n--graphql",
     before: "\r\nContent-Type: application/json\r\n\r\n{\"payload\":",
     after: "}\r\n--graphql",
