@@ -3,7 +3,12 @@ use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream, connect_async,
-    tungstenite::{self, Message, client::IntoClientRequest, http::HeaderValue},
+    tungstenite::{
+        self, Message,
+        client::IntoClientRequest,
+        http::HeaderValue,
+        protocol::{CloseFrame, frame::coding::CloseCode},
+    },
 };
 
 use super::{Server, URQL, header, post, read_to_end};
@@ -238,15 +243,34 @@ async fn operations_of_a_socket_have_the_idempotency_key_and_the_report_of_their
 }
 
 #[tokio::test]
-async fn the_current_protocol_is_preferred() {
+async fn the_order_of_the_client_selects_the_protocol() {
     let server = Server::start(|_| {}).await;
-    let mut socket = initialised(&server, "graphql-ws, graphql-transport-ws").await;
+    for (offered, start, rejected) in [
+        ("graphql-transport-ws, graphql-ws", "subscribe", "error"),
+        ("graphql-ws, graphql-transport-ws", "start", "data"),
+        ("unknown ,graphql-transport-ws,graphql-ws", "subscribe", "error"),
+        ("graphql-ws", "start", "data"),
+    ] {
+        let mut socket = initialised(&server, offered).await;
+        send(&mut socket, json!({ "type": start, "id": "a", "payload": { "query": "nonsense" } })).await;
+        assert_eq!(receive(&mut socket).await["type"], rejected, "{offered}");
+    }
+    let unknown = try_open(&server, &[("sec-websocket-protocol", "mqtt, graphql")]).await;
+    assert!(unknown.is_err(), "neither protocol is offered");
+    server.stop().await;
+}
 
-    send(&mut socket, json!({ "type": "ping" })).await;
-    assert_eq!(receive(&mut socket).await, json!({ "type": "pong" }));
-    subscribe(&mut socket, "a", "nonsense").await;
-    assert_eq!(receive(&mut socket).await["type"], "error");
-    drop(socket);
+#[tokio::test]
+async fn the_close_frame_of_a_client_is_returned() {
+    let server = Server::start(|_| {}).await;
+    for protocol in [CURRENT, LEGACY] {
+        let mut socket = initialised(&server, protocol).await;
+        let frame = CloseFrame { code: CloseCode::Normal, reason: "Normal Closure".into() };
+        socket.close(Some(frame)).await.expect("an open socket");
+
+        assert_eq!(close_code(&mut socket).await, 1000, "{protocol}");
+        assert!(socket.next().await.is_none(), "{protocol}");
+    }
     server.stop().await;
 }
 
@@ -351,7 +375,7 @@ async fn a_subscription_is_streamed_as_parts() {
     let server = Server::start(|_| {}).await;
     let response = post_multipart(&server, "subscription { three }").await;
     assert_eq!(response.status(), 200);
-    assert_eq!(response.headers()["content-type"], r#"multipart/mixed;boundary="graphql";subscriptionSpec="1.0""#);
+    assert_eq!(response.headers()["content-type"], "multipart/mixed;boundary=graphql;subscriptionSpec=1.0");
 
     let (mut received, is_complete) = parts(&response.text().await.expect("a body"));
 

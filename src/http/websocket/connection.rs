@@ -2,6 +2,7 @@
 use std::{pin::Pin, sync::Arc, time::Duration};
 
 use axum::extract::ws::{CloseFrame, Message, WebSocket};
+use futures_util::SinkExt;
 use tokio::time::{Instant, Interval, interval_at, sleep_until, timeout};
 use tracing::debug;
 
@@ -10,7 +11,7 @@ use super::{super::authentication, session::Session};
 /// Interval of pings. A client that sends nothing for twice as long is disconnected.
 const PING_INTERVAL: Duration = Duration::from_secs(20);
 
-/// Time limit for the close frame of the client.
+/// Time limit for the closing handshake.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Why a WebSocket is closed.
@@ -127,14 +128,23 @@ impl Connection {
         }
     }
 
-    /// Sends the close frame, if there is one to send, and waits for that of the client: messages that are still in transit
-    /// to the client would be lost if the connection were closed while it has unread messages.
+    /// Completes the closing handshake. Without the reply to its close frame, a client takes the connection for lost, and
+    /// waits before it opens another. Without waiting for the close frame of the client, messages that are still in transit
+    /// to it would be lost if it has sent messages that are not read.
     pub(super) async fn close(mut self, reason: CloseReason) {
-        let CloseReason::Code(code, reason) = reason else { return };
+        let _ = timeout(CLOSE_TIMEOUT, self.complete_handshake(reason)).await;
+    }
+
+    async fn complete_handshake(&mut self, reason: CloseReason) {
+        let CloseReason::Code(code, reason) = reason else {
+            // The reply, if the client sent a close frame, is queued.
+            let _ = self.socket.flush().await;
+            return;
+        };
         debug!(code, reason, "websocket closed");
         let frame = CloseFrame { code, reason: reason.into() };
         if self.send(Message::Close(Some(frame))).await.is_ok() {
-            let _ = timeout(CLOSE_TIMEOUT, async { while let Some(Ok(_)) = self.socket.recv().await {} }).await;
+            while let Some(Ok(_)) = self.socket.recv().await {}
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Operations over WebSockets: the subprotocols `graphql-transport-ws` and `graphql-ws`.
 //!
-//! `graphql-transport-ws` is the current protocol and is preferred if a client offers both. `graphql-ws` is the legacy
-//! protocol of subscriptions-transport-ws. Authentication, limits, pings, token checks and shutdown are the same for both
+//! `graphql-transport-ws` is the current protocol, and `graphql-ws` the legacy protocol of subscriptions-transport-ws. If a
+//! client offers both, its order of preference decides: gql assumes its first one, whatever the server selects, if the name
+//! of the header in the response is in lower case. Authentication, limits, pings, token checks and shutdown are the same for both
 //! ([`session`], [`connection`]).
 mod connection;
 mod graphql_transport_ws;
@@ -17,7 +18,7 @@ use axum::{
         State,
         ws::{WebSocketUpgrade, rejection::WebSocketUpgradeRejection},
     },
-    http::{HeaderMap, StatusCode},
+    http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
 
@@ -44,7 +45,7 @@ pub(super) async fn open(
 ) -> Response {
     let client = client.map(|client| client.0);
     let max = state.config().body_bytes;
-    let upgrade = match check_upgrade(upgrade) {
+    let upgrade = match check_upgrade(upgrade, &headers) {
         Ok(upgrade) => upgrade.max_message_size(max).max_frame_size(max).read_buffer_size(READ_BUFFER_BYTES),
         Err(rejection) => return rejection.into_response(MediaType::Json),
     };
@@ -66,16 +67,29 @@ pub(super) async fn open(
     upgrade.on_upgrade(serve).into_response()
 }
 
-fn check_upgrade(upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>) -> Result<WebSocketUpgrade, Rejection> {
+/// Accepts an upgrade request and selects the subprotocol.
+///
+/// # Errors
+/// 426 if the request does not open a WebSocket, 400 if the client offers no subprotocol of the server.
+fn check_upgrade(
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+    headers: &HeaderMap,
+) -> Result<WebSocketUpgrade, Rejection> {
     let upgrade = upgrade.map_err(|_| {
         let message = "this endpoint requires a WebSocket with the subprotocol graphql-transport-ws or graphql-ws";
         Rejection::new(StatusCode::UPGRADE_REQUIRED, Code::BadRequest, message)
     })?;
-    let upgrade = upgrade.protocols([graphql_transport_ws::PROTOCOL, graphql_ws::PROTOCOL]);
-    match upgrade.selected_protocol() {
-        Some(_) => Ok(upgrade),
+    match preferred_protocol(headers) {
+        Some(protocol) => Ok(upgrade.protocols([protocol])),
         None => Err(Rejection::bad_request("the WebSocket subprotocol must be graphql-transport-ws or graphql-ws")),
     }
+}
+
+/// Returns the first subprotocol of the server that the client offers.
+fn preferred_protocol(headers: &HeaderMap) -> Option<&'static str> {
+    let lists = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|list| list.to_str().ok());
+    let mut offered = lists.flat_map(|list| list.split(',')).map(str::trim);
+    offered.find_map(|name| [graphql_transport_ws::PROTOCOL, graphql_ws::PROTOCOL].into_iter().find(|own| *own == name))
 }
 
 /// The rejection of an operation if too many are running on its WebSocket.
