@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use axum::http::{HeaderName, HeaderValue, Method, Uri, header};
 use serde::{Deserialize, Serialize};
-use tower_http::cors::{AllowOrigin, CorsLayer};
+use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
 /// Time for which a browser may cache a preflight response.
 const MAX_AGE: Duration = Duration::from_secs(3_600);
@@ -49,20 +49,13 @@ impl TryFrom<String> for Origin {
 /// Answers preflight requests and lets pages of these origins read responses. The server uses no cookies, so a page can
 /// only send credentials that it has itself.
 pub(super) fn layer(origins: &[Origin]) -> CorsLayer {
-    const SENT: [HeaderName; 6] = [
-        header::ACCEPT,
-        header::AUTHORIZATION,
-        header::CONTENT_TYPE,
-        HeaderName::from_static("idempotency-key"),
-        HeaderName::from_static("x-gatherum-stats"),
-        HeaderName::from_static("x-request-id"),
-    ];
     const READ: [HeaderName; 3] =
         [header::RETRY_AFTER, HeaderName::from_static("server-timing"), HeaderName::from_static("x-request-id")];
     CorsLayer::new()
         .allow_origin(AllowOrigin::list(origins.iter().map(|origin| origin.0.clone())))
         .allow_methods([Method::GET, Method::POST])
-        .allow_headers(SENT)
+        // Headers of clients and of tracing tools in pages differ, and the server ignores those that it does not know.
+        .allow_headers(AllowHeaders::mirror_request())
         .expose_headers(READ)
         .max_age(MAX_AGE)
 }
