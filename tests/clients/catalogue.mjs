@@ -1,5 +1,6 @@
 // The catalogue that the clients are tested with. It is read and written here without any of the clients.
 import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
 import { after, test } from 'node:test'
 
 // URL of the GraphQL endpoint.
@@ -19,12 +20,12 @@ const hangsAfterMs = 60_000
 
 const nativeFetch = globalThis.fetch
 
-// HTTP requests of the client under test, which uses the global fetch: method, headers, status and media type.
+// HTTP requests of the client under test, which uses the global fetch, and the status and media type of their responses.
 const requests = []
 
 globalThis.fetch = async function fetch(input, init) {
   const sent = new Request(input instanceof Request ? input.clone() : input, init)
-  const request = { method: sent.method, url: sent.url, headers: Object.fromEntries(sent.headers) }
+  const request = { method: sent.method, url: sent.url, body: init?.body, headers: Object.fromEntries(sent.headers) }
   requests.push(request)
   const response = await nativeFetch(input, init)
   request.status = response.status
@@ -37,6 +38,17 @@ export async function recorded(action) {
   requests.length = 0
   const result = await action()
   return { result, requests: [...requests] }
+}
+
+// Returns whether a request has the text of a document, and not only its identifier.
+export function hasDocument({ url, body }) {
+  return new URL(url).searchParams.has('query') || (body !== undefined && 'query' in JSON.parse(body))
+}
+
+// Adds a manifest of trusted documents to the database, as an operator does.
+export function addTrustedDocuments(manifest) {
+  const env = { ...process.env, DATABASE_URL: process.env.GATHERUM_DATABASE }
+  execFileSync(process.env.GATHERUM_PROGRAM, ['documents', 'add', manifest], { env, stdio: 'pipe' })
 }
 
 // Declares a test, which fails instead of hanging.

@@ -9,6 +9,7 @@ import {
   checkSubscription,
   collectionChanged,
   count,
+  hasDocument,
   recorded,
   socketUrl,
   url,
@@ -18,7 +19,7 @@ import { artifactsOfType, createArtifact, invalidDocument, pageOfArtifacts, unkn
 const json = 'application/graphql-response+json'
 
 // Declares the tests of a version. `method` is its default HTTP method for queries.
-export function testUrql({ Client, cacheExchange, fetchExchange, subscriptionExchange }, { method }) {
+export function testUrql({ Client, cacheExchange, fetchExchange, subscriptionExchange }, { persistedExchange }, { method }) {
   const newClient = (options = {}) => new Client({ url, exchanges: [cacheExchange, fetchExchange], ...options })
 
   check('a query with variables', async () => {
@@ -92,6 +93,32 @@ export function testUrql({ Client, cacheExchange, fetchExchange, subscriptionExc
     assert.equal(error, undefined)
     assert.equal(data.artifacts.nodes.length, 1)
   })
+
+  const persisted = { default: {}, 'by GET': { preferGetForPersistedQueries: true }, mutations: { enableForMutation: true } }
+  for (const [name, options] of Object.entries(persisted)) {
+    check(`automatic persisted queries, ${name}`, async () => {
+      const exchanges = () => [cacheExchange, persistedExchange(options), fetchExchange]
+      // Each of the tests has a document of its own, which the server does not know.
+      const query = `{ artifacts(first: 1) { nodes { name } } viewer { ${name.replaceAll(' ', '')}: __typename } }`
+      const execute = () => newClient({ exchanges: exchanges() }).query(query, {}).toPromise()
+      const first = await recorded(execute)
+      const second = await recorded(execute)
+      assert.equal(first.result.error, undefined)
+      assert.equal(second.result.error, undefined)
+      assert.deepEqual(second.result.data, first.result.data)
+      assert.deepEqual(first.requests.map(hasDocument), [false, true])
+      assert.deepEqual(second.requests.map(hasDocument), [false])
+      if (options.preferGetForPersistedQueries) assert.equal(second.requests[0].method, 'GET')
+
+      if (!options.enableForMutation) return
+      for (const label of ['first', 'second']) {
+        const input = { type: 'persisted', name: label }
+        const { error } = await newClient({ exchanges: exchanges() }).mutation(createArtifact, { input }).toPromise()
+        assert.equal(error, undefined)
+      }
+      assert.equal(await count('persisted'), 2)
+    })
+  }
 
   const subscribeWith = (client) => (id, events) => {
     const { unsubscribe } = client.subscription(collectionChanged, { id }).subscribe(({ data, error }) => {

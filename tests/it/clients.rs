@@ -16,7 +16,7 @@ use serde_json::Value;
 use crate::{
     backend::Backend,
     fixture,
-    process::{Ran, Sandbox, Served, run},
+    process::{PROGRAM, Ran, Sandbox, Served, run},
 };
 
 /// Set by CI: a client that cannot be installed is then a failure, not a reason to skip.
@@ -217,7 +217,7 @@ async fn run_tests(runtime: Runtime, client: &str, required: &[&str]) {
         command.env("GATHERUM_URL", format!("http://{}/graphql", served.address));
         command.env("GATHERUM_ARTIFACTS", ARTIFACTS.to_string());
         command.env("GATHERUM_SUBSCRIPTIONS", SUBSCRIPTIONS.to_string());
-        command.env("GATHERUM_PROGRAM", crate::process::PROGRAM);
+        command.env("GATHERUM_PROGRAM", PROGRAM).env("GATHERUM_DATABASE", &database.config.url);
 
         let Ran { status, out, err } = run(&mut command);
 

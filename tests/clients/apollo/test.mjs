@@ -6,12 +6,15 @@ import {
   collectionChanged,
   count,
   createArtifact as createArtifactOfType,
+  hasDocument,
   recorded,
   socketUrl,
   url,
 } from '../catalogue.mjs'
 import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
 import { ApolloClient, ApolloLink, CombinedGraphQLErrors, HttpLink, InMemoryCache, NetworkStatus, gql } from '@apollo/client'
+import { createPersistedQueryLink } from '@apollo/client/link/persisted-queries'
 import { GraphQLWsLink } from '@apollo/client/link/subscriptions'
 import { relayStylePagination } from '@apollo/client/utilities'
 import { createClient as createSocketClient } from 'graphql-ws'
@@ -128,6 +131,27 @@ check('an aborted query leaves the client usable', async () => {
   const { data } = await client.query({ query, variables: { type: 'agent', first: 1 } })
   assert.equal(data.artifacts.nodes.length, 1)
 })
+
+const sha256 = async (text) => createHash('sha256').update(text).digest('hex')
+
+for (const useGETForHashedQueries of [false, true]) {
+  check(`automatic persisted queries, with useGETForHashedQueries ${useGETForHashedQueries}`, async () => {
+    const label = `get${useGETForHashedQueries}`
+    const query = gql(`{ artifacts(first: 1) { nodes { id } } viewer { ${label}: __typename } }`)
+    const link = () => createPersistedQueryLink({ sha256, useGETForHashedQueries }).concat(new HttpLink({ uri: url }))
+    const first = await recorded(() => newClient({ link: link() }).query({ query }))
+    const second = await recorded(() => newClient({ link: link() }).query({ query }))
+    assert.deepEqual(second.result.data, first.result.data)
+    assert.deepEqual(first.requests.map(hasDocument), [false, true])
+    assert.deepEqual(second.requests.map(hasDocument), [false])
+    assert.equal(second.requests[0].method, useGETForHashedQueries ? 'GET' : 'POST')
+
+    for (const name of ['first', 'second']) {
+      await newClient({ link: link() }).mutate({ mutation, variables: { input: { type: label.toLowerCase(), name } } })
+    }
+    assert.equal(await count(label.toLowerCase()), 2)
+  })
+}
 
 const transports = {
   'multipart responses': () => ({ client: newClient(), close: () => {} }),

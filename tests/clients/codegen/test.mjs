@@ -1,4 +1,4 @@
-import { artifactCount, check, count, createCollection, url } from '../catalogue.mjs'
+import { addTrustedDocuments, artifactCount, check, count, createCollection, url } from '../catalogue.mjs'
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { dirname, join } from 'node:path'
@@ -54,4 +54,16 @@ check('an error of a mutation has its code', async () => {
 
 check('a rejected document has its code', async () => {
   assert.deepEqual(await codes(client.request(invalidDocument)), ['GRAPHQL_VALIDATION_FAILED'])
+})
+
+check('trusted documents, with the manifest that the preset writes', async () => {
+  addTrustedDocuments(join(here, 'src/gql/persisted-documents.json'))
+  const response = await fetch(url, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ documentId: program.ArtifactsOfType.__meta__.hash, variables: { type: 'skill', first: 1 } }),
+  })
+  const { data, errors } = await response.json()
+  assert.equal(errors, undefined)
+  assert.equal(data.artifacts.nodes.length, 1)
 })

@@ -1,4 +1,5 @@
 import {
+  addTrustedDocuments,
   artifactCount,
   check,
   checkEverySubscriptionHasEnded,
@@ -6,6 +7,7 @@ import {
   count,
   createArtifact,
   execute,
+  hasDocument,
   recorded,
   socketUrl,
   url,
@@ -156,6 +158,19 @@ check('a rejected document has its code', async () => {
     .toPromise()
     .then(() => assert.fail('a result'), (error) => error)
   assert.deepEqual(error.source.errors.map((error) => error.extensions.code), ['GRAPHQL_VALIDATION_FAILED'])
+})
+
+check('trusted documents, with the manifest that the compiler writes', async () => {
+  addTrustedDocuments(`${here}/persisted.json`)
+  const query = await artifact('CatalogueTypeQuery', '__persisted__')
+  assert.equal(query.params.text, null)
+  const variables = { type: 'skill', first: 2 }
+  const { result, requests } = await recorded(() => fetchQuery(newEnvironment(), query, variables).toPromise())
+  assert.equal(result.artifacts.nodes.length, 2)
+  assert.deepEqual(requests.map(hasDocument), [false])
+  const mutation = await artifact('CatalogueCreateMutation', '__persisted__')
+  await mutate(newEnvironment(), mutation, { input: { type: 'persisted', name: 'Persisted' } })
+  assert.equal(await count('persisted'), 1)
 })
 
 const newClient = () => createClient({ url: socketUrl, webSocketImpl: WebSocket })

@@ -1,5 +1,6 @@
 import '../catalogue.mjs'
 import * as urql from '@urql/core'
+import * as persisted from '@urql/exchange-persisted'
 import { testUrql } from '../urql.mjs'
 
-testUrql(urql, { method: 'POST' })
+testUrql(urql, persisted, { method: 'POST' })
