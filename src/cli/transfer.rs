@@ -18,20 +18,36 @@ use crate::{
     config::Config,
     db::Db,
     graphql::id,
-    transfer::{self, ImportReport, Source},
+    transfer::{self, ImportOptions, ImportReport, Source},
 };
 
 /// Number of records after which a line is printed if standard error is not a terminal.
 const PROGRESS_RECORDS: u64 = 50_000;
 
+/// Examples of `gatherum import`.
+const IMPORT_EXAMPLES: &str = "\
+Examples:
+  gatherum import claude .claude
+  gatherum import skillmeat ~/.skillmeat/cache/cache.db --watch
+  gatherum import csv list.csv --dry-run
+  gatherum import deal-brain export.json --strict
+  gunzip -c catalogue.ndjson.gz | gatherum import ndjson -
+
+The report lists rejected records, repaired values, and what the catalogue does not store. The exit
+status is 0, or 2 if a record was rejected. docs/import.md describes each format.";
+
 /// Arguments of `gatherum import`.
 #[derive(clap::Args)]
+#[command(after_help = IMPORT_EXAMPLES)]
 pub(super) struct ImportArgs {
     #[command(subcommand)]
     source: SourceArgs,
     /// Report what would be imported without writing anything
     #[arg(long, global = true)]
     dry_run: bool,
+    /// Reject records of which the catalogue does not store something, such as a CSV row with more cells than columns
+    #[arg(long, global = true)]
+    strict: bool,
     /// Account that owns the imported objects; required if there are several accounts
     #[arg(long, global = true, value_name = "NAME")]
     owner: Option<String>,
@@ -48,14 +64,14 @@ enum SourceArgs {
         #[arg(long)]
         watch: bool,
     },
-    /// A folder with skills/*/SKILL.md, agents/**/*.md and commands/**/*.md
+    /// A folder with skills/**/SKILL.md, agents/**/*.md and commands/**/*.md
     Claude {
         /// The folder, such as .claude
         folder: PathBuf,
     },
     /// A Deal Brain collection export, version 1.0.0
     DealBrain {
-        /// The JSON file
+        /// The JSON file; - reads standard input
         file: PathBuf,
     },
     /// NDJSON as written by `gatherum export`
@@ -65,7 +81,7 @@ enum SourceArgs {
     },
     /// CSV with one artifact per row and a header row: type, name, description, tags, collections, …
     Csv {
-        /// The file
+        /// The file; - reads standard input
         file: PathBuf,
     },
 }
@@ -86,6 +102,7 @@ impl From<SourceArgs> for Source {
 pub(super) async fn import(args: ImportArgs, config: &Config) -> Result<Outcome> {
     if let SourceArgs::Skillmeat { file, watch: true } = &args.source {
         ensure!(!args.dry_run, "--dry-run and --watch exclude each other: leave one out");
+        ensure!(!args.strict, "--strict and --watch exclude each other: leave one out");
         return watch(file, args.owner.as_deref(), config).await;
     }
     let db = open(config).await?;
@@ -101,7 +118,8 @@ pub(super) async fn import(args: ImportArgs, config: &Config) -> Result<Outcome>
         None if count.is_multiple_of(PROGRESS_RECORDS) && count > 0 => output::note(&format!("{count} records")),
         None => {}
     };
-    let report = transfer::import(&db, args.source.into(), owner, args.dry_run, progress).await?;
+    let options = ImportOptions { owner, is_dry_run: args.dry_run, is_strict: args.strict };
+    let report = transfer::import(&db, args.source.into(), options, progress).await?;
     if let Some(bar) = bar {
         bar.finish_and_clear();
     }

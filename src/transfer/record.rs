@@ -12,6 +12,12 @@ use crate::{
     graphql::id::{self, GlobalId},
 };
 
+/// The version of the format of NDJSON.
+pub(super) const FORMAT: u32 = 1;
+
+/// Microseconds of the years 0 to 9999.
+const TIMES: std::ops::Range<i64> = -62_167_219_200_000_000..253_402_300_800_000_000;
+
 /// A record and its location in the source.
 #[derive(Clone, Debug)]
 pub struct SourceRecord {
@@ -28,12 +34,19 @@ pub struct RejectedRecord {
     pub location: String,
     /// The reason.
     pub reason: String,
+    /// The id, if it can be read: other records may refer to it.
+    pub id: Option<Uuid>,
 }
 
 impl RejectedRecord {
     /// Rejects the record at `location`.
     pub fn new(location: &str, reason: impl Into<String>) -> Self {
-        Self { location: location.to_owned(), reason: reason.into() }
+        Self { location: location.to_owned(), reason: reason.into(), id: None }
+    }
+
+    /// Adds the id to which other records may refer.
+    pub fn with_id(self, id: Option<Uuid>) -> Self {
+        Self { id, ..self }
     }
 }
 
@@ -55,6 +68,13 @@ pub enum NoticeKind {
     Repaired,
     /// The source has something that the catalogue does not store.
     NotStored,
+}
+
+impl Notice {
+    /// A notice about what is at `location`.
+    pub fn new(kind: NoticeKind, location: impl Into<String>, text: impl Into<String>) -> Self {
+        Self { kind, location: location.into(), text: text.into() }
+    }
 }
 
 impl NoticeKind {
@@ -142,7 +162,7 @@ pub struct Artifact {
     #[serde(default = "private", with = "visibility")]
     pub visibility: Visibility,
     /// The slugs of its tags, sorted.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "empty_if_null", skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<String>,
     /// Further properties.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -295,16 +315,42 @@ impl Tag {
 }
 
 impl Record {
+    /// The id to which other records refer.
+    pub fn id(&self) -> Option<Uuid> {
+        match self {
+            Self::Tag(tag) => Some(tag.id),
+            Self::Artifact(artifact) => Some(artifact.id),
+            Self::Version(version) => Some(version.id),
+            Self::Collection(collection) => Some(collection.id),
+            Self::Group(group) => Some(group.id),
+            Self::Gatherum { .. } | Self::Membership(_) | Self::GroupMembership(_) => None,
+        }
+    }
+
+    /// Its times, which both databases must be able to store.
+    fn times(&self) -> Vec<Time> {
+        match self {
+            Self::Gatherum { .. } | Self::Tag(_) => Vec::new(),
+            Self::Artifact(artifact) => vec![artifact.created_at, artifact.updated_at],
+            Self::Version(version) => vec![version.created_at],
+            Self::Collection(collection) => vec![collection.created_at, collection.updated_at],
+            Self::Group(group) => vec![group.created_at, group.updated_at],
+            Self::Membership(membership) => vec![membership.added_at],
+            Self::GroupMembership(membership) => vec![membership.added_at],
+        }
+    }
+
     /// Trims names and validates all fields.
     ///
     /// # Errors
     /// The reason to reject the record.
     pub fn checked(mut self) -> Result<Self, String> {
+        if !self.times().iter().all(|time| TIMES.contains(&time.0)) {
+            return Err("a time must be in the years 0 to 9999".to_owned());
+        }
         match &mut self {
-            Self::Gatherum { format: 1 } => {}
-            Self::Gatherum { format } => {
-                return Err(format!("format {format} is newer than this release supports: use a newer release"));
-            }
+            Self::Gatherum { format: FORMAT } => {}
+            Self::Gatherum { format } => return Err(newer_format(u64::from(*format))),
             Self::Tag(tag) => {
                 trimmed(&mut tag.name, TAG_NAME_MAX)?;
                 tag.slug = rules::slug(&tag.slug)?;
@@ -361,10 +407,25 @@ fn trimmed(name: &mut String, max: usize) -> Result<(), String> {
     Ok(())
 }
 
+/// The reason to reject the header of a newer format.
+pub(super) fn newer_format(format: u64) -> String {
+    format!("format {format} is newer than format {FORMAT} of this release: use a newer release of gatherum")
+}
+
 /// Derives an id from the key that an object has in its source. The id is the same in every run.
 pub fn derived_id(kind: &str, key: &str) -> Uuid {
     const NAMESPACE: Uuid = Uuid::from_u128(0x9f3c_52a0_6f0b_5d0e_8a53_0c5d_7a11_0b0d);
     Uuid::new_v5(&NAMESPACE, format!("{kind}\n{key}").as_bytes())
+}
+
+/// Derives an id from the key that an object has in one file. Unlike a [`derived_id`], it does not stand for the object's
+/// name: an import gives the object another name rather than replacing one that has the same name.
+pub fn local_id(kind: &str, key: &str) -> Uuid {
+    uuid::Builder::from_custom_bytes(derived_id(kind, key).into_bytes()).into_uuid()
+}
+
+fn empty_if_null<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 fn private() -> Visibility {

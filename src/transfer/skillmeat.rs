@@ -2,21 +2,21 @@
 //!
 //! All tables except `artifacts` and `collections`, and all columns, are optional. Rows of several projects with the same
 //! type and name are one artifact, which takes its properties from its most recently synced membership. Tags are collected
-//! from the three tables that store them.
+//! from the three tables that store them. Tables, columns and values that have no place in the catalogue are reported.
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     path::Path,
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Map, Value};
 use sqlx::{Column, ConnectOptions, Row, SqliteConnection, ValueRef, sqlite::SqliteConnectOptions};
 use uuid::Uuid;
 
 use super::{
-    Record, RecordSink,
+    Notice, NoticeKind, Record, RecordSink,
     record::{self, derived_id},
-    send_checked,
+    send_checked, time as times,
 };
 use crate::{
     catalog::{Visibility, rules},
@@ -25,12 +25,14 @@ use crate::{
 
 /// The records of a database, each after those that it refers to, with their locations.
 pub(super) struct Records {
+    notices: Vec<Notice>,
     records: Vec<(String, Result<Record, String>)>,
 }
 
 impl Records {
     /// Sends all records to `sink`.
     pub(super) fn send(self, sink: &mut RecordSink<'_>) -> Result<()> {
+        self.notices.into_iter().for_each(|notice| sink.notice(notice));
         for (location, record) in self.records {
             if !send_checked(sink, &location, record) {
                 break;
@@ -48,11 +50,10 @@ pub(super) async fn read(path: &Path) -> Result<Records> {
         // Opening a database in WAL mode needs write access to its folder, unless the file is declared immutable.
         Err(_) => Tables::read(path, true).await.with_context(|| format!("cannot read {}", path.display()))?,
     };
-    ensure!(
-        tables.all.contains_key("artifacts") && tables.all.contains_key("collections"),
-        "{} is not a SkillMeat database: it has no tables artifacts and collections",
-        path.display()
-    );
+    ensure!(!tables.is_gatherum, "{} is a database of gatherum: use `gatherum export`", path.display());
+    if let Some(missing) = tables.missing_column() {
+        bail!("{} is not a SkillMeat database: it has no {missing}", path.display());
+    }
     Ok(Builder::new(&tables).build())
 }
 
@@ -62,37 +63,199 @@ type Fields = HashMap<String, Value>;
 /// All rows of the tables that are imported.
 struct Tables {
     all: HashMap<&'static str, Vec<Fields>>,
+    /// Columns of all tables that are imported.
+    columns: HashMap<&'static str, Vec<String>>,
+    /// Other tables with their numbers of rows.
+    others: Vec<(String, i64)>,
+    is_gatherum: bool,
 }
 
-const TABLES: [&str; 9] = [
-    "tags",
-    "artifacts",
-    "artifact_tags",
-    "artifact_metadata",
-    "artifact_versions",
-    "collections",
-    "collection_artifacts",
-    "groups",
-    "group_artifacts",
+/// The tables that are imported, each with the columns that are read or that other columns make redundant.
+const TABLES: [(&str, &[&str]); 9] = [
+    ("tags", &["id", "name", "slug", "color", "created_at", "updated_at"]),
+    (
+        "artifacts",
+        &[
+            "id",
+            "uuid",
+            "project_id",
+            "name",
+            "type",
+            "source",
+            "deployed_version",
+            "upstream_version",
+            "path_pattern",
+            "category",
+            "content",
+            "core_content",
+            "description",
+            "target_platforms",
+            "created_at",
+            "updated_at",
+            "visibility",
+        ],
+    ),
+    ("artifact_tags", &["artifact_uuid", "artifact_id", "tag_id", "created_at"]),
+    (
+        "artifact_metadata",
+        &[
+            "id",
+            "artifact_uuid",
+            "artifact_id",
+            "metadata",
+            "description",
+            "tags",
+            "aliases",
+            "created_at",
+            "updated_at",
+        ],
+    ),
+    ("artifact_versions", &["id", "artifact_uuid", "artifact_id", "content_hash", "change_origin", "created_at"]),
+    (
+        "collections",
+        &["id", "name", "description", "collection_type", "context_category", "created_at", "updated_at", "visibility"],
+    ),
+    (
+        "collection_artifacts",
+        &[
+            "collection_id",
+            "artifact_uuid",
+            "artifact_id",
+            "added_at",
+            "description",
+            "author",
+            "license",
+            "tags_json",
+            "tools_json",
+            "version",
+            "source",
+            "origin",
+            "synced_at",
+        ],
+    ),
+    (
+        "groups",
+        &["id", "collection_id", "name", "description", "color", "icon", "position", "created_at", "updated_at"],
+    ),
+    ("group_artifacts", &["group_id", "artifact_uuid", "artifact_id", "position", "added_at"]),
 ];
+
+/// Columns without which a database is not SkillMeat's.
+const REQUIRED: [(&str, &[&str]); 2] = [("artifacts", &["id", "name", "type"]), ("collections", &["id", "name"])];
+
+/// Tables of SQLite and of migrations, which have no data of the catalogue.
+const INTERNAL_TABLES: [&str; 2] = ["alembic_version", "sqlite_sequence"];
 
 impl Tables {
     async fn read(path: &Path, immutable: bool) -> Result<Self> {
         let options = SqliteConnectOptions::new().filename(path).read_only(true).immutable(immutable);
         let mut connection = options.disable_statement_logging().connect().await?;
-        let names: Vec<String> = sqlx::query_scalar("select name from sqlite_master where type = 'table'")
-            .fetch_all(&mut connection)
-            .await?;
-        let mut all = HashMap::new();
-        for table in TABLES.into_iter().filter(|table| names.iter().any(|name| name == table)) {
-            all.insert(table, rows(&mut connection, table).await?);
+        // Full-text indexes repeat the data of other tables, in virtual tables and tables whose names start with theirs.
+        let mut names: Vec<String> = sqlx::query_scalar(
+            "select t.name
+             from sqlite_master t
+             where t.type = 'table' and not exists (
+                 select 1
+                 from sqlite_master v
+                 where v.sql like 'create virtual table%' and (t.name = v.name or t.name like v.name || '\\_%' escape '\\')
+             )
+             order by t.name",
+        )
+        .fetch_all(&mut connection)
+        .await?;
+        let is_gatherum =
+            ["_sqlx_migrations", "collection_counts"].iter().all(|own| names.iter().any(|name| name == own));
+        let mut tables = Self { all: HashMap::new(), columns: HashMap::new(), others: Vec::new(), is_gatherum };
+        for (table, _) in TABLES.into_iter().filter(|(table, _)| names.iter().any(|name| name == table)) {
+            tables.columns.insert(table, columns(&mut connection, table).await?);
+            tables.all.insert(table, rows(&mut connection, table).await?);
         }
-        Ok(Self { all })
+        names
+            .retain(|name| !TABLES.iter().any(|(table, _)| name == table) && !INTERNAL_TABLES.contains(&name.as_str()));
+        for name in names {
+            let count = count(&mut connection, &name).await?;
+            tables.others.push((name, count));
+        }
+        Ok(tables)
     }
 
     fn rows(&self, table: &str) -> &[Fields] {
         self.all.get(table).map_or(&[], Vec::as_slice)
     }
+
+    /// A required table or column that is missing.
+    fn missing_column(&self) -> Option<String> {
+        for (table, required) in REQUIRED {
+            let Some(columns) = self.columns.get(table) else { return Some(format!("table {table}")) };
+            let is_missing = |name: &&&str| !columns.iter().any(|column| column == **name);
+            if let Some(column) = required.iter().find(is_missing) {
+                return Some(format!("column {table}.{column}"));
+            }
+        }
+        None
+    }
+
+    /// Reports the tables, columns and values that have no place in the catalogue.
+    fn notices(&self) -> Vec<Notice> {
+        let mut notices = Vec::new();
+        let mut report = |location: String, text: String| {
+            notices.push(Notice::new(NoticeKind::NotStored, location, text));
+        };
+        for (table, used) in TABLES {
+            for column in
+                self.columns.get(table).into_iter().flatten().filter(|column| !used.contains(&column.as_str()))
+            {
+                let count = self.rows(table).iter().filter(|row| text(row, column).is_some()).count();
+                if count > 0 {
+                    report(format!("{table}.{column}"), format!("the column is not imported; values: {count}"));
+                }
+            }
+            for row in self.rows(table) {
+                for (column, reason) in unreadable_values(row) {
+                    report(format!("{table} {}", key(row)), format!("{column} {reason}"));
+                }
+            }
+        }
+        for (table, count) in self.others.iter().filter(|(_, count)| *count > 0) {
+            report(table.clone(), format!("the table is not imported; rows: {count}"));
+        }
+        notices
+    }
+}
+
+/// The columns of a row whose values cannot be converted, each with the reason.
+fn unreadable_values(row: &Fields) -> Vec<(&'static str, String)> {
+    let mut found = Vec::new();
+    for column in ["created_at", "updated_at", "added_at", "synced_at"] {
+        if let Some(value) = text(row, column).filter(|_| time(row, column).is_none()) {
+            found.push((column, format!("is not a time: `{value}`")));
+        }
+    }
+    for column in ["tags_json", "tools_json", "target_platforms", "metadata"] {
+        if text(row, column).is_some() && json(row, column).is_none() {
+            found.push((column, "is not JSON".to_owned()));
+        }
+    }
+    if let Some(value) = text(row, "visibility").filter(|value| !VISIBILITIES.contains(&value.as_str())) {
+        found.push(("visibility", format!("`{value}` is unknown: it is PRIVATE")));
+    }
+    found
+}
+
+/// The id of a row, or else the ids of the rows that it connects.
+fn key(row: &Fields) -> String {
+    const OWNERS: [&str; 4] = ["collection_id", "group_id", "artifact_uuid", "artifact_id"];
+    text(row, "id")
+        .unwrap_or_else(|| OWNERS.iter().filter_map(|column| text(row, column)).collect::<Vec<_>>().join(" "))
+}
+
+async fn columns(connection: &mut SqliteConnection, table: &str) -> Result<Vec<String>> {
+    Ok(sqlx::query_scalar("select name from pragma_table_info($1)").bind(table).fetch_all(connection).await?)
+}
+
+async fn count(connection: &mut SqliteConnection, table: &str) -> Result<i64> {
+    let sql = format!("select count(*) from \"{}\"", table.replace('"', "\"\""));
+    Ok(sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).fetch_one(connection).await?)
 }
 
 async fn rows(connection: &mut SqliteConnection, table: &'static str) -> Result<Vec<Fields>> {
@@ -127,21 +290,27 @@ fn number(row: &Fields, name: &str) -> i64 {
     text(row, name).and_then(|text| text.parse().ok()).unwrap_or(0)
 }
 
-/// Parses a time in UTC, such as `2026-01-31 12:00:00.000000` or `2026-01-31T12:00:00`.
 fn time(row: &Fields, name: &str) -> Option<Time> {
-    let text = text(row, name)?;
-    let text = text.trim().replace(' ', "T");
-    Time::parse(&text).or_else(|| Time::parse(&format!("{text}Z")))
+    times::parse(&text(row, name)?)
 }
 
 fn json(row: &Fields, name: &str) -> Option<Value> {
     serde_json::from_str(&text(row, name)?).ok()
 }
 
+/// Values of visibility that correspond to those of the catalogue.
+const VISIBILITIES: [&str; 3] = ["private", "unlisted", "public"];
+
 fn visibility(row: &Fields) -> Visibility {
-    match text(row, "visibility").as_deref() {
-        Some("public") => Visibility::Public,
-        _ => Visibility::Private,
+    let word = text(row, "visibility").filter(|word| VISIBILITIES.contains(&word.as_str()));
+    word.and_then(|word| Visibility::parse(&word.to_uppercase())).unwrap_or(Visibility::Private)
+}
+
+/// SkillMeat's type of a collection and its category, such as `context/rules`.
+fn collection_kind(row: &Fields) -> Option<String> {
+    match (text(row, "collection_type"), text(row, "context_category")) {
+        (Some(kind), Some(category)) => Some(format!("{kind}/{category}")),
+        (kind, category) => kind.or(category),
     }
 }
 
@@ -156,6 +325,7 @@ fn uuid(kind: &str, text: &str) -> Uuid {
 /// Converts tables to records.
 struct Builder<'t> {
     tables: &'t Tables,
+    notices: Vec<Notice>,
     records: Vec<(String, Result<Record, String>)>,
     /// Artifacts by `id` and `uuid`, as other tables refer to either.
     artifacts: HashMap<String, Uuid>,
@@ -170,6 +340,7 @@ impl<'t> Builder<'t> {
     fn new(tables: &'t Tables) -> Self {
         Self {
             tables,
+            notices: tables.notices(),
             records: Vec::new(),
             artifacts: HashMap::new(),
             tags: BTreeMap::new(),
@@ -187,11 +358,19 @@ impl<'t> Builder<'t> {
         self.versions();
         self.collections();
         self.groups();
-        Records { records: self.records }
+        Records { notices: self.notices, records: self.records }
     }
 
     fn push(&mut self, location: String, record: Record) {
         self.records.push((location, Ok(record)));
+    }
+
+    fn reject(&mut self, location: String, reason: &str) {
+        self.records.push((location, Err(reason.to_owned())));
+    }
+
+    fn not_stored(&mut self, location: String, text: impl Into<String>) {
+        self.notices.push(Notice::new(NoticeKind::NotStored, location, text));
     }
 
     /// Groups the rows of each artifact, which have the same type and name. The id is that of the first row of the global
@@ -224,10 +403,13 @@ impl<'t> Builder<'t> {
     }
 
     fn tag(&mut self, artifact: Uuid, name: &str) {
-        let slug = rules::slug_of(name);
-        if slug.is_empty() {
+        if name.trim().is_empty() {
             return;
         }
+        let slug = match record::Tag::named(name) {
+            Ok(tag) => tag.slug,
+            Err(reason) => return self.not_stored(format!("tag {name}"), reason),
+        };
         self.tags.entry(slug.clone()).or_insert_with(|| name.trim().to_owned());
         self.artifact_tags.entry(artifact).or_default().insert(slug);
     }
@@ -242,10 +424,11 @@ impl<'t> Builder<'t> {
             slugs.extend(text(row, "id").map(|id| (id, slug)));
         }
         for row in tables.rows("artifact_tags") {
-            if let (Some(artifact), Some(slug)) =
-                (self.artifact_of(row), text(row, "tag_id").and_then(|id| slugs.get(&id)))
-            {
-                self.artifact_tags.entry(artifact).or_default().insert(slug.clone());
+            match (self.artifact_of(row), text(row, "tag_id").and_then(|id| slugs.get(&id))) {
+                (Some(artifact), Some(slug)) => {
+                    self.artifact_tags.entry(artifact).or_default().insert(slug.clone());
+                }
+                _ => self.not_stored(format!("artifact_tags {}", key(row)), "its artifact or tag is missing"),
             }
         }
         for row in tables.rows("collection_artifacts") {
@@ -287,6 +470,13 @@ impl<'t> Builder<'t> {
         }
         let empty = Fields::new();
         for (id, rows) in groups {
+            let others =
+                rows[1..].iter().filter(|row| text(row, "content").is_some_and(|text| Some(text) != content(rows[0])));
+            let others = others.count();
+            if others > 0 {
+                let text = format!("other projects have other contents, which are not imported: {others}");
+                self.not_stored(format!("artifacts {}", key(rows[0])), text);
+            }
             let member = latest.get(id).map_or(&empty, |(_, row)| row);
             let extra = extra.get(id).copied().unwrap_or(&empty);
             let artifact = artifact(*id, rows[0], member, extra, self.artifact_tags.get(id));
@@ -296,7 +486,10 @@ impl<'t> Builder<'t> {
 
     fn versions(&mut self) {
         for row in self.tables.rows("artifact_versions") {
-            let Some(artifact) = self.artifact_of(row) else { continue };
+            let Some(artifact) = self.artifact_of(row) else {
+                self.reject(format!("artifact_versions {}", key(row)), "its artifact is missing");
+                continue;
+            };
             let hash = text(row, "content_hash");
             let key = text(row, "id").or_else(|| hash.clone()).unwrap_or_default();
             const LABEL_LENGTH: usize = 12;
@@ -327,7 +520,7 @@ impl<'t> Builder<'t> {
                 id,
                 name,
                 description: text(row, "description"),
-                kind: text(row, "context_category").or_else(|| text(row, "collection_type")),
+                kind: collection_kind(row),
                 color: None,
                 visibility: visibility(row),
                 created_at,
@@ -357,8 +550,10 @@ impl<'t> Builder<'t> {
                         by_collection.entry(collection).or_default().push((time(row, "added_at"), name, artifact));
                     }
                 }
-                _ => dangling
-                    .push(("collection_artifacts".to_owned(), Err("its collection or artifact is missing".to_owned()))),
+                _ => dangling.push((
+                    format!("collection_artifacts {}", key(row)),
+                    Err("its collection or artifact is missing".to_owned()),
+                )),
             }
         }
         self.records.extend(dangling);
@@ -386,8 +581,9 @@ impl<'t> Builder<'t> {
         let mut groups: HashMap<String, (Uuid, Uuid)> = HashMap::new();
         let mut by_collection: BTreeMap<Uuid, Vec<&Fields>> = BTreeMap::new();
         for row in self.tables.rows("groups") {
-            if let Some(collection) = text(row, "collection_id").and_then(|key| self.collections.get(&key).copied()) {
-                by_collection.entry(collection).or_default().push(row);
+            match text(row, "collection_id").and_then(|key| self.collections.get(&key).copied()) {
+                Some(collection) => by_collection.entry(collection).or_default().push(row),
+                None => self.reject(format!("groups {}", key(row)), "its collection is missing"),
             }
         }
         for (collection, mut rows) in by_collection {
@@ -419,7 +615,10 @@ impl<'t> Builder<'t> {
         let mut missing = Vec::new();
         for row in self.tables.rows("group_artifacts") {
             let group = text(row, "group_id").and_then(|key| groups.get(&key).copied());
-            let (Some((group, collection)), Some(artifact)) = (group, self.artifact_of(row)) else { continue };
+            let (Some((group, collection)), Some(artifact)) = (group, self.artifact_of(row)) else {
+                self.reject(format!("group_artifacts {}", key(row)), "its group or artifact is missing");
+                continue;
+            };
             let added_at = time(row, "added_at");
             // A group may only contain members of its collection: others are added to the collection first.
             if self.members.insert((collection, artifact)) {
@@ -501,10 +700,14 @@ fn artifact(
         visibility: visibility(row),
         tags: tags.into_iter().flatten().cloned().collect(),
         metadata: Some(metadata).filter(|metadata| !metadata.is_empty()),
-        content: text(row, "content").or_else(|| text(row, "core_content")),
+        content: content(row),
         created_at,
         updated_at: time(row, "updated_at").unwrap_or(created_at),
     }
+}
+
+fn content(row: &Fields) -> Option<String> {
+    text(row, "content").or_else(|| text(row, "core_content"))
 }
 
 /// A unique name: with ` (2)`, ` (3)` … appended if it is taken.

@@ -3,7 +3,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 
 use gatherum::{
     db::Db,
-    transfer::{ImportReport, NoticeKind, Source, export, import},
+    transfer::{ImportOptions, ImportReport, NoticeKind, Source, export, import},
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -22,7 +22,7 @@ fn folder(files: &[(&str, &str)]) -> TempDir {
 }
 
 async fn load(db: &Db, folder: &Path) -> ImportReport {
-    import(db, Source::Claude(folder.to_owned()), None, false, |_| {}).await.expect("an import")
+    import(db, Source::Claude(folder.to_owned()), ImportOptions::default(), |_| {}).await.expect("an import")
 }
 
 /// The artifacts of a database by the paths of their files.

@@ -12,6 +12,7 @@ mod differential;
 mod documents;
 mod explain;
 mod fixture;
+mod formats;
 mod hostile;
 mod http;
 mod instructions;

@@ -9,7 +9,7 @@ use gatherum::{
     config::Config,
     db::{Arg, Db, Sql, Time},
     graphql::{Execute, Request, id::GlobalId},
-    transfer::{Source, SourceSync, import},
+    transfer::{ImportOptions, Source, SourceSync, import},
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -90,6 +90,10 @@ async fn link(engine: &Engine, viewer: Viewer, target: &Value, more: &str) -> Va
     );
     let made = ask_json(engine, viewer, &make, &json!({ "id": target })).await;
     if made["errors"].is_null() { made["data"]["createShareLink"]["shareLink"].clone() } else { made }
+}
+
+fn owned_by(owner: Option<uuid::Uuid>) -> ImportOptions {
+    ImportOptions { owner, ..ImportOptions::default() }
 }
 
 #[tokio::test]
@@ -445,11 +449,11 @@ async fn each_account_owns_what_it_imports() {
     for backend in Backend::all().await {
         let (test, engine, People { ann, ben }) = prepared(backend).await;
         let source = || Source::Csv(path.clone());
-        let first = import(&test.db, source(), ann.user, false, |_| {}).await.expect("an import");
+        let first = import(&test.db, source(), owned_by(ann.user), |_| {}).await.expect("an import");
         let snapshot = "{ artifacts { nodes { id name description revision collections { nodes { id name revision } } } }
             collections { nodes { id name revision artifacts { nodes { id } } groups { nodes { id name artifactCount } } } } }";
         let of_ann = ask_as(&engine, ann, snapshot, &json!({})).await;
-        let second = import(&test.db, source(), ben.user, false, |_| {}).await.expect("an import");
+        let second = import(&test.db, source(), owned_by(ben.user), |_| {}).await.expect("an import");
         let of_ben = ask_as(&engine, ben, snapshot, &json!({})).await;
 
         assert_eq!((first.rejected(), second.rejected()), (0, 0), "{backend:?}\n{second}");
@@ -458,7 +462,9 @@ async fn each_account_owns_what_it_imports() {
         let text = String::from_utf8(of_ben.clone()).expect("text");
         assert!(text.contains("\"name\":\"tools\"") && text.contains("\"name\":\"first\""), "{text}");
         for owner in [ann.user, ben.user] {
-            let again = import(&test.db, source(), owner, false, |_| {}).await.expect("an import");
+            let again = import(&test.db, source(), ImportOptions { owner, ..ImportOptions::default() }, |_| {})
+                .await
+                .expect("an import");
             assert_eq!((again.written(), again.rejected()), (0, 0), "{backend:?}\n{again}");
         }
 

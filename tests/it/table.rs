@@ -6,7 +6,7 @@ use gatherum::{
     catalog::{Mutation, Query, Subscription},
     db::Db,
     graphql,
-    transfer::{Source, export, import},
+    transfer::{ImportOptions, Source, export, import},
 };
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
@@ -135,7 +135,7 @@ async fn imported(db: &Db, text: &str) {
     let directory = TempDir::new().expect("a directory");
     let path = directory.path().join("catalogue.ndjson");
     std::fs::write(&path, text).expect("a file");
-    let report = import(db, Source::Ndjson(Some(path)), None, false, |_| {}).await.expect("an import");
+    let report = import(db, Source::Ndjson(Some(path)), ImportOptions::default(), |_| {}).await.expect("an import");
     assert_eq!(report.rejected(), 0, "{report:?}");
 }
 

@@ -12,7 +12,7 @@ use gatherum::{
     catalog::collection,
     db::Db,
     graphql::{Execute, Request},
-    transfer::{ImportReport, Source, SourceSync, export, import, watch},
+    transfer::{ImportOptions, ImportReport, Source, SourceSync, export, import, watch},
 };
 use sqlx::{ConnectOptions, Executor, sqlite::SqliteConnectOptions};
 use tempfile::TempDir;
@@ -27,7 +27,7 @@ use crate::{
 const SHARED_VARIABLE: &str = "GATHERUM_TEST_DATA";
 
 async fn load(db: &Db, source: Source) -> ImportReport {
-    import(db, source, None, false, |_| {}).await.expect("an import")
+    import(db, source, ImportOptions::default(), |_| {}).await.expect("an import")
 }
 
 async fn dump(db: &Db) -> String {
@@ -78,7 +78,10 @@ async fn a_dry_run_writes_nothing() {
         let path = file(&directory, "list.csv", "type,name,tags\nskill,one,a;b\n");
         let test = backend.database().await;
 
-        let report = import(&test.db, Source::Csv(path), None, true, |_| {}).await.expect("a report");
+        let report =
+            import(&test.db, Source::Csv(path), ImportOptions { is_dry_run: true, ..ImportOptions::default() }, |_| {})
+                .await
+                .expect("a report");
 
         assert_eq!(created(&report), 3, "{report}");
         assert_eq!(dump(&test.db).await.lines().count(), 1);
@@ -378,7 +381,7 @@ async fn a_source_of_another_kind_is_rejected() {
         Source::Csv(path.clone()),
         Source::Claude(path),
     ] {
-        assert!(import(&test.db, source.clone(), None, false, |_| {}).await.is_err(), "{source:?}");
+        assert!(import(&test.db, source.clone(), ImportOptions::default(), |_| {}).await.is_err(), "{source:?}");
     }
     assert_eq!(dump(&test.db).await.lines().count(), 1);
 }

@@ -15,7 +15,7 @@ use serde_json::{Map, Value};
 
 use self::{front_matter::FrontMatter, walk::Walk};
 use super::{
-    NoticeKind, Record, RecordSink,
+    Notice, NoticeKind, Record, RecordSink,
     record::{self, derived_id},
 };
 use crate::{
@@ -65,7 +65,8 @@ fn report_other_entries(root: &Path, sink: &mut RecordSink<'_>) {
     names.sort();
     let is_folder = |name: &String| FOLDERS.iter().any(|folder| folder.name == name) && root.join(name).is_dir();
     for name in names.iter().filter(|name| !is_folder(name)) {
-        sink.notice(NoticeKind::NotStored, name, "only the folders skills, agents and commands are imported");
+        let text = "only the folders skills, agents and commands are imported";
+        sink.notice(Notice::new(NoticeKind::NotStored, name, text));
     }
 }
 
@@ -88,26 +89,26 @@ impl Reader {
             Err(reason) => return sink.reject(&location, reason),
         };
         let front = FrontMatter::read(&text);
-        for deviation in front.deviations {
-            sink.notice(NoticeKind::Repaired, format!("{location} line {}", deviation.line), deviation.text);
-        }
-        let (mut artifact, tags) = artifact(folder, &location, front.values, text, modified(file), sink);
-        artifact.name = self.distinct_name(folder, artifact.name, &location, sink);
+        let repair = |line: usize, text| Notice::new(NoticeKind::Repaired, format!("{location} line {line}"), text);
+        let repairs = front.deviations.into_iter().map(|deviation| repair(deviation.line, deviation.text));
+        let mut notices: Vec<Notice> = repairs.collect();
+        let (mut artifact, tags) = artifact(folder, &location, front.values, text, modified(file), &mut notices);
+        artifact.name = self.distinct_name(folder, artifact.name, &location, &mut notices);
         let (id, time, name) = (artifact.id, artifact.created_at, artifact.name.clone());
         let new_tags = tags.into_iter().filter(|tag| !self.tags.contains(&tag.slug));
         let mut records: Vec<Record> = new_tags.map(Record::Tag).collect();
         records.push(Record::Artifact(Box::new(artifact)));
         let slugs: Vec<String> = records.iter().filter_map(tag_slug).collect();
-        if sink.send_together(&location, records) {
+        if sink.send_together(&location, notices, records) {
             self.tags.extend(slugs);
             self.names.insert((folder.kind, name));
             let membership = self.membership(&collection_name(folder.name, &location), id, time);
-            sink.send_together(&location, membership);
+            sink.send_together(&location, Vec::new(), membership);
         }
     }
 
     /// A name that no earlier artifact of the type has: the given one, or else that of the file, or else its path.
-    fn distinct_name(&self, folder: ArtifactFolder, name: String, location: &str, sink: &mut RecordSink<'_>) -> String {
+    fn distinct_name(&self, folder: ArtifactFolder, name: String, location: &str, notices: &mut Vec<Notice>) -> String {
         let name = name.trim().to_owned();
         let is_free = |name: &String| !self.names.contains(&(folder.kind, name.clone()));
         if is_free(&name) {
@@ -116,7 +117,7 @@ impl Reader {
         let path_name = location.trim_end_matches(".md").trim_end_matches("/SKILL").replace('/', ":");
         let distinct = Some(default_name(folder, location)).filter(is_free).unwrap_or(path_name);
         let text = format!("another {} has the name `{name}`: it is named `{distinct}` after its file", folder.kind);
-        sink.notice(NoticeKind::Repaired, location, text);
+        notices.push(Notice::new(NoticeKind::Repaired, location, text));
         distinct
     }
 
@@ -161,12 +162,12 @@ fn artifact(
     mut front: Map<String, Value>,
     content: String,
     time: Time,
-    sink: &mut RecordSink<'_>,
+    notices: &mut Vec<Notice>,
 ) -> (record::Artifact, Vec<record::Tag>) {
     let name = take_text(&mut front, "name").filter(|name| !name.trim().is_empty());
     let homepage = front.get("homepage").and_then(Value::as_str).filter(|url| rules::url(Some(url)).is_ok());
     let homepage = homepage.map(str::to_owned).inspect(|_| drop(front.shift_remove("homepage")));
-    let tags = tags(front.shift_remove("tags"), path, sink);
+    let tags = tags(front.shift_remove("tags"), path, notices);
     let artifact = record::Artifact {
         id: derived_id("artifact", path),
         kind: folder.kind.to_owned(),
@@ -213,7 +214,7 @@ fn scalar_text(value: &Value) -> Option<String> {
 }
 
 /// The tags of a list, or of a text that separates them by commas. A name that cannot be a tag's is reported.
-fn tags(value: Option<Value>, path: &str, sink: &mut RecordSink<'_>) -> Vec<record::Tag> {
+fn tags(value: Option<Value>, path: &str, notices: &mut Vec<Notice>) -> Vec<record::Tag> {
     let names: Vec<Value> = match value {
         Some(Value::Array(items)) => items,
         Some(Value::String(text)) => {
@@ -228,7 +229,7 @@ fn tags(value: Option<Value>, path: &str, sink: &mut RecordSink<'_>) -> Vec<reco
         match scalar_text(value).map_or_else(|| Err("it is not a text".to_owned()), |name| record::Tag::named(&name)) {
             Ok(tag) if tags.iter().any(|other| other.slug == tag.slug) => {}
             Ok(tag) => tags.push(tag),
-            Err(reason) => sink.notice(NoticeKind::NotStored, path, format!("tag {value}: {reason}")),
+            Err(reason) => notices.push(Notice::new(NoticeKind::NotStored, path, format!("tag {value}: {reason}"))),
         }
     }
     tags

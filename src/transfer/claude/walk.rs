@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    super::{NoticeKind, RecordSink},
+    super::{Notice, NoticeKind, RecordSink},
     ArtifactFolder,
 };
 
@@ -130,11 +130,8 @@ impl<'w, 's> Walk<'w, 's> {
                 distinct.push(path);
             } else {
                 let location = self.location(&path);
-                self.sink.notice(
-                    NoticeKind::Repaired,
-                    location,
-                    "a link to a file that is imported already is ignored",
-                );
+                let text = "a link to a file that is imported already is ignored";
+                self.sink.notice(Notice::new(NoticeKind::Repaired, location, text));
             }
         }
         distinct.sort();
@@ -143,7 +140,7 @@ impl<'w, 's> Walk<'w, 's> {
 
     fn skip(&mut self, path: &Path, reason: &str) {
         let location = self.location(path);
-        self.sink.notice(NoticeKind::NotStored, location, reason);
+        self.sink.notice(Notice::new(NoticeKind::NotStored, location, reason));
     }
 
     fn location(&self, path: &Path) -> String {

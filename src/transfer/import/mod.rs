@@ -18,32 +18,42 @@ use self::{
     sync::SourceKeys,
     table::TABLES,
 };
-use super::{ImportReport, Source, SourceItem, SourceRecord, change_log::ChangeLog};
+use super::{ImportReport, RejectedRecord, Source, SourceItem, SourceRecord, change_log::ChangeLog};
 use crate::{
     db::{Db, Dialect, Time, Transaction, text},
     statement,
 };
 
+/// Maximum number of rejected records that are named as the cause of other rejections.
+const REJECTED_MAX: usize = 100_000;
+
 /// Maximum number of rows of one statement.
 const BATCH_ROWS: usize = 5_000;
 
-/// Imports all records of `source` for the account `owner`, or for nobody if the server has no accounts.
-///
-/// Calls `progress` with the number of records read so far. With `dry_run` the transaction is rolled back, and the report
-/// says what would have changed.
+/// The options of an import.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ImportOptions {
+    /// The account that owns the imported objects; `None` if the server has no accounts.
+    pub owner: Option<uuid::Uuid>,
+    /// Rolls the transaction back. The report says what would have changed.
+    pub is_dry_run: bool,
+    /// Rejects records of which the catalogue does not store something.
+    pub is_strict: bool,
+}
+
+/// Imports all records of `source`, and calls `progress` with the number of records read so far.
 ///
 /// # Errors
 /// The source cannot be read, or the database fails; the transaction is then rolled back.
 pub async fn import(
     db: &Db,
     source: Source,
-    owner: Option<uuid::Uuid>,
-    dry_run: bool,
+    options: ImportOptions,
     progress: impl FnMut(u64),
 ) -> Result<ImportReport> {
-    let mut importer = Importer::new(begin(db).await?, owner, None);
-    importer.import_all(source, progress).await?;
-    if !dry_run {
+    let mut importer = Importer::new(begin(db).await?, options.owner, None);
+    importer.import_all(source, options.is_strict, progress).await?;
+    if !options.is_dry_run {
         announce_and_commit(importer.tx, importer.changes).await?;
         analyze(db).await?;
     }
@@ -99,6 +109,8 @@ struct Importer {
     resolved_ids: HashMap<uuid::Uuid, uuid::Uuid>,
     /// Ids of rows so far, for sources that derive ids from names.
     seen_ids: HashSet<uuid::Uuid>,
+    /// The locations of rejected records by id, at most [`REJECTED_MAX`].
+    rejected: HashMap<uuid::Uuid, String>,
     now: Time,
     report: ImportReport,
     changes: ChangeLog,
@@ -115,6 +127,7 @@ impl Importer {
             pending_index: Default::default(),
             resolved_ids: HashMap::new(),
             seen_ids: HashSet::new(),
+            rejected: HashMap::new(),
             now: Time::now(),
             report: ImportReport::default(),
             changes: ChangeLog::new(owner),
@@ -123,13 +136,13 @@ impl Importer {
     }
 
     /// Reads the source to its end and writes its records.
-    async fn import_all(&mut self, source: Source, mut progress: impl FnMut(u64)) -> Result<()> {
-        let (mut records, reader) = source.read();
+    async fn import_all(&mut self, source: Source, is_strict: bool, mut progress: impl FnMut(u64)) -> Result<()> {
+        let (mut records, reader) = source.read(is_strict);
         let mut count = 0_u64;
         while let Some(record) = records.recv().await {
             match record {
                 SourceItem::Record(record) => self.add(record).await?,
-                SourceItem::Rejected(rejected) => self.report.reject(rejected),
+                SourceItem::Rejected(rejected) => self.reject(rejected),
                 SourceItem::Notice(notice) => self.report.notice(notice),
             }
             count += 1;
@@ -141,6 +154,16 @@ impl Importer {
         self.flush().await?;
         progress(count);
         Ok(())
+    }
+
+    /// Reports a rejected record, and remembers it for records that refer to it.
+    fn reject(&mut self, record: RejectedRecord) {
+        if let Some(id) = record.id
+            && self.rejected.len() < REJECTED_MAX
+        {
+            self.rejected.insert(id, record.location.clone());
+        }
+        self.report.reject(record);
     }
 
     /// Adds a record to its table's batch. The last record of a key replaces earlier ones.

@@ -48,7 +48,7 @@ impl SourceSync {
     /// As [`super::import`]. The next import then continues from the last successful one.
     pub async fn import(&mut self, db: &Db, source: Source) -> Result<ImportReport> {
         let mut importer = Importer::new(begin(db).await?, self.owner, Some(SourceKeys::default()));
-        importer.import_all(source, |_| {}).await?;
+        importer.import_all(source, false, |_| {}).await?;
         let keys = importer.keys.take().unwrap_or_default();
         let may_remove = !keys[ARTIFACTS_INDEX].is_empty() && importer.report.rejected() <= self.previous_rejected;
         if let Some(previous) = self.previous_keys.as_ref().filter(|_| may_remove) {

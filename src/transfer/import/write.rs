@@ -1,4 +1,6 @@
 //! Writes a batch: one statement each to classify, insert and update its rows.
+use std::collections::HashSet;
+
 use anyhow::Result;
 use uuid::Uuid;
 
@@ -9,7 +11,7 @@ use super::{
     },
     Importer,
     row::{PendingRow, numbered},
-    table::{ARTIFACTS, ImportTable, MEMBERSHIPS, NOT_SHAREABLE, OTHER_OWNER, TABLES},
+    table::{ARTIFACTS, ImportTable, MEMBERSHIPS, NOT_SHAREABLE, OTHER_OWNER, TABLES, TAGS},
 };
 use crate::{
     append,
@@ -28,15 +30,18 @@ const UNCHANGED: RowState = 2;
 const PARENT_NOT_OWNED: RowState = 3;
 /// The membership would put a private artifact into another account's collection.
 const MEMBER_NOT_SHAREABLE: RowState = 4;
+/// An earlier row of the batch has the name.
+const NAME_REPEATED: RowState = 5;
 /// The first of the table's rejections; the others follow.
-const REJECTED: RowState = 5;
+const REJECTED: RowState = 6;
 
 impl Importer {
     /// Writes the rows of one table and records their changes.
     pub(super) async fn write(&mut self, index: usize, rows: Vec<PendingRow>) -> Result<()> {
         let table = TABLES[index];
         self.create_missing_tags(&rows).await?;
-        let states = self.classify(table, &rows).await?;
+        let mut states = self.classify(table, &rows).await?;
+        reject_repeated_names(table, &rows, &mut states);
         self.collect_keys(index, &rows, &states);
         let (mut new, changed) = (with_state(&rows, &states, NEW), with_state(&rows, &states, CHANGED));
         if !new.is_empty() && self.insert(table, &new).await? < new.len() as u64 {
@@ -79,11 +84,33 @@ impl Importer {
             let rejection = match *state {
                 PARENT_NOT_OWNED => Some(OTHER_OWNER.1),
                 MEMBER_NOT_SHAREABLE => Some(NOT_SHAREABLE),
+                NAME_REPEATED => Some(REPEATED_NAME),
                 _ => of_table().map(|(_, reason)| *reason),
             };
             if let Some(reason) = rejection {
-                self.report.reject(RejectedRecord::new(&row.location, reason));
+                self.reject_row(table, row, reason);
             }
+        }
+    }
+
+    /// Rejects a row. If it refers to a rejected record, that is the cause; the cause is reported once for its location.
+    pub(super) fn reject_row(&mut self, table: &'static ImportTable, row: &PendingRow, reason: &str) {
+        let ids = row.ids(table.columns.len());
+        let own_id = ids.first().copied().filter(|_| table.key_columns == 1);
+        let references = ids.iter().filter(|id| Some(**id) != own_id);
+        let cause = references.filter_map(|id| self.rejected.get(id)).next().filter(|_| is_reference_missing(reason));
+        match cause.cloned() {
+            Some(cause) if cause == row.location => {
+                self.rejected.extend(own_id.map(|id| (id, cause)));
+            }
+            Some(cause) => {
+                let reason = match reason.strip_suffix("is missing") {
+                    Some(subject) => format!("{subject}was rejected ({cause})"),
+                    None => format!("{reason}: a record that it refers to was rejected ({cause})"),
+                };
+                self.reject(RejectedRecord::new(&row.location, reason).with_id(own_id));
+            }
+            None => self.reject(RejectedRecord::new(&row.location, reason).with_id(own_id)),
         }
     }
 
@@ -166,7 +193,7 @@ impl Importer {
         }
         let reason = table.rejections.last().map_or("it exists already", |(_, reason)| reason);
         for (row, _) in rows.iter().zip(&is_inserted).filter(|(_, is_inserted)| !**is_inserted) {
-            self.report.reject(RejectedRecord::new(&row.location, reason));
+            self.reject_row(table, row, reason);
         }
         Ok(rows.into_iter().zip(is_inserted).filter_map(|(row, is_inserted)| is_inserted.then_some(row)).collect())
     }
@@ -221,6 +248,31 @@ impl Importer {
             self.changes.record(EventTarget::Membership, RowChange::Deleted, &[collection, artifact]);
         }
         Ok(())
+    }
+}
+
+/// The reason for rejecting all but the first of several rows with the same name.
+pub(super) const REPEATED_NAME: &str = "another record of this source has the same name";
+
+/// Whether a rejection is due to another object that does not exist.
+fn is_reference_missing(reason: &str) -> bool {
+    reason.ends_with("is missing") || reason.ends_with("is not in the group's collection")
+}
+
+/// Rejects rows to write whose name an earlier row of the batch has: the name is unique, and the statement would fail.
+fn reject_repeated_names(table: &'static ImportTable, rows: &[PendingRow], states: &mut [RowState]) {
+    let columns: &[&str] = match table.natural_key {
+        Some(_) => &["type", "name", "slug", "collection_id"],
+        None => return,
+    };
+    let is_key = |name: &str| columns.contains(&name) && (name != "name" || table.name != TAGS.name);
+    let mut names = HashSet::new();
+    for (row, state) in rows.iter().zip(states).filter(|(_, state)| [NEW, CHANGED].contains(state)) {
+        let cells = table.columns.iter().zip(&row.cells).filter(|((name, _), _)| is_key(name));
+        let name: Vec<String> = cells.map(|(_, cell)| format!("{cell:?}")).collect();
+        if !names.insert(name) {
+            *state = NAME_REPEATED;
+        }
     }
 }
 
