@@ -7,8 +7,7 @@ use axum::http::StatusCode;
 use futures_util::{StreamExt, stream};
 
 use super::{
-    AppState, authentication, rejection::Rejection, request_log::RequestLog, status::StatusContext,
-    subscription_slot::SubscriptionSlot,
+    AppState, authentication, rejection::Rejection, request_log::RequestLog, subscription_slot::SubscriptionSlot,
 };
 use crate::{
     access::Viewer,
@@ -99,8 +98,7 @@ fn responses_of_subscription(
                 Ok(response) => (response, Some((responses, slot))),
                 Err(rejection) => (rejection.into_graphql_response(viewer), None),
             };
-            let log = RequestLog::of_response(&response, StatusContext::without_http(&state));
-            log.write(response.report.total, &id);
+            RequestLog::of_event(&response).write(response.report.total, &id);
             Some((response, running))
         }
     };

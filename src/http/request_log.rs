@@ -32,9 +32,18 @@ pub(super) struct RequestLog {
 
 impl RequestLog {
     pub(super) fn of_response(response: &graphql::Response, context: StatusContext) -> Self {
+        Self::new(response, status(response, context))
+    }
+
+    /// The log line of a response to a subscription. The status of a stream does not depend on its responses.
+    pub(super) fn of_event(response: &graphql::Response) -> Self {
+        Self::new(response, StatusCode::OK)
+    }
+
+    fn new(response: &graphql::Response, status: StatusCode) -> Self {
         let name = response.operation_name.as_deref().unwrap_or_default();
         Self {
-            status: status(response, context),
+            status,
             code: response.codes.first().copied(),
             operation: name.chars().take(LOGGED_NAME_LENGTH_MAX).collect(),
             fields: response.fields.clone(),

@@ -4,7 +4,7 @@ mod subscription;
 use std::{
     net::SocketAddr,
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, Once,
         atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::Duration,
@@ -868,11 +868,19 @@ fn lines_of(id: &str) -> Vec<Value> {
     lines.filter(|line| line["request_id"] == id).collect()
 }
 
+/// Records the log lines of this process.
+fn record_log() {
+    static RECORDED: Once = Once::new();
+    RECORDED.call_once(|| {
+        // A thread-local subscriber would miss events: other threads cache that their call sites are disabled.
+        let subscriber = tracing_subscriber::fmt().json().flatten_event(true).with_writer(|| Lines).finish();
+        tracing::subscriber::set_global_default(subscriber).expect("the only one in this process");
+    });
+}
+
 #[tokio::test]
 async fn every_request_writes_one_log_line() {
-    // A thread-local subscriber would miss events: other threads cache that their call sites are disabled.
-    let subscriber = tracing_subscriber::fmt().json().flatten_event(true).with_writer(|| Lines).finish();
-    tracing::subscriber::set_global_default(subscriber).expect("the only one in this process");
+    record_log();
     let server = Server::start(|_| {}).await;
     let named = json!({ "query": "{ ok }", "operationName": "n".repeat(200) });
 

@@ -1,9 +1,14 @@
 //! Hundreds of clients that are silent, stop sending or do not read: each is disconnected, and others are not affected.
+//!
+//! Those over HTTP/2 answer pings.
 #![cfg(target_os = "linux")]
 use std::{net::SocketAddr, time::Duration};
 
+use axum::http;
 use futures_util::future::join_all;
 use gatherum::db::Arg;
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, Interest},
     net::{TcpSocket, TcpStream},
@@ -40,6 +45,8 @@ enum Stall {
     InHeaders,
     InBody,
     Reading,
+    /// Over HTTP/2, with a window of zero for each stream.
+    ReadingHttp2,
 }
 
 fn post(query: &str) -> String {
@@ -49,6 +56,9 @@ fn post(query: &str) -> String {
 
 /// Connects, stalls, and waits until the server closes the connection. Returns the response.
 async fn stall(address: SocketAddr, kind: Stall) -> String {
+    if let Stall::ReadingHttp2 = kind {
+        return stall_http2(address).await;
+    }
     let mut stream = match kind {
         Stall::Reading => {
             let socket = TcpSocket::new_v4().expect("a socket");
@@ -58,7 +68,7 @@ async fn stall(address: SocketAddr, kind: Stall) -> String {
         _ => TcpStream::connect(address).await.expect("a connection"),
     };
     let beginning = match kind {
-        Stall::BeforeRequest => String::new(),
+        Stall::BeforeRequest | Stall::ReadingHttp2 => String::new(),
         Stall::InHeaders => HEAD[..HEAD.len() / 2].to_owned(),
         Stall::InBody => format!("{HEAD}Content-Length: 100\r\n\r\n{}", " ".repeat(50)),
         // Unread bytes make the kernel send a reset when the server closes the connection.
@@ -75,6 +85,21 @@ async fn stall(address: SocketAddr, kind: Stall) -> String {
     };
     timeout(TIME_LIMIT, closed).await.unwrap_or_else(|_| panic!("{kind:?}: not closed"));
     String::from_utf8_lossy(&response).into_owned()
+}
+
+/// Requests a response over HTTP/2, reads only its head, and waits until the server closes the connection. Returns the status.
+async fn stall_http2(address: SocketAddr) -> String {
+    let stream = TcpStream::connect(address).await.expect("a connection");
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder.initial_stream_window_size(0);
+    let (mut client, connection) = builder.handshake(TokioIo::new(stream)).await.expect("a connection");
+    let connection = tokio::spawn(connection);
+    let request = http::Request::get(format!("http://{address}/graphql?query=%7B__typename%7D"));
+    // A busy client may find the connection reset before it has read the head.
+    let response = client.send_request(request.body(String::new()).expect("a request")).await;
+
+    let _ = timeout(TIME_LIMIT, connection).await.expect("a connection that the server closes");
+    response.map_or_else(|_| String::new(), |response| response.status().to_string())
 }
 
 /// Returns the id of the artifact with the large content.
@@ -122,7 +147,13 @@ async fn hundreds_of_slow_clients_are_disconnected_and_others_are_served() {
     }
     let served = Served::start(command);
 
-    let kinds = [(Stall::BeforeRequest, 200), (Stall::InHeaders, 200), (Stall::InBody, 200), (Stall::Reading, 100)];
+    let kinds = [
+        (Stall::BeforeRequest, 200),
+        (Stall::InHeaders, 200),
+        (Stall::InBody, 200),
+        (Stall::Reading, 100),
+        (Stall::ReadingHttp2, 100),
+    ];
     let kinds = kinds.into_iter().flat_map(|(kind, count)| std::iter::repeat_n(kind, count));
     let slow = async {
         let stalled = kinds.map(async |kind| (kind, stall(served.address, kind).await));
@@ -150,6 +181,7 @@ async fn hundreds_of_slow_clients_are_disconnected_and_others_are_served() {
             }
             Stall::InBody => assert!(response.starts_with("HTTP/1.1 408"), "{response:.200}"),
             Stall::Reading if response.starts_with("HTTP/1.1 503") => rejected += 1,
+            Stall::ReadingHttp2 => assert!(response.is_empty() || response.starts_with("200"), "{response}"),
             // At most the beginning of the large response.
             Stall::Reading => cut_off += usize::from(response.len() < LARGE_BYTES),
         }

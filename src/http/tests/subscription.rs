@@ -11,7 +11,7 @@ use tokio_tungstenite::{
     },
 };
 
-use super::{Server, URQL, header, post, read_to_end};
+use super::{Server, URQL, header, lines_of, post, read_to_end, record_log};
 
 type Socket = WebSocketStream<MaybeTlsStream<tokio::net::TcpStream>>;
 
@@ -586,5 +586,38 @@ async fn responses_to_subscriptions_count_towards_the_memory_budget() {
     assert!(events.contains("OVERLOADED") && events.ends_with("event: complete\ndata:\n\n"), "{events}");
 
     drop((unread, socket));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn every_operation_of_a_socket_writes_one_log_line() {
+    record_log();
+    let server = Server::start(|_| {}).await;
+    for (protocol, start) in [(CURRENT, "subscribe"), (LEGACY, "start")] {
+        let headers = [("sec-websocket-protocol", protocol), ("x-request-id", protocol)];
+        let mut socket = try_open(&server, &headers).await.expect("a socket");
+        send(&mut socket, json!({ "type": "connection_init" })).await;
+        for query in ["{ ok }", "nonsense", "subscription { lost }"] {
+            send(&mut socket, json!({ "type": start, "id": query, "payload": { "query": query } })).await;
+            // The last message is `error` or `complete`.
+            while !["error", "complete"].contains(&receive(&mut socket).await["type"].as_str().expect("a type")) {}
+        }
+        send(&mut socket, json!({ "type": start, "id": "n", "payload": { "query": "{ never }" } })).await;
+        server.fake.started.notified().await;
+        drop(socket);
+        server.fake.dropped.notified().await;
+
+        let lines = lines_of(protocol);
+        let logged: Vec<_> = lines.iter().map(|line| (line["status"].as_u64(), line["code"].as_str())).collect();
+        let expected = [
+            (Some(200), Some("")),
+            (Some(400), Some("GRAPHQL_PARSE_FAILED")),
+            (Some(200), Some("")),
+            (Some(200), Some("EVENTS_LOST")),
+            (None, None),
+        ];
+        assert_eq!(logged, expected, "{protocol}");
+        assert_eq!(lines[4]["message"], "client disconnected", "{protocol}");
+    }
     server.stop().await;
 }
