@@ -47,7 +47,7 @@ export function hasDocument({ url, body }) {
 
 // Adds a manifest of trusted documents to the database, as an operator does.
 export function addTrustedDocuments(manifest) {
-  const env = { ...process.env, DATABASE_URL: process.env.GATHERUM_DATABASE }
+  const env = { PATH: process.env.PATH, DATABASE_URL: process.env.GATHERUM_DATABASE }
   execFileSync(process.env.GATHERUM_PROGRAM, ['documents', 'add', manifest], { env, stdio: 'pipe' })
 }
 

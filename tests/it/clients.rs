@@ -27,9 +27,6 @@ const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients");
 /// Folder of the build to which the tests are copied, with the installed packages.
 const INSTALLED: &str = concat!(env!("CARGO_TARGET_TMPDIR"), "/clients");
 
-/// The oldest major version of Node.js that the clients support.
-const NODE_MIN: u32 = 20;
-
 /// Number of artifacts in the catalogue of a test.
 const ARTIFACTS: usize = 30;
 
@@ -53,23 +50,31 @@ enum Runtime {
 }
 
 impl Runtime {
+    /// The interpreter, and the oldest version of it that the clients support.
+    fn interpreter(self) -> (&'static str, (u32, u32)) {
+        match self {
+            Self::Node => ("node", (20, 0)),
+            Self::Python => ("python3", (3, 11)),
+        }
+    }
+
     /// Installs the packages, once per process. Says once, loudly, that clients are skipped.
     fn install(self) -> bool {
-        static NODE: OnceLock<bool> = OnceLock::new();
-        static PYTHON: OnceLock<bool> = OnceLock::new();
+        static NODE: OnceLock<Result<(), String>> = OnceLock::new();
+        static PYTHON: OnceLock<Result<(), String>> = OnceLock::new();
         let installed = match self {
             Self::Node => &NODE,
             Self::Python => &PYTHON,
         };
-        *installed.get_or_init(|| match self.try_install() {
-            Ok(()) => true,
-            Err(reason) => {
-                assert!(std::env::var(REQUIRED_VARIABLE).is_err(), "clients of {self:?} cannot be installed: {reason}");
+        let outcome = installed.get_or_init(|| {
+            self.try_install().inspect_err(|reason| {
                 // Not `eprintln`, whose output the test harness captures.
                 let _ = writeln!(stderr(), "SKIPPED: clients of {self:?}: {reason}");
-                false
-            }
-        })
+            })
+        });
+        let is_required = std::env::var(REQUIRED_VARIABLE).is_ok();
+        assert!(outcome.is_ok() || !is_required, "clients of {self:?} cannot be installed: {outcome:?}");
+        outcome.is_ok()
     }
 
     /// Installs the packages unless the folder has those of the same lock file.
@@ -78,6 +83,7 @@ impl Runtime {
         let lock = File::create(format!("{INSTALLED}/.lock")).expect("a file");
         lock.lock().expect("a lock, when no other process installs the packages");
         copy_changed(Path::new(SOURCES), Path::new(INSTALLED));
+        self.check_version()?;
         let (lock_file, marker) = match self {
             Self::Node => ("package-lock.json", ".node"),
             Self::Python => ("gql/requirements.txt", ".python"),
@@ -95,6 +101,18 @@ impl Runtime {
         Ok(())
     }
 
+    fn check_version(self) -> Result<(), String> {
+        let (interpreter, oldest) = self.interpreter();
+        let version = output(Command::new(interpreter).arg("--version"))?;
+        let mut numbers = version.split(|c: char| !c.is_ascii_digit()).filter_map(|number| number.parse().ok());
+        let mut next = || numbers.next().unwrap_or_default();
+        if (next(), next()) < oldest {
+            let (major, minor) = oldest;
+            return Err(format!("{interpreter} is {}, and the clients need {major}.{minor} or newer", version.trim()));
+        }
+        Ok(())
+    }
+
     /// The command that runs the tests of a client.
     fn command(self, sandbox: &Sandbox, client: &str) -> Command {
         let (program, arguments, file) = match self {
@@ -108,12 +126,8 @@ impl Runtime {
 }
 
 fn install_node() -> Result<(), String> {
-    let version = output(Command::new("node").arg("--version"))?;
-    let major = version.trim_start_matches('v').split('.').next().and_then(|major| major.parse::<u32>().ok());
-    if major.is_none_or(|major| major < NODE_MIN) {
-        return Err(format!("node is {}, and the clients need {NODE_MIN} or newer", version.trim()));
-    }
-    output(Command::new("npm").args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline"]))?;
+    let arguments = ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline", "--fetch-retries=1"];
+    output(Command::new("npm").args(arguments))?;
     Ok(())
 }
 
