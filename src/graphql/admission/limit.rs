@@ -20,8 +20,8 @@ const WINDOW: Duration = Duration::from_millis(100);
 /// Minimum number of executions in a window.
 const WINDOW_EXECUTIONS: u32 = 8;
 
-/// Interval at which the limit is lowered to its minimum for one window while requests wait. Otherwise every latency of a
-/// long overload would include waiting, and a change of the best latency would not be noticed.
+/// Interval at which the limit is lowered to half of its minimum for one window while requests wait. Otherwise every latency
+/// of a long overload would include waiting, and a change of the best latency would not be noticed.
 const PROBE_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Number of operations whose best latency is known.
@@ -46,7 +46,7 @@ pub(super) struct ConcurrencyLimit {
     window: Option<Window>,
     /// The end of the last window.
     window_ended: Instant,
-    last_probe: Instant,
+    next_probe: Instant,
 }
 
 /// A period during which requests wait.
@@ -59,7 +59,7 @@ struct Window {
     longest: f64,
     /// Executions after which no request waited.
     unreached: u32,
-    /// Whether the limit is lowered to its minimum.
+    /// Whether the limit is lowered.
     is_probe: bool,
 }
 
@@ -77,17 +77,22 @@ impl ConcurrencyLimit {
             best: Cache::new(OPERATIONS),
             window: None,
             window_ended: now,
-            last_probe: now,
+            next_probe: now,
         }
     }
 
     /// The maximum number of executions at this time.
     pub(super) fn get(&self) -> u32 {
         match &self.window {
-            Some(window) if window.is_probe => self.bounds.min,
-            // It is between the bounds, which are u32.
-            _ => self.limit.round() as u32,
+            Some(window) if window.is_probe => (self.bounds.min / 2).max(1),
+            _ => self.usual(),
         }
+    }
+
+    /// The maximum number of executions outside of probes.
+    pub(super) fn usual(&self) -> u32 {
+        // It is between the bounds, which are u32.
+        self.limit.round() as u32
     }
 
     /// The best latency of an operation, in seconds; `None` before its first execution.
@@ -138,14 +143,14 @@ impl ConcurrencyLimit {
         let Some(window) = self.window.take() else { return };
         self.window_ended = now;
         if window.is_probe {
-            self.last_probe = now;
+            self.next_probe = now + PROBE_INTERVAL;
         } else if window.unreached <= window.executions / 2 {
             let needed = HEADROOM * window.best / now.duration_since(window.start).as_secs_f64();
             // Half of the way, so that a window with unusual operations has little effect.
             let limit = self.limit + (needed - self.limit) / 2.0;
             self.limit = limit.clamp(f64::from(self.bounds.min), f64::from(self.bounds.max));
         }
-        let is_probe = now.duration_since(self.last_probe) >= PROBE_INTERVAL;
+        let is_probe = now >= self.next_probe;
         self.window = is_reached.then(|| Window::new(now, is_probe));
     }
 }

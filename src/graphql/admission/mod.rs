@@ -48,7 +48,8 @@ const LANES: usize = QUERY_LANES + 2;
 /// Factor by which a mutation may wait longer than a query: a client can repeat a query more easily.
 const MUTATION_WAIT_FACTOR: u32 = 3;
 
-/// Time without a successful execution after which rejected operations are told that the database does not answer.
+/// Minimum time without a successful execution after which rejections say that the database does not answer. It is longer if
+/// executions usually take long.
 const STALLED_AFTER: Duration = Duration::from_millis(500);
 
 /// Weight of the latest execution in the average latency of a lane.
@@ -208,7 +209,7 @@ impl State {
         let (lane, wait_max) = (&self.lanes[lane], wait_max.as_secs_f64());
         let ahead = lane.waiting.len() as f64 + 1.0;
         // A lane that has just become busy will get its share of the slots.
-        let slots = lane.running.max(self.limit.get() / active).max(1);
+        let slots = lane.running.max(self.limit.usual() / active).max(1);
         let expected = ahead * lane.latency / f64::from(slots);
         expected <= (wait_max - lane.latency).max(wait_max / 2.0)
     }
@@ -255,7 +256,9 @@ impl State {
     }
 
     fn rejection(&self, now: Instant) -> Error {
-        match now.duration_since(self.progress) >= STALLED_AFTER {
+        let usual = self.lanes.iter().map(|lane| lane.latency).fold(0.0, f64::max);
+        let stalled_after = STALLED_AFTER.max(Duration::from_secs_f64(2.0 * usual));
+        match now.duration_since(self.progress) >= stalled_after {
             true => Error::new(Code::Unavailable, "the database does not answer: retry"),
             false => Error::new(Code::Overloaded, "the server is overloaded: retry after 1 s"),
         }
