@@ -84,6 +84,7 @@ fn config(url: String) -> Config {
     Config {
         url,
         pool_timeout: Duration::from_secs(30),
+        wait_timeout: Duration::from_secs(30),
         statement_timeout: Duration::from_secs(30),
         ..Config::default()
     }

@@ -98,6 +98,7 @@ async fn start_behind_proxy() -> (TestApp, Proxy) {
     let app = TestApp::start(Backend::Postgres, |config| {
         let (started, url) = Proxy::start(&config.database.url);
         config.database.url = url;
+        config.database.wait_timeout = Duration::from_secs(2);
         proxy = Some(started);
     })
     .await;

@@ -5,7 +5,7 @@
 use std::{
     pin::Pin,
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -25,15 +25,14 @@ const PROBE_INTERVAL: Duration = Duration::from_millis(500);
 /// Interval of probes while the database does not answer.
 const RETRY_INTERVAL: Duration = Duration::from_millis(250);
 
-/// Time limit of a probe, which a busy database needs far less than.
-const PROBE_TIMEOUT: Duration = Duration::from_millis(1_500);
-
 /// Interval at which waits and statements check whether the database is lost.
 const CHECK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The state of one database. It counts as available until a probe has failed; without [`Availability::monitor`] always.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Availability {
+    /// Time limit of a probe, which a busy database needs far less than.
+    probe_timeout: Duration,
     is_lost: AtomicBool,
     lost_since: Mutex<Option<Instant>>,
     /// Notified when a statement has failed because of its connection.
@@ -50,6 +49,11 @@ pub(super) enum Interruption {
 }
 
 impl Availability {
+    pub(super) fn new(probe_timeout: Duration) -> Arc<Self> {
+        let (is_lost, lost_since, suspected) = (AtomicBool::new(false), Mutex::default(), Notify::new());
+        Arc::new(Self { probe_timeout, is_lost, lost_since, suspected })
+    }
+
     /// Whether the database does not answer.
     pub(super) fn is_lost(&self) -> bool {
         self.is_lost.load(Ordering::Relaxed)
@@ -98,7 +102,7 @@ impl Availability {
         let mut probe: Probe<C> = Probe { options, sql, connection: None };
         Box::pin(async move {
             loop {
-                let failure = match timeout(PROBE_TIMEOUT, probe.run()).await {
+                let failure = match timeout(self.probe_timeout, probe.run()).await {
                     Ok(Ok(())) => None,
                     Ok(Err(error)) => Some(error.to_string()),
                     Err(_) => Some("no response in time".to_owned()),
@@ -171,14 +175,14 @@ mod tests {
     async fn work_ends_at_its_limit() {
         let start = Instant::now();
 
-        let interrupted = Availability::default().within(LIMIT, pin!(pending::<()>())).await;
+        let interrupted = Availability::new(LIMIT).within(LIMIT, pin!(pending::<()>())).await;
 
         assert_eq!((interrupted, start.elapsed()), (Err(Interruption::TimedOut), LIMIT));
     }
 
     #[tokio::test(start_paused = true)]
     async fn work_ends_when_the_database_is_lost_and_starts_again_when_it_returns() {
-        let availability = Availability::default();
+        let availability = Availability::new(LIMIT);
         let start = Instant::now();
         let loss = async {
             sleep(Duration::from_secs(2)).await;

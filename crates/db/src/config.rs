@@ -25,7 +25,7 @@ pub struct Config {
     #[serde(with = "duration")]
     pub pool_timeout: Duration,
     /// Time limit of a request for acquiring a connection, and for each lock on PostgreSQL. Then the request fails with
-    /// UNAVAILABLE. Default: 2 s.
+    /// UNAVAILABLE, as do all requests once the database has not answered for this time. Default: 2 s.
     #[serde(with = "duration")]
     pub wait_timeout: Duration,
     /// Maximum age of a PostgreSQL connection, after which it is replaced. Default: 1 h.

@@ -93,7 +93,7 @@ impl PostgresPool {
             acquire_timeout: config.pool_timeout,
             pre_ping,
             options,
-            availability: Arc::default(),
+            availability: Availability::new(config.wait_timeout),
         })
     }
 

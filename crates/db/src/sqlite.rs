@@ -77,7 +77,7 @@ impl SqlitePool {
             readers_max,
             path: path.to_owned(),
             announced: Arc::default(),
-            availability: Arc::default(),
+            availability: Availability::new(config.wait_timeout),
         })
     }
 
