@@ -182,7 +182,7 @@ impl Connected for ArtifactsOfCollection {
     const TYPES: ConnectionNames = ConnectionNames {
         connection: "CollectionArtifactConnection",
         edge: "CollectionArtifactEdge",
-        nodes: "the artifacts of a collection",
+        nodes: "artifacts of a collection",
     };
 
     fn node(row: &Member<Membership>) -> Artifact {
@@ -261,7 +261,7 @@ impl Connected for ArtifactsOfGroup {
     const TYPES: ConnectionNames = ConnectionNames {
         connection: "GroupArtifactConnection",
         edge: "GroupArtifactEdge",
-        nodes: "the artifacts of a group",
+        nodes: "artifacts of a group",
     };
 
     fn node(row: &Member<GroupMembership>) -> Artifact {
