@@ -41,6 +41,7 @@ async fn closing_standard_output_ends_a_command_quietly() {
         "--version",
         "import --help",
         "export",
+        "documents export",
         "schema",
         "schema --json",
         "config show",
@@ -71,7 +72,7 @@ fn a_failed_write_is_an_error() {
         return eprintln!("SKIPPED: this system has no /dev/full");
     };
     let sandbox = Sandbox::new();
-    for arguments in ["schema", "config show", "completions bash", "export"] {
+    for arguments in ["schema", "config show", "completions bash", "export", "documents export"] {
         let ran = run(sandbox.gatherum(arguments).stdout(full.try_clone().expect("a file")));
 
         assert_eq!(ran.status, Some(1), "{arguments}");

@@ -22,7 +22,7 @@ use tokio_tungstenite::{
 use crate::{
     app::{TestApp, engine_with, statements},
     backend::{Backend, TestDb},
-    process::{Ran, Sandbox},
+    process::{Ran, Sandbox, run},
 };
 
 /// Manifests that client tools wrote for the same three operations, and the identifier of the query in each.
@@ -186,6 +186,27 @@ async fn the_commands_of_the_document_run() {
     let example = help.lines().find_map(|line| line.trim().strip_prefix("$ echo '")?.split_once('\''));
     let added = documents.run_with("add -", example.expect("an example").0);
     assert_eq!(added.out, "1 added, 0 replaced, 0 unchanged\n", "{added:?}");
+}
+
+#[tokio::test]
+async fn the_doctor_warns_of_a_server_that_executes_nothing() {
+    for backend in Backend::all().await {
+        let documents = Documents::on(backend).await;
+        let finding = || {
+            let mut command = documents.sandbox.gatherum("doctor --json --bind 127.0.0.1:0");
+            command.env("DATABASE_URL", &documents.test.config.url).env("GATHERUM_DOCUMENTS_MODE", "trusted");
+            let findings: Value = serde_json::from_str(&run(&mut command).out).expect("JSON");
+            let all = findings.as_array().expect("findings").clone();
+            all.into_iter().find(|finding| finding["check"] == "documents").expect("a finding")
+        };
+
+        assert_eq!(finding()["level"], "warning", "{}", finding());
+        documents.run_with("add -", MANIFESTS[0].1);
+        assert_eq!(
+            (&finding()["level"], &finding()["found"]),
+            (&json!("ok"), &json!("only trusted documents are executed: 3"))
+        );
+    }
 }
 
 #[tokio::test]
@@ -554,6 +575,62 @@ async fn only_trusted_documents_are_executed_in_the_mode_trusted() {
         let shared = app.client.get(app.url("/s/unknown")).send().await.expect("a response");
         assert_eq!(shared.status(), 404);
         assert!(!shared.text().await.expect("a text").contains("DOCUMENT_NOT_TRUSTED"));
+        app.stop().await;
+    }
+}
+
+/// The first text that `read` yields while artifacts are created: a subscription has no acknowledgement to wait for.
+async fn while_creating(app: &TestApp, read: impl Future<Output = String>) -> String {
+    let write = async {
+        loop {
+            let name = uuid::Uuid::now_v7();
+            let mutation = format!(
+                r#"mutation {{ createArtifact(input: {{ type: "skill", name: "{name}" }}) {{ artifact {{ id }} }} }}"#
+            );
+            assert!(ask(app, Transport::Post, &json!({ "query": mutation })).await["data"].is_object());
+        }
+    };
+    tokio::select! {
+        text = tokio::time::timeout(TIME_LIMIT, read) => text.expect("an event in time"),
+        () = write => unreachable!("it never ends"),
+    }
+}
+
+/// The first event of a subscription with these parameters, as its transport has it.
+async fn first_event(app: &TestApp, transport: Transport, parameters: &Value) -> String {
+    let request = match transport {
+        Transport::Get => get(app, parameters).header("accept", "text/event-stream"),
+        Transport::Post | Transport::EventStream => app.post(parameters).header("accept", "text/event-stream"),
+        Transport::Parts => app.post(parameters).header("accept", "multipart/mixed;subscriptionSpec=1.0"),
+        Transport::Socket | Transport::LegacySocket => return ask(app, transport, parameters).await.to_string(),
+    };
+    let mut response = request.send().await.expect("a response");
+    let mut text = String::new();
+    while !text.contains("kind")
+        && let Some(chunk) = response.chunk().await.expect("a chunk")
+    {
+        text.push_str(std::str::from_utf8(&chunk).expect("text"));
+    }
+    text
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_subscription_may_be_identified_over_every_transport() {
+    for backend in Backend::all().await {
+        let app = TestApp::start(backend, |_| {}).await;
+        let (trusted, automatic) =
+            ("subscription { catalogChanged { kind } }", "subscription { catalogChanged { kind nodeId } }");
+        trust(app.db(), &[("changes", trusted)]).await;
+        let with_text = json!({ "query": automatic, "extensions": hash_of(automatic) });
+        let event = while_creating(&app, first_event(&app, Transport::Socket, &with_text)).await;
+        assert!(event.contains("nodeId"), "{event}");
+
+        for transport in TRANSPORTS {
+            for parameters in [json!({ "documentId": "changes" }), json!({ "extensions": hash_of(automatic) })] {
+                let event = while_creating(&app, first_event(&app, transport, &parameters)).await;
+                assert!(event.contains(r#""kind":"CREATED""#), "{backend:?} {transport:?} {parameters} {event}");
+            }
+        }
         app.stop().await;
     }
 }
