@@ -13,7 +13,7 @@ use quick_cache::{
     DefaultHashBuilder, OptionsBuilder, Weighter,
     sync::{Cache, DefaultLifecycle},
 };
-use tracing::warn;
+use tracing::{debug, warn};
 
 use super::{
     Config, DocumentId, Mode,
@@ -265,8 +265,12 @@ impl Documents {
         }
         match tokio::time::timeout(STORE_TIMEOUT, self.write(hash, text)).await {
             Ok(Ok(())) => {}
+            // The loss of the database is logged once, by its monitor.
+            Ok(Err(error)) if error.code.is_temporary() => {
+                debug!(cause = error.source_chain(), "a document was not stored");
+            }
             Ok(Err(error)) => warn!(cause = error.source_chain(), "a document was not stored"),
-            Err(_) => warn!(cause = "the database is busy", "a document was not stored"),
+            Err(_) => debug!(cause = "the database is busy", "a document was not stored"),
         }
     }
 

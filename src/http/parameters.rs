@@ -51,8 +51,11 @@ pub(super) fn from_uri(viewer: Viewer, uri: &Uri, draft: bool) -> Result<Request
 
 /// Whether the query string of a GET contains an operation, or the identifier of its document.
 pub(super) fn has_query(uri: &Uri) -> bool {
-    let names = ["query", "documentId", "doc_id", "extensions"];
-    let is_operation = |(name, value): &(String, String)| names.contains(&name.as_str()) && !value.is_empty();
+    let is_operation = |(name, value): &(String, String)| match name.as_str() {
+        "query" | "documentId" | "doc_id" => !value.is_empty(),
+        "extensions" => value.contains("persistedQuery"),
+        _ => false,
+    };
     Query::<Vec<(String, String)>>::try_from_uri(uri)
         .map_or(true, |Query(parameters)| parameters.iter().any(is_operation))
 }
@@ -240,7 +243,8 @@ mod tests {
         assert!(!has_query(&"/graphql".parse().expect("a URI")));
         assert!(!has_query(&uri("")));
         assert!(!has_query(&uri("query=")));
-        for query in ["query=q", "documentId=d", "doc_id=d", "extensions=%7B%7D"] {
+        assert!(!has_query(&uri("extensions=%7B%7D")));
+        for query in ["query=q", "documentId=d", "doc_id=d", "extensions=%7B%22persistedQuery%22%3A1%7D"] {
             assert!(has_query(&uri(query)), "{query}");
         }
     }

@@ -351,6 +351,10 @@ async fn a_document_is_known_by_its_hash_over_every_transport_once_it_was_sent()
             assert_eq!(error(&unknown), NOT_FOUND, "{backend:?} {transport:?}");
             let empty = json!({ "query": "", "variables": { "first": 1 }, "extensions": hash_of(&text) });
             assert_eq!(error(&ask(&app, transport, &empty).await), NOT_FOUND, "{backend:?} {transport:?}");
+            if transport != Transport::Get {
+                let null = json!({ "query": null, "operationName": null, "extensions": hash_of(&text) });
+                assert_eq!(error(&ask(&app, transport, &null).await), NOT_FOUND, "{backend:?} {transport:?}");
+            }
             let mut with_text = by_hash.clone();
             with_text["query"] = json!(text);
             assert_eq!(ask(&app, transport, &with_text).await["data"], expected, "{backend:?} {transport:?}");

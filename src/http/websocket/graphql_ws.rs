@@ -73,10 +73,10 @@ pub(super) async fn serve(
 }
 
 /// Moves the identifier of a document to the extensions, where [`EngineExecutor`] finds it, because the requests of
-/// async-graphql have no member for it.
+/// async-graphql have no member for it. Removes members that are null, because they have to have a `query` if it is given.
 fn with_document_id(message: Message) -> Message {
     let Message::Text(text) = &message else { return message };
-    if !["documentId", "doc_id"].iter().any(|name| text.contains(name)) {
+    if !["documentId", "doc_id", "persistedQuery"].iter().any(|name| text.contains(name)) {
         return message;
     }
     let Ok(mut parsed) = serde_json::from_str::<Value>(text) else { return message };
