@@ -194,7 +194,7 @@ fn execute(cli: Cli) -> Result<Outcome> {
             Command::Export(args) => transfer::export(args, &loaded.config).await,
             Command::Migrate(command) => migrate::run(command, &loaded.config).await,
             Command::Schema(args) => schema::run(&args).await,
-            Command::Explain(args) => explain::run(args, &loaded.config).await,
+            Command::Explain(args) => explain::run(args, &loaded.config),
             Command::Documents(command) => documents::run(command, &loaded.config).await,
             Command::User(command) => access::user(command, &loaded.config).await,
             Command::Token(command) => access::token(command, &loaded.config).await,

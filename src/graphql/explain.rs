@@ -29,13 +29,13 @@ impl<Q: Object, M: Object, S: Object> Explainer<Q, M, S> {
     ///
     /// # Errors
     /// The document cannot be parsed, exceeds a limit or is not valid, or an argument is rejected.
-    pub async fn explain(
+    pub fn explain(
         &self,
         document: &str,
         operation_name: Option<&str>,
         variables: &Variables,
     ) -> Result<Plan, Vec<FieldError>> {
-        let prepared = self.engine.prepare(document, operation_name, variables, |_| Ok(())).await;
+        let prepared = self.engine.prepare(document, operation_name, variables, |_| Ok(()));
         let prepared = prepared.map_err(|rejected| rejected.errors)?;
         self.engine.explain(&prepared, &self.context()).map_err(|error| vec![error])
     }

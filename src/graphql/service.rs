@@ -84,8 +84,7 @@ impl<Q: Object, M: Object, S: Event> Service<Q, M, S> {
     async fn prepare(&self, request: &mut Request) -> std::result::Result<PreparedRequest, RejectedRequest> {
         let new = self.resolve(request).await?;
         let name = request.operation_name.as_deref();
-        let prepared =
-            self.engine.prepare(&request.query, name, &request.variables, |kind| admit(request, kind)).await?;
+        let prepared = self.engine.prepare(&request.query, name, &request.variables, |kind| admit(request, kind))?;
         if let Some(hash) = new {
             self.documents.store(&hash, &request.query, request.viewer).await;
         }

@@ -28,9 +28,9 @@ fn explainer() -> Explainer {
     app::explainer(&config).expect("a schema")
 }
 
-async fn explain(explainer: &Explainer, document: &str, variables: &Value) -> Plan {
+fn explain(explainer: &Explainer, document: &str, variables: &Value) -> Plan {
     let variables = Variables::from_json(variables.clone());
-    explainer.explain(document, None, &variables).await.unwrap_or_else(|errors| panic!("{errors:?} of {document}"))
+    explainer.explain(document, None, &variables).unwrap_or_else(|errors| panic!("{errors:?} of {document}"))
 }
 
 /// A statement: its name and its keys.
@@ -117,7 +117,7 @@ async fn the_prediction_is_the_execution_for_every_path_of_the_schema() {
         let (mut differences, mut empty) = (Vec::new(), 0);
         for (document, path) in &documents {
             let variables = variables(document);
-            let plan = explain(&explainer, document, &variables).await;
+            let plan = explain(&explainer, document, &variables);
             let answer = ask_reported(&engine, viewer, document, &variables).await;
 
             assert_eq!(answer["errors"], Value::Null, "{document}");
@@ -171,7 +171,7 @@ async fn equal_loaders_of_one_round_are_one_statement() {
         "{ artifacts(first: 0) { nodes { tags { slug } } } __schema { queryType { name } } __typename }".to_owned(),
     ];
     for document in documents {
-        let plan = explain(&explainer, &document, &json!({})).await;
+        let plan = explain(&explainer, &document, &json!({}));
         let answer = ask_reported(&engine, Viewer::default(), &document, &json!({})).await;
 
         assert_eq!(answer["errors"], Value::Null, "{document}");
@@ -191,7 +191,7 @@ async fn the_loads_of_a_payload_are_predicted() {
     }"#;
     let viewer = Viewer::of(fixture::id(Kind::User, 0), TokenScope::Write);
 
-    let plan = explain(&explainer(), document, &json!({})).await;
+    let plan = explain(&explainer(), document, &json!({}));
     let answer = ask_reported(&engine, viewer, document, &json!({})).await;
 
     assert_eq!(plan.writes, ["a", "b"]);

@@ -44,6 +44,13 @@ impl SelectList {
     }
 }
 
+impl Row<'_> {
+    /// Skips the columns of a record.
+    pub fn skip<R: SelectColumns>(&mut self) {
+        self.skip_columns(SelectList::of::<R>(self.columns()).len());
+    }
+}
+
 /// Declares a record: the columns that are always selected, and those that are selected if a field needs them, each with its
 /// SQL. A field reads the latter through the constant with their name.
 ///

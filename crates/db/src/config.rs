@@ -53,7 +53,7 @@ pub struct Config {
 impl Config {
     /// The SQLite file; `None` for PostgreSQL.
     pub fn file(&self) -> Option<PathBuf> {
-        self.url.starts_with("sqlite:").then(|| super::sqlite::path(&self.url).ok()).flatten()
+        self.url.starts_with("sqlite:").then(|| sqlite_path(&self.url).ok()).flatten()
     }
 }
 
@@ -99,6 +99,22 @@ impl std::fmt::Debug for Config {
             .field("max_overflow", &self.max_overflow)
             .finish_non_exhaustive()
     }
+}
+
+/// The path in a `sqlite:` URL.
+///
+/// # Errors
+/// The URL has no path. An in-memory database is rejected, because each connection would open a different one.
+pub(super) fn sqlite_path(url: &str) -> anyhow::Result<PathBuf> {
+    let rest = url.strip_prefix("sqlite:").unwrap_or(url);
+    let rest = rest.strip_prefix("//").unwrap_or(rest);
+    let rest = rest.split('?').next().unwrap_or_default();
+    if rest.is_empty() || rest.contains(":memory:") {
+        anyhow::bail!(
+            "DATABASE_URL has no file name: write sqlite://catalogue.db or sqlite:///var/lib/gatherum/catalogue.db"
+        );
+    }
+    Ok(PathBuf::from(percent_encoding::percent_decode_str(rest).decode_utf8()?.into_owned()))
 }
 
 /// A URL with its password replaced by `***`.

@@ -251,13 +251,51 @@ impl Sql {
     }
 }
 
+/// Appends a text with named placeholders to a [`Sql`](crate::Sql):
+/// `append!(sql, " and a.type {types}", types = in_texts(&types))`. A name without a value is the variable of that name.
+#[macro_export]
+macro_rules! append {
+    ($sql:expr, $text:expr $(, $name:ident $(= $value:expr)?)* $(,)?) => {
+        $sql.render($crate::template!($text $(, $name)*), [$($crate::placeholder!($name $(= $value)?)),*])
+    };
+    ($sql:expr, $text:expr $(, $name:ident $(: $value:expr)?)* $(,)?) => {
+        $sql.render($crate::template!($text $(, $name)*), [$($crate::placeholder!($name $(= $value)?)),*])
+    };
+}
+
+/// A statement for a database, a transaction or a write: `statement!(write, "delete from tags where id = {id}", id)`.
+#[macro_export]
+macro_rules! statement {
+    ($source:expr, $text:expr $(, $name:ident $(= $value:expr)?)* $(,)?) => {{
+        let mut sql = $source.sql();
+        $crate::append!(sql, $text $(, $name $(= $value)?)*);
+        sql
+    }};
+    ($source:expr, $text:expr $(, $name:ident $(: $value:expr)?)* $(,)?) => {{
+        let mut sql = $source.sql();
+        $crate::append!(sql, $text $(, $name $(= $value)?)*);
+        sql
+    }};
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! placeholder {
+    ($name:ident) => {
+        $crate::Fragment::from($name)
+    };
+    ($name:ident = $value:expr) => {
+        $crate::Fragment::from($value)
+    };
+}
+
 /// `for update` on PostgreSQL; a transaction that writes on SQLite has the database to itself.
 pub const FOR_UPDATE: Fragment<'static> = either("", "for update");
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{AccessScope, Dialect, append};
+    use crate::{AccessScope, Dialect};
 
     fn rendered(dialect: Dialect, write: impl FnOnce(&mut Sql)) -> String {
         let mut sql = Sql::new(dialect, AccessScope::Unrestricted);

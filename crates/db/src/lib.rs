@@ -59,8 +59,8 @@ pub use fragment::{
     with,
 };
 pub use record::{ColumnType, Record, Row};
-pub use sql::{AccessScope, Arg, Cell, CellType, Dialect, Sql};
-pub use table::{ColumnValue, RowTable, Table, TableRow, Values, all_values, changes, join_columns, words_cell};
+pub use sql::{AccessScope, Arg, Cell, CellType, Dialect, Sql, Values};
+pub use table::{ColumnValue, RowTable, Table, TableRow, all_values, changes, join_columns, words_cell};
 pub use text::Text;
 pub use time::Time;
 pub use transaction::Transaction;
@@ -136,7 +136,7 @@ impl Db {
     pub async fn open(config: &Config) -> anyhow::Result<Self> {
         let pools = if config.url.starts_with("sqlite:") {
             anyhow::ensure!(config.replica_url.is_none(), "DATABASE_REPLICA_URL requires PostgreSQL: unset it");
-            Pools::Sqlite(Box::new(sqlite::SqlitePool::open(&sqlite::path(&config.url)?, config).await?))
+            Pools::Sqlite(Box::new(sqlite::SqlitePool::open(&config::sqlite_path(&config.url)?, config).await?))
         } else if config.url.starts_with("postgres:") || config.url.starts_with("postgresql:") {
             let options = postgres::options("DATABASE_URL", &config.url, config)?;
             let primary = postgres::open("DATABASE_URL", options.clone(), config).await?;

@@ -1,7 +1,6 @@
 //! Rows, read in the same way from both databases.
+use gatherum_engine::Projection;
 use sqlx::{Decode, Postgres, Row as _, Sqlite, Type, postgres::PgRow, sqlite::SqliteRow};
-
-use super::{Projection, SelectColumns, SelectList};
 
 /// A row of either database, read column by column from left to right.
 ///
@@ -118,9 +117,8 @@ impl<'r> Row<'r> {
         self.selected
     }
 
-    /// Skips the columns of a record.
-    pub fn skip<R: SelectColumns>(&mut self) {
-        self.column += SelectList::of::<R>(self.selected).len();
+    pub(super) fn skip_columns(&mut self, count: usize) {
+        self.column += count;
     }
 
     /// Reads the next column, which may be null.

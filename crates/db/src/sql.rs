@@ -269,6 +269,15 @@ pub enum Cell {
     Time(Time),
 }
 
+/// Values for the writable columns of a table, each of which is given or not. [`crate::table!`] declares them.
+pub trait Values: Sync {
+    /// The names of the columns, in the order of the list.
+    fn names(&self) -> &'static [&'static str];
+
+    /// The values, in the order of the names; `None` for those that are not given.
+    fn cells(&self) -> Vec<Option<Cell>>;
+}
+
 /// The JSON that SQLite reads.
 impl serde::Serialize for Cell {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -193,22 +193,6 @@ impl Drop for PooledReader<'_> {
     }
 }
 
-/// The path in a `sqlite:` URL.
-///
-/// # Errors
-/// The URL has no path. An in-memory database is rejected, because each connection would open a different one.
-pub(super) fn path(url: &str) -> anyhow::Result<PathBuf> {
-    let rest = url.strip_prefix("sqlite:").unwrap_or(url);
-    let rest = rest.strip_prefix("//").unwrap_or(rest);
-    let rest = rest.split('?').next().unwrap_or_default();
-    if rest.is_empty() || rest.contains(":memory:") {
-        anyhow::bail!(
-            "DATABASE_URL has no file name: write sqlite://catalogue.db or sqlite:///var/lib/gatherum/catalogue.db"
-        );
-    }
-    Ok(PathBuf::from(percent_encoding::percent_decode_str(rest).decode_utf8()?.into_owned()))
-}
-
 fn options(path: &Path, config: &Config) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(path)

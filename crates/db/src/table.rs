@@ -2,7 +2,7 @@
 //! list by name.
 use uuid::Uuid;
 
-use super::{Cell, CellType, Fragment, Row, Sql, Text, Time, index_words};
+use super::{Cell, CellType, Fragment, Row, Sql, Text, Time, Values, index_words};
 
 /// A type that a column can have, as it is written.
 pub trait ColumnValue {
@@ -64,15 +64,6 @@ column_values! {
     Time, Time => Time: |time| Cell::Time(time);
     Text, String => Text: |text| Cell::Text(text);
     String, String => Text: |text| Cell::Text(text);
-}
-
-/// Values for the writable columns of a table, each of which is given or not. [`crate::table!`] declares them.
-pub trait Values: Sync {
-    /// The names of the columns, in the order of the list.
-    fn names(&self) -> &'static [&'static str];
-
-    /// The values, in the order of the names; `None` for those that are not given.
-    fn cells(&self) -> Vec<Option<Cell>>;
 }
 
 /// The writable columns of a table, as [`Fragment`]s of statements.
@@ -325,7 +316,7 @@ macro_rules! values {
 }
 
 /// Declares the rows of a table that a statement has as a parameter, by name. [`RowTable`](crate::RowTable) makes the
-/// table.
+/// table. `..values: TagValues` stands for the writable columns of a [`table!`](crate::table!).
 #[macro_export]
 macro_rules! row_table {
     ($(#[$meta:meta])* $vis:vis struct $name:ident { $($field:ident: $type:ty),* $(,)? }) => {
@@ -340,6 +331,35 @@ macro_rules! row_table {
 
             fn cells(self) -> Vec<$crate::Cell> {
                 vec![$(<$type as $crate::ColumnValue>::cell(self.$field)),*]
+            }
+        }
+    };
+    ($(#[$meta:meta])* $vis:vis struct $name:ident {
+        $($key:ident: $key_type:ty,)+ ..$values:ident: $table:ty $(, $rest:ident: $rest_type:ty)* $(,)?
+    }) => {
+        $(#[$meta])*
+        $vis struct $name {
+            $($key: $key_type,)+
+            $values: $table,
+            $($rest: $rest_type),*
+        }
+
+        impl $crate::TableRow for $name {
+            const COLUMNS: &'static [(&'static str, $crate::CellType)] = &$crate::join_columns::<
+                { <$table as $crate::Table>::COLUMNS.len() + [$(stringify!($key),)+ $(stringify!($rest)),*].len() },
+            >(&[
+                &[$((stringify!($key), <$key_type as $crate::ColumnValue>::TYPE)),+],
+                <$table as $crate::Table>::COLUMNS,
+                &[$((stringify!($rest), <$rest_type as $crate::ColumnValue>::TYPE)),*],
+            ]);
+
+            /// Values that are not given are null.
+            fn cells(self) -> Vec<$crate::Cell> {
+                let values = $crate::Values::cells(&self.$values).into_iter();
+                let mut cells = vec![$(<$key_type as $crate::ColumnValue>::cell(self.$key)),+];
+                cells.extend(values.map(|value| value.unwrap_or($crate::Cell::Null)));
+                cells.extend([$(<$rest_type as $crate::ColumnValue>::cell(self.$rest)),*]);
+                cells
             }
         }
     };

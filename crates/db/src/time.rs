@@ -9,7 +9,7 @@ use sqlx::{
 };
 
 /// Microseconds since 1970-01-01 00:00 UTC, stored as an integer in SQLite and as `timestamptz` in PostgreSQL.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Time(pub i64);
 
 /// 2000-01-01 00:00 UTC, the epoch of PostgreSQL's `timestamptz`.

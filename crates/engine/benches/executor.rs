@@ -178,7 +178,7 @@ mod ours {
     /// Executes a query and returns its data as JSON.
     pub async fn execute(engine: &Engine<Query>, query: &str, variables: &Variables) -> Vec<u8> {
         let context = Context::new((), (), LoadLimits::default(), PageSizes { default: 50, max: 100 });
-        let prepared = engine.prepare(query, None, variables, |_kind| Ok(())).await.expect("a valid query");
+        let prepared = engine.prepare(query, None, variables, |_kind| Ok(())).expect("a valid query");
         engine.execute(&prepared, &context).await.data.expect("data")
     }
 }

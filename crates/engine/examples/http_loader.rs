@@ -163,7 +163,7 @@ pub async fn execute(query: &str, products: i64, prices_url: String) -> (Executi
     let shop = Shop { client: reqwest::Client::new(), prices_url };
     let context = Context::new(shop, (), LoadLimits::default(), PageSizes { default: 50, max: 100 });
 
-    let prepared = engine.prepare(query, None, &Variables::default(), |_kind| Ok(())).await;
+    let prepared = engine.prepare(query, None, &Variables::default(), |_kind| Ok(()));
     let outcome = engine.execute(&prepared.expect("the query is valid"), &context).await;
     (outcome, context.rounds.report())
 }

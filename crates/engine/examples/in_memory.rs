@@ -244,7 +244,7 @@ pub async fn execute(query: &str) -> (String, LoadReport) {
     let pages = PageSizes { default: 50, max: 100 };
     let context = Context::new(Library::new(), (), LoadLimits::default(), pages);
 
-    let prepared = engine.prepare(query, None, &Variables::default(), |_kind| Ok(())).await;
+    let prepared = engine.prepare(query, None, &Variables::default(), |_kind| Ok(()));
     let outcome = engine.execute(&prepared.expect("the query is valid"), &context).await;
 
     assert!(outcome.errors.is_empty(), "{:?}", outcome.errors);

@@ -37,7 +37,7 @@ use crate::loading::{LoadLimits, Rounds};
 /// let engine: Engine<Query> = Engine::new(Query, EmptyRoot, Limits::default()).unwrap();
 /// let context = Context::new((), "Emma", LoadLimits::default(), PageSizes { default: 50, max: 100 });
 ///
-/// let prepared = engine.prepare("{ greeting }", None, &Variables::default(), |_kind| Ok(())).await.unwrap();
+/// let prepared = engine.prepare("{ greeting }", None, &Variables::default(), |_kind| Ok(())).unwrap();
 /// let outcome = engine.execute(&prepared, &context).await;
 ///
 /// assert_eq!(outcome.data.unwrap(), br#"{"greeting":"Hello Emma!"}"#);

@@ -63,7 +63,7 @@ impl<Q: Object, M: Object, S: Object> Engine<Q, M, S> {
     /// # Errors
     /// The document cannot be parsed or is not valid, a variable has a wrong value, a limit is exceeded, or `admit` rejects
     /// the operation.
-    pub async fn prepare(
+    pub fn prepare(
         &self,
         query: &str,
         operation_name: Option<&str>,

@@ -64,10 +64,10 @@ enum Format {
     Svg,
 }
 
-pub(super) async fn run(args: Args, config: &Config) -> Result<Outcome> {
+pub(super) fn run(args: Args, config: &Config) -> Result<Outcome> {
     let document = read(&args.file)?;
     let variables = Variables::from_json(args.variables.map_or_else(Default::default, Into::into));
-    let plan = app::explainer(config)?.explain(&document, args.operation.as_deref(), &variables).await;
+    let plan = app::explainer(config)?.explain(&document, args.operation.as_deref(), &variables);
     let plan = match plan {
         Ok(plan) => plan,
         Err(errors) => {
@@ -143,9 +143,9 @@ fn fields(fields: &[String]) -> String {
 mod tests {
     use super::*;
 
-    pub(super) async fn plan(document: &str) -> Plan {
+    pub(super) fn plan(document: &str) -> Plan {
         let explainer = app::explainer(&Config::default()).expect("a schema");
-        explainer.explain(document, None, &Variables::default()).await.expect("a plan")
+        explainer.explain(document, None, &Variables::default()).expect("a plan")
     }
 
     const QUERY: &str = "{ artifacts(first: 50) { totalCount nodes { id tags { slug artifactCount }
@@ -153,10 +153,10 @@ mod tests {
     const MUTATION: &str =
         r#"mutation { createArtifact(input: { type: "skill", name: "a" }) { artifact { tags { slug } } } }"#;
 
-    #[tokio::test]
-    async fn a_plan_is_a_table() {
-        let tables = [text::render(&plan(QUERY).await), text::render(&plan(MUTATION).await)];
-        let nothing = text::render(&plan("{ __typename viewer { scopes } }").await);
+    #[test]
+    fn a_plan_is_a_table() {
+        let tables = [text::render(&plan(QUERY)), text::render(&plan(MUTATION))];
+        let nothing = text::render(&plan("{ __typename viewer { scopes } }"));
 
         insta::assert_snapshot!(format!("{}\n{}\n{nothing}", tables[0], tables[1]), @"
         query: 6 statements in 3 rounds
@@ -180,10 +180,10 @@ mod tests {
         ");
     }
 
-    #[tokio::test]
-    async fn a_diagram_is_xml_with_every_statement() {
+    #[test]
+    fn a_diagram_is_xml_with_every_statement() {
         for document in [QUERY, MUTATION, "{ __typename }"] {
-            let plan = plan(document).await;
+            let plan = plan(document);
 
             let diagram = svg::render(&plan);
 

@@ -6,32 +6,13 @@ use futures_util::SinkExt;
 use tokio::time::{Instant, Interval, interval_at, sleep_until, timeout};
 use tracing::debug;
 
-use super::{super::authentication, session::Session};
+use super::{super::authentication, CloseReason, session::Session};
 
 /// Interval of pings. A client that sends nothing for twice as long is disconnected.
 const PING_INTERVAL: Duration = Duration::from_secs(20);
 
 /// Time limit for the closing handshake.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// Why a WebSocket is closed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum CloseReason {
-    /// The client closed the connection or does not respond.
-    Disconnected,
-    /// The server closes it with a code and a text.
-    Code(u16, String),
-}
-
-impl CloseReason {
-    pub(super) fn shutdown() -> Self {
-        Self::with(1001, "the server is shutting down: connect again")
-    }
-
-    pub(super) fn with(code: u16, text: impl Into<String>) -> Self {
-        Self::Code(code, text.into())
-    }
-}
 
 /// The next event on a connection.
 pub(super) enum Event {

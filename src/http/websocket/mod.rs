@@ -27,11 +27,30 @@ use super::{
     rejection::Rejection, request_layer::RequestId,
 };
 use crate::error::Code;
-use connection::{CloseReason, Connection};
+use connection::Connection;
 use session::Session;
 
 /// Size of the read buffer of a WebSocket, most of which are idle most of the time.
 const READ_BUFFER_BYTES: usize = 8 << 10;
+
+/// Why a WebSocket is closed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum CloseReason {
+    /// The client closed the connection or does not respond.
+    Disconnected,
+    /// The server closes it with a code and a text.
+    Code(u16, String),
+}
+
+impl CloseReason {
+    pub(super) fn shutdown() -> Self {
+        Self::with(1001, "the server is shutting down: connect again")
+    }
+
+    pub(super) fn with(code: u16, text: impl Into<String>) -> Self {
+        Self::Code(code, text.into())
+    }
+}
 
 /// Handles `/graphql/ws`: checks the upgrade request and serves the WebSocket.
 pub(super) async fn open(

@@ -3,7 +3,7 @@ use std::{
     any::Any,
     collections::{HashMap, hash_map::Entry},
     panic::AssertUnwindSafe,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use futures_util::{
@@ -12,11 +12,24 @@ use futures_util::{
 };
 use tokio::sync::oneshot;
 
-use super::{LoadRequest, LoadedValues, Loader, Meter, RecordedLoads, fail_all, rounds::BatchRun};
+use super::{LoadRequest, LoadedValues, Loader, Meter, RecordedLoads, fail_all};
 use crate::{
     error::{Error, Result},
     projection::Projection,
 };
+
+/// One call of a batch function.
+#[derive(Clone, Debug)]
+pub struct BatchRun {
+    /// The relationship that was loaded, as `Type.field`.
+    pub name: &'static str,
+    /// Distinct keys.
+    pub keys: usize,
+    /// Rows that were read.
+    pub rows: usize,
+    /// How long the call took.
+    pub time: Duration,
+}
 
 /// The values of a waiter's keys, in the order of the keys.
 pub(super) type BatchResult<L> = Result<Vec<<L as Loader>::Value>>;

@@ -22,8 +22,9 @@ use crate::{
     projection::Projection,
 };
 
+pub use batch::BatchRun;
 pub use recorded::RecordedLoads;
-pub use rounds::{BatchRun, LoadLimits, LoadReport, Rounds};
+pub use rounds::{LoadLimits, LoadReport, Rounds};
 
 /// Loads the values of many keys with one call.
 ///

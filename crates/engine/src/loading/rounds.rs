@@ -12,7 +12,7 @@ use futures_util::future::join_all;
 
 use super::{
     Loader,
-    batch::{Batch, BatchResult, PendingBatch},
+    batch::{Batch, BatchResult, BatchRun, PendingBatch},
     recorded::{RecordedLoads, Recording},
 };
 use crate::{
@@ -55,19 +55,6 @@ pub struct LoadReport {
     pub hits: u64,
     /// Batches that were not recorded, of a request whose loads are recorded or replayed.
     pub misses: u64,
-}
-
-/// One call of a batch function.
-#[derive(Clone, Debug)]
-pub struct BatchRun {
-    /// The relationship that was loaded, as `Type.field`.
-    pub name: &'static str,
-    /// Distinct keys.
-    pub keys: usize,
-    /// Rows that were read.
-    pub rows: usize,
-    /// How long the call took.
-    pub time: Duration,
 }
 
 /// The loads of one request.

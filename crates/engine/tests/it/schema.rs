@@ -50,12 +50,8 @@ pub fn engine() -> Engine<Query, Mutation, NumberEvent> {
     Engine::new(Query, Mutation, Limits::default()).expect("a valid schema")
 }
 
-pub async fn prepare(
-    engine: &Engine<Query, Mutation, NumberEvent>,
-    document: &str,
-    variables: Value,
-) -> PreparedRequest {
-    let prepared = engine.prepare(document, None, &Variables::from_json(variables), |_kind| Ok(())).await;
+pub fn prepare(engine: &Engine<Query, Mutation, NumberEvent>, document: &str, variables: Value) -> PreparedRequest {
+    let prepared = engine.prepare(document, None, &Variables::from_json(variables), |_kind| Ok(()));
     prepared.unwrap_or_else(|rejected| panic!("{document}: {:?}", rejected.errors))
 }
 
@@ -66,7 +62,7 @@ pub fn context(log: &Log) -> Context {
 pub async fn execute_with(document: &str, variables: Value) -> Outcome {
     let (engine, log) = (engine(), Log::default());
     let context = context(&log);
-    let prepared = prepare(&engine, document, variables).await;
+    let prepared = prepare(&engine, document, variables);
     outcome(engine.execute(&prepared, &context).await, context.rounds.report(), &log)
 }
 

@@ -143,7 +143,7 @@ const BELOW: &str = "subscription($count: Int!) { numberBelow(count: $count) { v
 #[tokio::test]
 async fn a_filter_reads_the_arguments_once_and_selects_events() {
     let engine = engine();
-    let prepared = prepare(&engine, BELOW, json!({ "count": 5 })).await;
+    let prepared = prepare(&engine, BELOW, json!({ "count": 5 }));
 
     let (field, filter) = engine.event_filter(&prepared).expect("a filter");
 
@@ -155,7 +155,7 @@ async fn a_filter_reads_the_arguments_once_and_selects_events() {
 #[tokio::test]
 async fn an_event_is_executed_with_rounds_of_its_own() {
     let (engine, log) = (engine(), Log::default());
-    let (prepared, context) = (prepare(&engine, BELOW, json!({ "count": 5 })).await, context(&log));
+    let (prepared, context) = (prepare(&engine, BELOW, json!({ "count": 5 })), context(&log));
 
     let executed = engine.execute_event(&prepared, NumberEvent(4), &context).await;
 
@@ -167,7 +167,7 @@ async fn an_event_is_executed_with_rounds_of_its_own() {
 #[tokio::test]
 async fn a_subscription_is_not_executed_as_a_query() {
     let (engine, log) = (engine(), Log::default());
-    let prepared = prepare(&engine, BELOW, json!({ "count": 5 })).await;
+    let prepared = prepare(&engine, BELOW, json!({ "count": 5 }));
 
     let executed = engine.execute(&prepared, &context(&log)).await;
 
