@@ -6,7 +6,7 @@ use crate::{
     append,
     db::{Dialect, Fragment, Sql, in_ids, in_texts, nfc, query_words, text, with},
     error::{Error, Result},
-    graphql::{connection::PageArguments, id},
+    graphql::{id, paged_list::PageArguments},
 };
 
 /// Maximum number of values in a list of a filter.

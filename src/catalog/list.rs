@@ -4,16 +4,16 @@
 #[macro_export]
 macro_rules! connected {
     ($list:ty => $node:ty, $names:expr $(, $declare:path)?) => {
-        impl $crate::graphql::connection::Connected for $list {
+        impl $crate::graphql::paged_list::PagedList for $list {
             type Node = $node;
-            const TYPES: $crate::graphql::connection::ConnectionNames = $names;
+            const TYPES: $crate::graphql::paged_list::ConnectionNames = $names;
 
             fn node(row: &$node) -> $node {
                 row.clone()
             }
 
             $(fn declare_connection(
-                fields: &mut $crate::graphql::object::ObjectBuilder<'_, '_, $crate::graphql::connection::Connection<Self>>,
+                fields: &mut $crate::graphql::object::ObjectBuilder<'_, '_, $crate::graphql::paged_list::Connection<Self>>,
             ) {
                 $declare(fields);
             })?
@@ -48,7 +48,7 @@ macro_rules! list {
             const ROW: &'static str = $row;
             const POLICY: $crate::db::Policy = $policy;
 
-            fn order(&self) -> $crate::graphql::list::Order {
+            fn order(&self) -> $crate::graphql::list::ListOrder {
                 $order
             }
 

@@ -44,11 +44,11 @@ pub trait List: Clone + Debug + Eq + Send + Sync + 'static {
     const POLICY: Policy;
 
     /// The order, with its direction.
-    fn order(&self) -> Order;
+    fn order(&self) -> ListOrder;
 
     /// Appends a column of the order: its text, unless it has parameters.
     fn write_order_column(&self, column: &'static str, sql: &mut Sql) {
-        sql.push(column);
+        append!(sql, "{column}", column = text(column));
     }
 
     /// Appends the conditions of the filter, each after ` and `.
@@ -104,7 +104,7 @@ impl ListParent for RootKey {
 
 /// By what a list is sorted. The last column is unique within a parent, so that the order is total.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Order {
+pub struct ListOrder {
     /// The name of the order, for cursors.
     pub name: &'static str,
     /// The columns and what they hold.
@@ -113,7 +113,7 @@ pub struct Order {
     pub descending: bool,
 }
 
-impl Order {
+impl ListOrder {
     /// From the smallest to the largest.
     pub const fn ascending(name: &'static str, columns: &'static [(&'static str, SortType)]) -> Self {
         Self { name, columns, descending: false }
@@ -253,7 +253,7 @@ impl<L: List> Page<L> {
         append!(sql, "{columns}", columns = columns::<L::Row>());
         if sql.selects(Projection::SORT_KEYS) {
             for (column, _) in self.list.order().columns {
-                sql.push(", ");
+                append!(sql, ", ");
                 self.list.write_order_column(column, sql);
             }
         }
@@ -277,7 +277,7 @@ impl<L: List> Page<L> {
             comparison = text(comparison),
             values = with(&|sql| {
                 for (index, value) in values.iter().enumerate() {
-                    sql.push(if index > 0 { ", " } else { "" }).bind(sort_arg(value));
+                    append!(sql, "{comma}{value}", comma = comma(index), value = sort_arg(value));
                 }
             }),
         );
@@ -289,9 +289,9 @@ impl<L: List> Page<L> {
 
     fn order_columns(&self, direction: &'static str, sql: &mut Sql) {
         for (index, (column, _)) in self.list.order().columns.iter().enumerate() {
-            sql.push(if index > 0 { ", " } else { "" });
+            append!(sql, "{comma}", comma = comma(index));
             self.list.write_order_column(column, sql);
-            sql.push(direction);
+            append!(sql, "{direction}", direction = text(direction));
         }
     }
 
@@ -307,6 +307,11 @@ impl<L: List> Page<L> {
     fn direction(&self) -> &'static str {
         if self.reads_down() { " desc" } else { "" }
     }
+}
+
+/// The comma before all items of a list but the first.
+fn comma(index: usize) -> Fragment<'static> {
+    text(if index > 0 { ", " } else { "" })
 }
 
 /// The number of rows of a list that match its filter, for each parent.

@@ -12,17 +12,16 @@ use serde::{Deserialize, Serialize};
 use crate::{access::Viewer, db::Db, error::Code};
 
 pub mod admission;
-pub mod connection;
 mod explain;
 mod idempotency;
 pub mod list;
 pub mod load_cache;
+pub mod paged_list;
 mod report;
 mod service;
 mod write;
 
 pub use crate::documents::DocumentId;
-pub use connection::ConnectionFields;
 pub use explain::Explainer;
 pub use gatherum_db::scalar;
 pub use gatherum_engine::cursor::{SortType, SortValue};
@@ -32,6 +31,7 @@ pub use gatherum_engine::{
     SelectionView, cost, id, introspection_json, object, sdl, subscription,
 };
 pub use load_cache::CacheLoads;
+pub use paged_list::ConnectionFields;
 pub use report::{BatchReport, RequestReport};
 pub use service::Service;
 pub use write::{Write, WriteFields};

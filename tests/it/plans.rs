@@ -1,4 +1,4 @@
-//! Every order and every filter on offer has an index behind it: the plans are read.
+//! Every order and every filter has an index, according to the query plans.
 use async_graphql::InputType;
 use gatherum::{
     catalog::{
@@ -26,15 +26,15 @@ fn parse<T: InputType>(value: Value) -> T {
     T::parse(Some(value)).map_err(|_| "arguments").expect("arguments")
 }
 
-/// The page after some row, as text.
+/// The statement of a page after a row.
 fn page<L: List>(list: L, keys: &[L::Parent], after: Option<Vec<SortValue>>, db: &Db) -> String {
-    let slice = gatherum::graphql::connection::Slice { size: 20, from: after, to: None, backward: false };
+    let slice = gatherum::graphql::paged_list::Slice { size: 20, from: after, to: None, backward: false };
     let mut sql = db.sql();
     Page { list, slice }.statement(keys, &mut sql);
     sql.text().to_owned()
 }
 
-/// The plan of a statement whose parameters are of no interest, one step a line.
+/// The plan of a statement, one step per line. The values of its parameters do not matter.
 async fn plan(test: &TestDb, text: &str) -> String {
     match test.db.dialect() {
         Dialect::Sqlite => {
@@ -59,7 +59,7 @@ async fn plan(test: &TestDb, text: &str) -> String {
     }
 }
 
-/// No table is read from end to end, and, where the order has an index, nothing is sorted.
+/// No statement scans a whole table, and none sorts if the order has an index.
 fn assert_indexed(plan: &str, is_sorted: bool, what: &str) {
     for line in plan.lines() {
         let reads_all = line.contains("Seq Scan")
@@ -147,7 +147,7 @@ async fn lists_of_parents_are_read_by_index() {
             let arguments = parse::<CollectionArtifactsArguments>(arguments);
             let list = ArtifactsOfCollection::new(&arguments, CountStrategy::Maintained).expect("a list");
             let cursor = after(&list);
-            // One parent is asked for by another statement than several.
+            // The statement for one parent differs from that for several.
             for keys in [vec![fixture::id(Kind::Collection, 0)], vec![fixture::id(Kind::Collection, 0); 2]] {
                 let text = page(list.clone(), &keys, Some(cursor.clone()), &test.db);
                 let plan = plan(&test, &text).await;

@@ -8,29 +8,29 @@ use crate::{
     error::{Error, Result},
     field,
     graphql::{
-        connection::{Connected, Connection},
         list::{List, ListParent, policy},
         object::{NoArguments, Object, ObjectBuilder},
+        paged_list::{Connection, PagedList},
     },
     loader::Relation,
 };
 
 /// The facets of a list, of one of its parents.
 #[derive(Clone)]
-struct Facets<L: Connected> {
+struct Facets<L: PagedList> {
     list: L,
     parent: L::Parent,
 }
 
 /// Declares the field `facets` of a connection of artifacts.
-pub(super) fn declare_facets<L: Connected>(fields: &mut ObjectBuilder<'_, '_, Connection<L>>) {
+pub(super) fn declare_facets<L: PagedList>(fields: &mut ObjectBuilder<'_, '_, Connection<L>>) {
     fields.output(
         field!("facets", "Counts over all artifacts that match the filter, not only those of the page."),
         |page| Facets { list: page.list().0.clone(), parent: page.parent() },
     );
 }
 
-impl<L: Connected> Object for Facets<L> {
+impl<L: PagedList> Object for Facets<L> {
     const NAME: &'static str = "ArtifactFacets";
 
     fn declare(fields: &mut ObjectBuilder<'_, '_, Self>) {

@@ -13,8 +13,8 @@ use crate::{
     error::Result,
     graphql::{
         SortType,
-        connection::{ConnectionNames, PageArguments},
-        list::{List, Order},
+        list::{List, ListOrder},
+        paged_list::{ConnectionNames, PageArguments},
     },
     list,
     loader::RootKey,
@@ -76,7 +76,7 @@ impl ArtifactsArguments {
 /// The column that stands for the rank of a search.
 const RANK: &str = "rank";
 
-fn order(given: Option<&ArtifactOrder>, is_search: bool) -> Order {
+fn order(given: Option<&ArtifactOrder>, is_search: bool) -> ListOrder {
     let (name, columns): (_, &'static [_]) = match given.map(|order| order.field) {
         None if is_search => ("RANK", &[(RANK, SortType::Int), ("a.name", SortType::Text), ("a.id", SortType::Id)]),
         None | Some(ArtifactOrderField::CreatedAt) => {
@@ -91,14 +91,14 @@ fn order(given: Option<&ArtifactOrder>, is_search: bool) -> Order {
         }
     };
     let descending = given.map_or(!is_search, |order| order.direction == OrderDirection::Desc);
-    Order { name, columns, descending }
+    ListOrder { name, columns, descending }
 }
 
 /// All artifacts that match a filter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AllArtifacts {
     conditions: ArtifactConditions,
-    order: Order,
+    order: ListOrder,
 }
 
 impl List for AllArtifacts {
@@ -111,7 +111,7 @@ impl List for AllArtifacts {
     const ROW: &'static str = "a.row";
     const POLICY: Policy = policy::artifacts(Access::InLists);
 
-    fn order(&self) -> Order {
+    fn order(&self) -> ListOrder {
         self.order
     }
 
@@ -137,7 +137,7 @@ list! {
     parent: "m.tag_id",
     row: "m.rowid",
     policy: policy::artifacts(Access::InLists),
-    order: Order::descending(
+    order: ListOrder::descending(
         "CREATED_AT",
         &[("m.artifact_created_at", SortType::Time), ("m.artifact_id", SortType::Id)],
     ),

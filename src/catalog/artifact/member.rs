@@ -14,9 +14,9 @@ use crate::{
     field,
     graphql::{
         CountStrategy, ExecutionField, Load, Loads, SortType,
-        connection::{Connected, Connection, ConnectionNames, Edge, PageArguments, Paged, Slice},
-        list::{List, Order, count_members},
+        list::{List, ListOrder, count_members},
         object::{NoArguments, ObjectBuilder},
+        paged_list::{Connection, ConnectionNames, Edge, PageArguments, Paged, PagedList, Slice},
     },
     loader::Loader,
     row,
@@ -115,7 +115,7 @@ impl AsRef<PageArguments> for CollectionArtifactsArguments {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ArtifactsOfCollection {
     conditions: ArtifactConditions,
-    order: Order,
+    order: ListOrder,
     counts: CountStrategy,
 }
 
@@ -139,7 +139,7 @@ impl ArtifactsOfCollection {
             }
         };
         let descending = given.is_some_and(|order| order.direction == OrderDirection::Desc);
-        Ok(Self { conditions, order: Order { name, columns, descending }, counts })
+        Ok(Self { conditions, order: ListOrder { name, columns, descending }, counts })
     }
 
     /// Whether the index in this list is the position in the collection.
@@ -158,7 +158,7 @@ impl List for ArtifactsOfCollection {
     const ROW: &'static str = "m.rowid";
     const POLICY: Policy = Policy::exempt("visible with the collection");
 
-    fn order(&self) -> Order {
+    fn order(&self) -> ListOrder {
         self.order
     }
 
@@ -177,7 +177,7 @@ impl List for ArtifactsOfCollection {
     }
 }
 
-impl Connected for ArtifactsOfCollection {
+impl PagedList for ArtifactsOfCollection {
     type Node = Artifact;
     const TYPES: ConnectionNames = ConnectionNames {
         connection: "CollectionArtifactConnection",
@@ -226,7 +226,7 @@ async fn positions<L, M, P>(
     field: ExecutionField<'_>,
 ) -> Result<Vec<i64>>
 where
-    L: Connected<Parent = Uuid, Row = Member<M>>,
+    L: PagedList<Parent = Uuid, Row = Member<M>>,
     P: Loader<Key = (Uuid, Uuid), Value = i64>,
 {
     let known: Option<Vec<i64>> = edges.iter().map(|edge| known(edge).map(|index| index as i64)).collect();
@@ -251,12 +251,12 @@ impl List for ArtifactsOfGroup {
     const ROW: &'static str = "m.rowid";
     const POLICY: Policy = Policy::exempt("visible with the group");
 
-    fn order(&self) -> Order {
-        Order::ascending("POSITION", &[("m.sort_key", SortType::Int), ("m.artifact_id", SortType::Id)])
+    fn order(&self) -> ListOrder {
+        ListOrder::ascending("POSITION", &[("m.sort_key", SortType::Int), ("m.artifact_id", SortType::Id)])
     }
 }
 
-impl Connected for ArtifactsOfGroup {
+impl PagedList for ArtifactsOfGroup {
     type Node = Artifact;
     const TYPES: ConnectionNames = ConnectionNames {
         connection: "GroupArtifactConnection",

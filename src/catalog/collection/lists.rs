@@ -15,10 +15,9 @@ use crate::{
     db::{Policy, Sql, in_texts},
     error::Result,
     graphql::{
-        SortType,
-        connection::{ConnectionNames, PageArguments},
-        id,
-        list::{List, Order},
+        SortType, id,
+        list::{List, ListOrder},
+        paged_list::{ConnectionNames, PageArguments},
     },
     loader::RootKey,
 };
@@ -61,7 +60,7 @@ pub struct CollectionOrder {
     direction: OrderDirection,
 }
 
-fn order(given: Option<&CollectionOrder>) -> Order {
+fn order(given: Option<&CollectionOrder>) -> ListOrder {
     let (name, columns): (_, &'static [_]) = match given.map(|order| order.field) {
         None | Some(CollectionOrderField::Name) => ("NAME", &[("c.name", SortType::Text), ("c.id", SortType::Id)]),
         Some(CollectionOrderField::CreatedAt) => {
@@ -71,7 +70,7 @@ fn order(given: Option<&CollectionOrder>) -> Order {
             ("UPDATED_AT", &[("c.updated_at", SortType::Time), ("c.id", SortType::Id)])
         }
     };
-    Order { name, columns, descending: given.is_some_and(|order| order.direction == OrderDirection::Desc) }
+    ListOrder { name, columns, descending: given.is_some_and(|order| order.direction == OrderDirection::Desc) }
 }
 
 /// Arguments of `Artifact.collections` and of `User.collections`.
@@ -134,7 +133,7 @@ pub struct AllCollections {
     owner: Option<Uuid>,
     search: Option<Search>,
     contains: Option<Uuid>,
-    order: Order,
+    order: ListOrder,
 }
 
 /// The full-text index of collections.
@@ -149,7 +148,7 @@ impl List for AllCollections {
     const PARENT: &'static str = "true";
     const ROW: &'static str = "c.row";
 
-    fn order(&self) -> Order {
+    fn order(&self) -> ListOrder {
         self.order
     }
 
@@ -184,7 +183,7 @@ connected!(AllCollections => Collection, COLLECTIONS);
 /// The collections that contain an artifact.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CollectionsOfArtifact {
-    order: Order,
+    order: ListOrder,
 }
 
 impl CollectionsOfArtifact {
@@ -203,7 +202,7 @@ impl List for CollectionsOfArtifact {
     const PARENT: &'static str = "m.artifact_id";
     const ROW: &'static str = "m.rowid";
 
-    fn order(&self) -> Order {
+    fn order(&self) -> ListOrder {
         self.order
     }
 
@@ -215,7 +214,7 @@ connected!(CollectionsOfArtifact => Collection, COLLECTIONS);
 /// The collections of an account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CollectionsOfUser {
-    order: Order,
+    order: ListOrder,
 }
 
 impl CollectionsOfUser {
@@ -234,7 +233,7 @@ impl List for CollectionsOfUser {
     const PARENT: &'static str = "c.owner_id";
     const ROW: &'static str = "c.row";
 
-    fn order(&self) -> Order {
+    fn order(&self) -> ListOrder {
         self.order
     }
 

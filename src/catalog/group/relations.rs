@@ -5,7 +5,7 @@ use super::Group;
 use crate::{
     catalog::policy::{self, Access},
     db::{Policy, columns},
-    graphql::{SortType, connection::ConnectionNames, list::Order},
+    graphql::{SortType, list::ListOrder, paged_list::ConnectionNames},
     list, relation,
 };
 
@@ -26,7 +26,7 @@ list! {
     parent: "g.collection_id",
     row: "g.rowid",
     policy: Policy::exempt("visible with the collection"),
-    order: Order::ascending("POSITION", &[("g.sort_key", SortType::Int), ("g.id", SortType::Id)]),
+    order: ListOrder::ascending("POSITION", &[("g.sort_key", SortType::Int), ("g.id", SortType::Id)]),
 }
 
 list! {
@@ -36,7 +36,7 @@ list! {
     parent: "m.artifact_id",
     row: "m.rowid",
     policy: policy::groups(Access::InLists),
-    order: Order::ascending("NAME", &[("g.name", SortType::Text), ("g.id", SortType::Id)]),
+    order: ListOrder::ascending("NAME", &[("g.name", SortType::Text), ("g.id", SortType::Id)]),
 }
 
 relation! {

@@ -17,9 +17,9 @@ use crate::{
     field,
     graphql::{
         Loads, SortType, Write, WriteFields,
-        connection::ConnectionNames,
-        list::Order,
+        list::ListOrder,
         object::{NoArguments, Object, ObjectBuilder},
+        paged_list::ConnectionNames,
         scalar::DateTime,
     },
     list, payload, relation, statement,
@@ -144,7 +144,8 @@ list! {
     order: BY_CREATION,
 }
 
-const BY_CREATION: Order = Order::descending("CREATED_AT", &[("s.created_at", SortType::Time), ("s.id", SortType::Id)]);
+const BY_CREATION: ListOrder =
+    ListOrder::descending("CREATED_AT", &[("s.created_at", SortType::Time), ("s.id", SortType::Id)]);
 
 /// An object to share with an account.
 #[derive(InputObject, Clone, Debug)]

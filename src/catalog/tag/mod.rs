@@ -18,8 +18,8 @@ use crate::{
     field,
     graphql::{
         ConnectionFields,
-        connection::PageArguments,
         object::{Object, ObjectBuilder},
+        paged_list::PageArguments,
     },
     loader::RootKey,
     table,

@@ -11,8 +11,8 @@ use crate::{
     db::{Policy, Sql, columns},
     graphql::{
         SortType,
-        connection::ConnectionNames,
-        list::{List, Order},
+        list::{List, ListOrder},
+        paged_list::ConnectionNames,
     },
     loader::RootKey,
     relation,
@@ -72,8 +72,8 @@ impl List for AllTags {
     const PARENT: &'static str = "true";
     const ROW: &'static str = "t.row";
 
-    fn order(&self) -> Order {
-        Order::ascending("NAME", &[("t.name", SortType::Text), ("t.id", SortType::Id)])
+    fn order(&self) -> ListOrder {
+        ListOrder::ascending("NAME", &[("t.name", SortType::Text), ("t.id", SortType::Id)])
     }
 
     const POLICY: Policy = policy::tags(Access::InLists);

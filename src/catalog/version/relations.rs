@@ -5,7 +5,7 @@ use super::Version;
 use crate::{
     catalog::policy,
     db::{Policy, columns},
-    graphql::{SortType, connection::ConnectionNames, list::Order},
+    graphql::{SortType, list::ListOrder, paged_list::ConnectionNames},
     list, relation,
 };
 
@@ -27,5 +27,5 @@ list! {
     parent: "v.artifact_id",
     row: "v.rowid",
     policy: Policy::exempt("visible with the artifact"),
-    order: Order::descending("CREATED_AT", &[("v.created_at", SortType::Time), ("v.id", SortType::Id)]),
+    order: ListOrder::descending("CREATED_AT", &[("v.created_at", SortType::Time), ("v.id", SortType::Id)]),
 }

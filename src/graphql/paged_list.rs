@@ -10,7 +10,7 @@ use crate::error::Result;
 pub use gatherum_engine::connection::{ConnectionNames, PageArguments, Slice};
 
 /// A list that has a connection in the schema.
-pub trait Connected: List {
+pub trait PagedList: List {
     /// The type of the nodes.
     type Node: Object;
     /// The names of connection and edge in the schema.
@@ -44,7 +44,7 @@ impl<L> std::ops::Deref for Paged<L> {
     }
 }
 
-impl<L: Connected> connection::Connected for Paged<L> {
+impl<L: PagedList> connection::Connected for Paged<L> {
     type Parent = L::Parent;
     type Row = L::Row;
     type Node = L::Node;
@@ -82,7 +82,7 @@ impl<L: Connected> connection::Connected for Paged<L> {
 /// Declares fields that are connections.
 pub trait ConnectionFields<P> {
     /// A connection of the list that `list` makes of the arguments, for the parent that `parent` returns.
-    fn connection<A: Arguments + AsRef<PageArguments>, L: Connected>(
+    fn connection<A: Arguments + AsRef<PageArguments>, L: PagedList>(
         &mut self,
         meta: FieldMeta,
         parent: impl Fn(&P) -> L::Parent + Send + Sync + 'static,
@@ -91,7 +91,7 @@ pub trait ConnectionFields<P> {
 }
 
 impl<P: Object> ConnectionFields<P> for ObjectBuilder<'_, '_, P> {
-    fn connection<A: Arguments + AsRef<PageArguments>, L: Connected>(
+    fn connection<A: Arguments + AsRef<PageArguments>, L: PagedList>(
         &mut self,
         meta: FieldMeta,
         parent: impl Fn(&P) -> L::Parent + Send + Sync + 'static,
