@@ -7,9 +7,10 @@ use crate::{
 };
 
 /// Visibility of an object.
-#[derive(Enum, Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Enum, Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Visibility {
     /// Visible to its owner and to accounts that it was shared with.
+    #[default]
     Private,
     /// Visible to everyone who has its ID or a link; other accounts do not find it in lists, searches and counts.
     Unlisted,

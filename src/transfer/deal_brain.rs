@@ -174,15 +174,10 @@ fn listing(value: &Value, ids: &LocalIds, part: &mut Part) -> record::Artifact {
         description: notes,
         source: url,
         author: seller,
-        license: None,
-        homepage: None,
-        version: None,
-        visibility: Visibility::Private,
-        tags: Vec::new(),
         metadata: Some(metadata).filter(|metadata| !metadata.is_empty()),
-        content: None,
         created_at,
         updated_at: part.time(listing, "updated_at").unwrap_or(created_at),
+        ..record::Artifact::default()
     }
 }
 

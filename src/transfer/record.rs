@@ -128,8 +128,8 @@ pub struct Tag {
     pub color: Option<String>,
 }
 
-/// An artifact with its tags.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+/// An artifact with its tags. Importers name the columns that they supply; the others have their defaults.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Artifact {
     /// The id.

@@ -693,7 +693,6 @@ fn artifact(
         source: text(member, "source").or_else(|| text(row, "source")),
         author: text(member, "author"),
         license: text(member, "license"),
-        homepage: None,
         version: text(member, "version")
             .or_else(|| text(row, "deployed_version"))
             .or_else(|| text(row, "upstream_version")),
@@ -703,6 +702,7 @@ fn artifact(
         content: content(row),
         created_at,
         updated_at: time(row, "updated_at").unwrap_or(created_at),
+        ..record::Artifact::default()
     }
 }
 

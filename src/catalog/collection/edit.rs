@@ -103,7 +103,7 @@ async fn ensure_contains(
 
 values! {
     /// The writable columns of a membership, as far as they are given.
-    struct MembershipValues { status: Option<Text>, note: Option<Text> }
+    pub struct MembershipValues { status: Option<Text>, note: Option<Text> }
 }
 
 pub(super) async fn update_member(

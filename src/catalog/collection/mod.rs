@@ -35,6 +35,7 @@ use crate::{
 };
 
 pub use counts::{repair_counts, wrong_counts};
+pub use edit::MembershipValues;
 pub use lists::{AllCollectionsArguments, CollectionsArguments, CollectionsOfArtifact, CollectionsOfUser};
 pub use lock::{LockedCollections, lock, lock_containing_collections, lock_one};
 pub use member::{

@@ -9,7 +9,7 @@ use crate::{
     db::{Text, Time},
     field,
     graphql::object::{Object, ObjectBuilder},
-    row,
+    table,
 };
 
 pub use relations::{VersionById, VersionsOfArtifact};
@@ -18,16 +18,12 @@ pub use write::{declare_mutations, insert_missing};
 /// Prefix of the ids of versions.
 pub const PREFIX: &str = "version";
 
-row! {
+table! {
     /// A version of an artifact.
-    pub struct Version(Stored) from 0 {
-        eager { id: Uuid = "v.id", artifact_id: Uuid = "v.artifact_id" }
-        on_demand {
-            label: Text = "v.version",
-            content_hash: Option<Text> = "v.content_hash",
-            notes: Option<Text> = "v.notes",
-            created_at: Time = "v.created_at",
-        }
+    pub struct Version(Stored) as "v", values VersionValues {
+        eager { id: Uuid, artifact_id: Uuid }
+        writable { label "version": Text, content_hash: Option<Text>, notes: Option<Text> }
+        read_only { created_at: Time }
     }
 }
 

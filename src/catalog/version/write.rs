@@ -2,7 +2,7 @@
 use async_graphql::{ID, InputObject};
 use uuid::Uuid;
 
-use super::VersionById;
+use super::{VersionById, VersionValues};
 use crate::{
     catalog::{
         Mutation, artifact,
@@ -11,7 +11,7 @@ use crate::{
         policy,
         rules::{self, NAME_MAX},
     },
-    db::RowTable,
+    db::{RowTable, Table as _, all_values},
     error::Result,
     field,
     graphql::{Write, WriteFields, object::ObjectBuilder},
@@ -63,15 +63,19 @@ async fn add(write: &mut Write<'_>, input: &AddArtifactVersionInput) -> Result<A
         return Err(artifact::rejection(write, artifact, "artifactId").await?);
     }
     let id = Uuid::now_v7();
+    let values = VersionValues {
+        label: Some(label),
+        content_hash: Some(input.content_hash.clone()),
+        notes: Some(input.notes.clone()),
+    };
     let sql = statement!(
         write,
-        "insert into artifact_versions (id, artifact_id, version, content_hash, notes, created_at)
-         values ({id}, {artifact}, {label}, {content_hash}, {notes}, {now})",
+        "insert into artifact_versions (id, artifact_id, {names}, created_at)
+         values ({id}, {artifact}, {values}, {now})",
+        names = VersionValues::column_names(),
         id,
         artifact,
-        label,
-        content_hash = input.content_hash.clone(),
-        notes = input.notes.clone(),
+        values = all_values(&values),
         now = write.now(),
     );
     write.execute("artifact_versions.insert", sql).await?;

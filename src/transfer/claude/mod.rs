@@ -178,12 +178,12 @@ fn artifact(
         license: take_text(&mut front, "license"),
         homepage,
         version: take_text(&mut front, "version").or_else(|| nested_version(&front)),
-        visibility: Visibility::Private,
         tags: tags.iter().map(|tag| tag.slug.clone()).collect(),
         metadata: Some(front).filter(|front| !front.is_empty()),
         content: Some(content),
         created_at: time,
         updated_at: time,
+        ..record::Artifact::default()
     };
     (artifact, tags)
 }

@@ -169,6 +169,7 @@ impl Importer {
     /// Adds a record to its table's batch. The last record of a key replaces earlier ones.
     async fn add(&mut self, record: SourceRecord) -> Result<()> {
         let Some((table, row)) = pending_row(record, self.owner, self.now) else { return Ok(()) };
+        let table = table as usize;
         let key = row.ids(TABLES[table].key_columns);
         let next = self.pending[table].len();
         let index = *self.pending_index[table].entry(key).or_insert(next);

@@ -1,19 +1,41 @@
 //! The rows of a batch, and their conversion from records.
+use uuid::Uuid;
+
 use super::super::{Record, SourceRecord, record};
 use crate::{
-    catalog::{artifact::ArtifactValues, collection::CollectionValues, order, tag::TagValues},
-    db::{Cell, Time, Values},
+    catalog::{
+        artifact::ArtifactValues,
+        collection::{CollectionValues, MembershipValues},
+        group::GroupValues,
+        order,
+        tag::TagValues,
+        version::VersionValues,
+    },
+    db::{Cell, CellType, TableRow as _, Time, join_columns},
+    row_table,
 };
 
 /// Separates the slugs of an artifact's tags in the column that is compared.
 const SLUG_SEPARATOR: &str = "\n";
+
+/// A table that an import writes, as an index.
+#[derive(Clone, Copy)]
+pub(super) enum TableIndex {
+    Tags,
+    Artifacts,
+    Versions,
+    Collections,
+    Groups,
+    Memberships,
+    GroupMemberships,
+}
 
 /// A row that is not written yet.
 pub(super) struct PendingRow {
     /// The record's location in its source.
     pub(super) location: String,
     /// The id in the source, before it is resolved.
-    pub(super) source_id: Option<uuid::Uuid>,
+    pub(super) source_id: Option<Uuid>,
     /// Values of the table's columns without the row number.
     pub(super) cells: Vec<Cell>,
     /// Slugs of the tags of an artifact.
@@ -22,7 +44,7 @@ pub(super) struct PendingRow {
 
 impl PendingRow {
     /// The ids among the first `count` cells.
-    pub(super) fn ids(&self, count: usize) -> Vec<uuid::Uuid> {
+    pub(super) fn ids(&self, count: usize) -> Vec<Uuid> {
         let id = |cell: &Cell| if let Cell::Id(id) = cell { Some(*id) } else { None };
         self.cells.iter().take(count).filter_map(id).collect()
     }
@@ -38,104 +60,116 @@ pub(super) fn numbered<'r>(rows: impl Iterator<Item = &'r PendingRow>) -> Vec<Ve
     rows.enumerate().map(number).collect()
 }
 
-/// The row of a record and the index of its table; `None` for the header of a file.
-pub(super) fn pending_row(record: SourceRecord, owner: Option<uuid::Uuid>, now: Time) -> Option<(usize, PendingRow)> {
+/// The row of a record and its table; `None` for the header of a file.
+pub(super) fn pending_row(record: SourceRecord, owner: Option<Uuid>, now: Time) -> Option<(TableIndex, PendingRow)> {
     let (table, cells, tags) = cells(record.record, owner, now)?;
     let source_id = if let Cell::Id(id) = cells[0] { Some(id) } else { None };
     Some((table, PendingRow { location: record.location, source_id, cells, tags }))
 }
 
-fn text(value: Option<String>) -> Cell {
-    value.map_or(Cell::Null, Cell::Text)
+fn sort_key(position: u32) -> i64 {
+    i64::from(position) * order::STEP
 }
 
-fn sort_key(position: u32) -> Cell {
-    Cell::Int(i64::from(position) * order::STEP)
+row_table! {
+    struct TagRow { id: Uuid, ..values: TagValues, created_at: Time }
 }
 
-/// The index of a record's table, its cells, and the slugs of its tags.
-fn cells(record: Record, owner: Option<uuid::Uuid>, now: Time) -> Option<(usize, Vec<Cell>, Vec<String>)> {
+row_table! {
+    struct ArtifactRow {
+        id: Uuid,
+        ..values: ArtifactValues,
+        owner_id: Option<Uuid>,
+        created_at: Time,
+        updated_at: Time,
+        tags: String,
+    }
+}
+
+row_table! {
+    struct VersionRow { id: Uuid, artifact_id: Uuid, ..values: VersionValues, created_at: Time }
+}
+
+row_table! {
+    struct CollectionRow {
+        id: Uuid,
+        ..values: CollectionValues,
+        owner_id: Option<Uuid>,
+        created_at: Time,
+        updated_at: Time,
+    }
+}
+
+row_table! {
+    struct GroupRow {
+        id: Uuid,
+        collection_id: Uuid,
+        ..values: GroupValues,
+        sort_key: i64,
+        created_at: Time,
+        updated_at: Time,
+    }
+}
+
+row_table! {
+    struct MembershipRow {
+        collection_id: Uuid,
+        artifact_id: Uuid,
+        ..values: MembershipValues,
+        sort_key: i64,
+        added_at: Time,
+    }
+}
+
+row_table! {
+    struct GroupMembershipRow { group_id: Uuid, artifact_id: Uuid, sort_key: i64, added_at: Time }
+}
+
+/// A table of rows with the row number `n` as its last column.
+macro_rules! numbered_columns {
+    ($($name:ident: $row:ty),* $(,)?) => {$(
+        pub(super) const $name: &[(&str, CellType)] = &join_columns::<{ <$row>::COLUMNS.len() + 1 }>(&[
+            <$row>::COLUMNS,
+            &[("n", CellType::Int)],
+        ]);
+    )*};
+}
+numbered_columns! {
+    TAG_COLUMNS: TagRow,
+    ARTIFACT_COLUMNS: ArtifactRow,
+    VERSION_COLUMNS: VersionRow,
+    COLLECTION_COLUMNS: CollectionRow,
+    GROUP_COLUMNS: GroupRow,
+    MEMBERSHIP_COLUMNS: MembershipRow,
+    GROUP_MEMBERSHIP_COLUMNS: GroupMembershipRow,
+}
+
+/// The table of a record, its cells, and the slugs of its tags.
+fn cells(record: Record, owner: Option<Uuid>, now: Time) -> Option<(TableIndex, Vec<Cell>, Vec<String>)> {
     let (table, cells) = match record {
         Record::Gatherum { .. } => return None,
-        Record::Tag(tag) => {
-            let values = TagValues { name: Some(tag.name), slug: Some(tag.slug), color: Some(tag.color) };
-            (0, row(tag.id, &values, [Cell::Time(now)]))
+        Record::Tag(tag) => (TableIndex::Tags, tag_row(tag, now).cells()),
+        Record::Artifact(artifact) => {
+            let tags = artifact.tags.clone();
+            return Some((TableIndex::Artifacts, artifact_row(*artifact, owner).cells(), tags));
         }
-        Record::Artifact(artifact) => return Some(artifact_cells(*artifact, owner)),
-        Record::Version(version) => (
-            2,
-            vec![
-                Cell::Id(version.id),
-                Cell::Id(version.artifact),
-                Cell::Text(version.version),
-                text(version.content_hash),
-                text(version.notes),
-                Cell::Time(version.created_at),
-            ],
-        ),
-        Record::Collection(collection) => (
-            3,
-            row(
-                collection.id,
-                &CollectionValues {
-                    name: Some(collection.name),
-                    description: Some(collection.description),
-                    kind: Some(collection.kind),
-                    color: Some(collection.color),
-                    visibility: Some(collection.visibility),
-                },
-                [
-                    owner.map_or(Cell::Null, Cell::Id),
-                    Cell::Time(collection.created_at),
-                    Cell::Time(collection.updated_at),
-                ],
-            ),
-        ),
-        Record::Group(group) => (
-            4,
-            vec![
-                Cell::Id(group.id),
-                Cell::Id(group.collection),
-                Cell::Text(group.name),
-                text(group.description),
-                text(group.color),
-                text(group.icon),
-                sort_key(group.position),
-                Cell::Time(group.created_at),
-                Cell::Time(group.updated_at),
-            ],
-        ),
-        Record::Membership(membership) => (
-            5,
-            vec![
-                Cell::Id(membership.collection),
-                Cell::Id(membership.artifact),
-                sort_key(membership.position),
-                text(membership.status),
-                text(membership.note),
-                Cell::Time(membership.added_at),
-            ],
-        ),
-        Record::GroupMembership(membership) => (
-            6,
-            vec![
-                Cell::Id(membership.group),
-                Cell::Id(membership.artifact),
-                sort_key(membership.position),
-                Cell::Time(membership.added_at),
-            ],
-        ),
+        Record::Version(version) => (TableIndex::Versions, version_row(version).cells()),
+        Record::Collection(collection) => (TableIndex::Collections, collection_row(collection, owner).cells()),
+        Record::Group(group) => (TableIndex::Groups, group_row(group).cells()),
+        Record::Membership(membership) => (TableIndex::Memberships, membership_row(membership).cells()),
+        Record::GroupMembership(membership) => {
+            (TableIndex::GroupMemberships, group_membership_row(&membership).cells())
+        }
     };
     Some((table, cells, Vec::new()))
 }
 
-/// The id, the values, and further cells.
-fn row<const N: usize>(id: uuid::Uuid, values: &dyn Values, rest: [Cell; N]) -> Vec<Cell> {
-    let values = values.cells().into_iter().map(|cell| cell.unwrap_or(Cell::Null));
-    std::iter::once(Cell::Id(id)).chain(values).chain(rest).collect()
+fn tag_row(tag: record::Tag, now: Time) -> TagRow {
+    let values = TagValues { name: Some(tag.name), slug: Some(tag.slug), color: Some(tag.color) };
+    TagRow { id: tag.id, values, created_at: now }
 }
 
-fn artifact_cells(artifact: record::Artifact, owner: Option<uuid::Uuid>) -> (usize, Vec<Cell>, Vec<String>) {
+fn artifact_row(artifact: record::Artifact, owner_id: Option<Uuid>) -> ArtifactRow {
     let metadata = artifact.metadata.map(|metadata| serde_json::Value::Object(metadata).to_string());
     let values = ArtifactValues {
         kind: Some(artifact.kind),
@@ -150,11 +184,74 @@ fn artifact_cells(artifact: record::Artifact, owner: Option<uuid::Uuid>) -> (usi
         content: Some(artifact.content),
         metadata: Some(metadata),
     };
-    let rest = [
-        owner.map_or(Cell::Null, Cell::Id),
-        Cell::Time(artifact.created_at),
-        Cell::Time(artifact.updated_at),
-        Cell::Text(artifact.tags.join(SLUG_SEPARATOR)),
-    ];
-    (1, row(artifact.id, &values, rest), artifact.tags)
+    ArtifactRow {
+        id: artifact.id,
+        values,
+        owner_id,
+        created_at: artifact.created_at,
+        updated_at: artifact.updated_at,
+        tags: artifact.tags.join(SLUG_SEPARATOR),
+    }
+}
+
+fn version_row(version: record::Version) -> VersionRow {
+    let values = VersionValues {
+        label: Some(version.version),
+        content_hash: Some(version.content_hash),
+        notes: Some(version.notes),
+    };
+    VersionRow { id: version.id, artifact_id: version.artifact, values, created_at: version.created_at }
+}
+
+fn collection_row(collection: record::Collection, owner_id: Option<Uuid>) -> CollectionRow {
+    let values = CollectionValues {
+        name: Some(collection.name),
+        description: Some(collection.description),
+        kind: Some(collection.kind),
+        color: Some(collection.color),
+        visibility: Some(collection.visibility),
+    };
+    CollectionRow {
+        id: collection.id,
+        values,
+        owner_id,
+        created_at: collection.created_at,
+        updated_at: collection.updated_at,
+    }
+}
+
+fn group_row(group: record::Group) -> GroupRow {
+    let values = GroupValues {
+        name: Some(group.name),
+        description: Some(group.description),
+        color: Some(group.color),
+        icon: Some(group.icon),
+    };
+    GroupRow {
+        id: group.id,
+        collection_id: group.collection,
+        values,
+        sort_key: sort_key(group.position),
+        created_at: group.created_at,
+        updated_at: group.updated_at,
+    }
+}
+
+fn membership_row(membership: record::Membership) -> MembershipRow {
+    MembershipRow {
+        collection_id: membership.collection,
+        artifact_id: membership.artifact,
+        values: MembershipValues { status: Some(membership.status), note: Some(membership.note) },
+        sort_key: sort_key(membership.position),
+        added_at: membership.added_at,
+    }
+}
+
+fn group_membership_row(membership: &record::GroupMembership) -> GroupMembershipRow {
+    GroupMembershipRow {
+        group_id: membership.group,
+        artifact_id: membership.artifact,
+        sort_key: sort_key(membership.position),
+        added_at: membership.added_at,
+    }
 }

@@ -10,7 +10,8 @@ use super::{
         change_log::{EventTarget, RowChange},
     },
     BATCH_ROWS, Importer, analyze, announce_and_commit, begin,
-    table::{ARTIFACTS, ARTIFACTS_INDEX, ImportTable, TABLES, TAGS},
+    row::TableIndex,
+    table::{ARTIFACTS, ImportTable, TABLES, TAGS},
 };
 use crate::{
     append,
@@ -50,7 +51,8 @@ impl SourceSync {
         let mut importer = Importer::new(begin(db).await?, self.owner, Some(SourceKeys::default()));
         importer.import_all(source, false, |_| {}).await?;
         let keys = importer.keys.take().unwrap_or_default();
-        let may_remove = !keys[ARTIFACTS_INDEX].is_empty() && importer.report.rejected() <= self.previous_rejected;
+        let may_remove =
+            !keys[TableIndex::Artifacts as usize].is_empty() && importer.report.rejected() <= self.previous_rejected;
         if let Some(previous) = self.previous_keys.as_ref().filter(|_| may_remove) {
             importer.remove_missing(previous, &keys).await?;
         }

@@ -1,17 +1,9 @@
 //! The tables that an import writes, as data.
-use super::super::change_log::EventTarget;
+use super::{super::change_log::EventTarget, row};
 use crate::{
     append,
-    catalog::{
-        artifact::{self, ArtifactValues},
-        collection::{self, CollectionValues},
-        group,
-        tag::{self, TagValues},
-    },
-    db::{
-        CellType::{self, Id, Int, Text, Time as TimeCell},
-        Sql, Table as _, join_columns, text,
-    },
+    catalog::{artifact, collection, group, tag},
+    db::{CellType, Sql, text},
 };
 
 /// Describes the import into one table. SQL fragments name the imported row `r` and the existing row with its key `e`.
@@ -52,11 +44,7 @@ pub(super) const TAGS: ImportTable = ImportTable {
     kind: "tags",
     name: "tags",
     event_target: EventTarget::Object(tag::PREFIX),
-    columns: &join_columns::<{ TagValues::COLUMNS.len() + 3 }>(&[
-        &[("id", Id)],
-        TagValues::COLUMNS,
-        &[("created_at", TimeCell), ("n", Int)],
-    ]),
+    columns: row::TAG_COLUMNS,
     key_columns: 1,
     compared: &[],
     derived: &[("updated_at", "r.created_at")],
@@ -74,11 +62,7 @@ pub(super) const ARTIFACTS: ImportTable = ImportTable {
     kind: "artifacts",
     name: "artifacts",
     event_target: EventTarget::Object(artifact::PREFIX),
-    columns: &join_columns::<{ ArtifactValues::COLUMNS.len() + 6 }>(&[
-        &[("id", Id)],
-        ArtifactValues::COLUMNS,
-        &[("owner_id", Id), ("created_at", TimeCell), ("updated_at", TimeCell), ("tags", Text), ("n", Int)],
-    ]),
+    columns: row::ARTIFACT_COLUMNS,
     key_columns: 1,
     compared: &[
         "coalesce((select string_agg(t.slug, '\n' order by t.slug) from artifact_tags l join tags t on t.id = l.tag_id where l.artifact_id = e.id), '')",
@@ -101,15 +85,7 @@ pub(super) const VERSIONS: ImportTable = ImportTable {
     kind: "versions",
     name: "artifact_versions",
     event_target: EventTarget::Part(artifact::PREFIX, 1),
-    columns: &[
-        ("id", Id),
-        ("artifact_id", Id),
-        ("version", Text),
-        ("content_hash", Text),
-        ("notes", Text),
-        ("created_at", TimeCell),
-        ("n", Int),
-    ],
+    columns: row::VERSION_COLUMNS,
     key_columns: 1,
     compared: &[],
     derived: &[],
@@ -127,11 +103,7 @@ pub(super) const COLLECTIONS: ImportTable = ImportTable {
     kind: "collections",
     name: "collections",
     event_target: EventTarget::Object(collection::PREFIX),
-    columns: &join_columns::<{ CollectionValues::COLUMNS.len() + 5 }>(&[
-        &[("id", Id)],
-        CollectionValues::COLUMNS,
-        &[("owner_id", Id), ("created_at", TimeCell), ("updated_at", TimeCell), ("n", Int)],
-    ]),
+    columns: row::COLLECTION_COLUMNS,
     key_columns: 1,
     compared: &[],
     derived: &[],
@@ -152,18 +124,7 @@ pub(super) const GROUPS: ImportTable = ImportTable {
     kind: "groups",
     name: "groups",
     event_target: EventTarget::Object(group::PREFIX),
-    columns: &[
-        ("id", Id),
-        ("collection_id", Id),
-        ("name", Text),
-        ("description", Text),
-        ("color", Text),
-        ("icon", Text),
-        ("sort_key", Int),
-        ("created_at", TimeCell),
-        ("updated_at", TimeCell),
-        ("n", Int),
-    ],
+    columns: row::GROUP_COLUMNS,
     key_columns: 1,
     compared: &[],
     derived: &[],
@@ -187,15 +148,7 @@ pub(super) const MEMBERSHIPS: ImportTable = ImportTable {
     kind: "memberships",
     name: "collection_artifacts",
     event_target: EventTarget::Membership,
-    columns: &[
-        ("collection_id", Id),
-        ("artifact_id", Id),
-        ("sort_key", Int),
-        ("status", Text),
-        ("note", Text),
-        ("added_at", TimeCell),
-        ("n", Int),
-    ],
+    columns: row::MEMBERSHIP_COLUMNS,
     key_columns: 2,
     compared: &[],
     derived: &[("artifact_type", "a.type"), ("artifact_name", "a.name")],
@@ -213,7 +166,7 @@ pub(super) const GROUP_MEMBERSHIPS: ImportTable = ImportTable {
     kind: "group memberships",
     name: "group_artifacts",
     event_target: EventTarget::Part(group::PREFIX, 0),
-    columns: &[("group_id", Id), ("artifact_id", Id), ("sort_key", Int), ("added_at", TimeCell), ("n", Int)],
+    columns: row::GROUP_MEMBERSHIP_COLUMNS,
     key_columns: 2,
     compared: &[],
     derived: &[("collection_id", "g.collection_id")],
@@ -231,12 +184,9 @@ pub(super) const GROUP_MEMBERSHIPS: ImportTable = ImportTable {
     owners: &["select c.owner_id from groups g join collections c on c.id = g.collection_id where g.id = r.group_id"],
 };
 
-/// All tables, each after those that it refers to.
+/// All tables in the order of [`row::TableIndex`], each after those that it refers to.
 pub(super) const TABLES: [&ImportTable; 7] =
     [&TAGS, &ARTIFACTS, &VERSIONS, &COLLECTIONS, &GROUPS, &MEMBERSHIPS, &GROUP_MEMBERSHIPS];
-
-/// The index of artifacts in [`TABLES`].
-pub(super) const ARTIFACTS_INDEX: usize = 1;
 
 impl ImportTable {
     /// Columns that are written.
