@@ -26,7 +26,7 @@ mutants:
     cargo mutants -p gatherum-engine --timeout 20 -- --lib --test it
     cargo mutants -p gatherum --test-package gatherum --timeout 300 \
         -f src/catalog/policy.rs -f src/catalog/order.rs -f src/graphql/load_cache.rs \
-        -- --lib --test it -- policy order cases visibility permissions kept load_cache
+        -- --lib --test it -- policy order cases visibility permissions load_cache
 
 # Compare the engine with async-graphql's executor; crates/engine/README.md has the result.
 bench-engine:

@@ -1,4 +1,4 @@
-//! A server of its own for each test, and the questions that tests ask it.
+//! Servers of tests, each with its own database, and requests to them.
 use std::{net::SocketAddr, time::Duration};
 
 use gatherum::{
@@ -30,33 +30,33 @@ pub fn engine(db: &Db) -> Engine {
     engine_with(db, |_| {})
 }
 
-/// The answer to a query, with its report.
+/// Executes a query and returns the response with its report.
 pub async fn ask(engine: &Engine, query: &str) -> Value {
     ask_with(engine, query, json!({})).await
 }
 
-/// The answer to a query with variables, with its report.
+/// Executes a query with variables and returns the response with its report.
 pub async fn ask_with(engine: &Engine, query: &str, variables: Value) -> Value {
     ask_reported(engine, Viewer::default(), query, &variables).await
 }
 
-/// The answer to a query, as a viewer has it, with its report.
+/// Executes a query for a viewer and returns the response with its report.
 pub async fn ask_viewing(engine: &Engine, viewer: Viewer, query: &str) -> Value {
     ask_reported(engine, viewer, query, &json!({})).await
 }
 
-/// The answer to a query with variables, as a viewer has it, with its report.
+/// Executes a query with variables for a viewer and returns the response with its report.
 pub async fn ask_reported(engine: &Engine, viewer: Viewer, query: &str, variables: &Value) -> Value {
     let request = Request { wants_report: true, ..request(viewer, query, variables) };
     parsed(&engine.execute(request).await.body)
 }
 
-/// The answer to a query with variables, as a viewer has it: the bytes.
+/// Executes a query with variables for a viewer and returns the bytes of the response.
 pub async fn ask_as(engine: &Engine, viewer: Viewer, query: &str, variables: &Value) -> Vec<u8> {
     engine.execute(request(viewer, query, variables)).await.body.to_vec()
 }
 
-/// The answer to a query with variables, as a viewer has it.
+/// Executes a query with variables for a viewer and returns the response.
 pub async fn ask_json(engine: &Engine, viewer: Viewer, query: &str, variables: &Value) -> Value {
     parsed(&ask_as(engine, viewer, query, variables).await)
 }
@@ -70,7 +70,7 @@ fn parsed(body: &[u8]) -> Value {
     serde_json::from_slice(body).unwrap_or_else(|error| panic!("{error} in {}", String::from_utf8_lossy(body)))
 }
 
-/// The number of statements that an answer reports.
+/// The number of statements in the report of a response.
 pub fn statements(answer: &Value) -> u64 {
     answer["extensions"]["gatherum"]["statements"].as_u64().expect("a report")
 }
@@ -92,7 +92,7 @@ impl TestApp {
         let mut config = Config { database: test.config.clone(), ..Config::default() };
         config.http.bind = SocketAddr::from(([127, 0, 0, 1], 0));
         config.http.queue_timeout = QUEUE_TIMEOUT;
-        // Nobody balances load here: stopping needs no time to be noticed.
+        // There is no load balancer that must notice the shutdown.
         config.http.shutdown_delay = std::time::Duration::ZERO;
         change(&mut config);
         let app = App::build(&config).await.expect("a server");
@@ -129,12 +129,12 @@ impl TestApp {
         self.client.post(self.url("/graphql")).json(body)
     }
 
-    /// Tells the server to stop, and waits until it has.
+    /// Shuts the server down and waits until it has stopped.
     pub async fn stop(self) {
         self.stop_before_its_database().await;
     }
 
-    /// The same, and its database is still there.
+    /// Like `stop`, and returns the database.
     pub async fn stop_before_its_database(mut self) -> TestDb {
         if let Some(stop) = self.stop.take() {
             let _ = stop.send(());

@@ -1,4 +1,4 @@
-//! A database of its own for each test, on SQLite always, on PostgreSQL where a server is found.
+//! A database for each test: on SQLite always, on PostgreSQL if a server is found.
 use std::{
     sync::{Once, OnceLock},
     time::Duration,
@@ -10,23 +10,23 @@ use tempfile::TempDir;
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
-/// Names a PostgreSQL server where tests may make databases, as `postgres://user@host:port`.
+/// Environment variable with the URL of a PostgreSQL server on which tests may create databases: `postgres://user@host:port`.
 const SERVER_VARIABLE: &str = "GATHERUM_TEST_POSTGRES";
 
-/// Where a server is looked for when the variable is not set.
+/// URLs of servers that are tried if the variable is not set.
 const SERVER_DEFAULT: &str = "postgres://postgres@127.0.0.1:5432";
 
-/// Set by CI: a missing server is then a failure, not a reason to skip.
+/// Environment variable that CI sets: without a server, the tests fail instead of being skipped.
 const REQUIRED_VARIABLE: &str = "GATHERUM_TEST_REQUIRE_POSTGRES";
 
-/// Which database a test runs on.
+/// The database on which a test runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Backend {
     Sqlite,
     Postgres,
 }
 
-/// A database that goes away with the test.
+/// A database that is removed at the end of the test.
 pub struct TestDb {
     pub db: Db,
     pub config: Config,
@@ -90,7 +90,7 @@ fn config(url: String) -> Config {
     }
 }
 
-/// The server's URL, if there is one. Says once, loudly, that PostgreSQL is skipped.
+/// The URL of the server, if one is found. Otherwise prints once that PostgreSQL is skipped.
 async fn server() -> Option<String> {
     static FOUND: OnceLock<Option<String>> = OnceLock::new();
     if let Some(found) = FOUND.get() {
@@ -107,12 +107,12 @@ async fn server() -> Option<String> {
     found
 }
 
-/// Tells the locks of test runs from those of others.
+/// The class of the advisory locks of test runs.
 const LOCKS: i32 = 0x6761_7468;
 
-/// This run, whose databases have its id in their names. Its template is migrated; others are copied from it.
+/// A run of the tests. The names of its databases contain its id. They are copies of a migrated template.
 ///
-/// A lock is held until the process ends, however it ends, so that the next run knows whose databases nobody needs.
+/// The process holds a lock until it ends or is killed, so that the next run knows which databases can be dropped.
 async fn run(server: &str) -> String {
     static RUN: Mutex<Option<(String, PgConnection)>> = Mutex::const_new(None);
     let mut run = RUN.lock().await;
@@ -138,7 +138,7 @@ async fn lock(keeper: &mut PgConnection, run: &str) -> bool {
     lock.bind(LOCKS).bind(run).fetch_one(keeper).await.expect("an answer")
 }
 
-/// Drops the databases of runs that have ended: the template of each, and what a killed one did not drop itself.
+/// Drops the databases of runs that have ended: their templates, and databases that a killed run did not drop.
 async fn drop_what_is_left(server: &str, keeper: &mut PgConnection, own: &str) {
     let names = "select datname::text, split_part(datname, '_', 3) from pg_database
         where datname ~ '^gatherum_(template|test)_[0-9a-f]{8}(_|$)'";

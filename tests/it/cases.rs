@@ -1,4 +1,5 @@
-//! Case files: query, answer and statements in one snapshot, the same for both databases; and pages that fit together.
+//! Case files: query, response and statements in one snapshot, which is the same for both databases; and pages of lists,
+//! which must fit together.
 use std::{fs, path::Path};
 
 use serde_json::Value;
@@ -12,7 +13,7 @@ use crate::{
 /// Artifacts of the catalogue on which cases run.
 const SIZE: usize = 12;
 
-/// The query, the answer, and each statement with its keys and rows.
+/// The query, the response, and each statement with its keys and rows.
 fn snapshot(query: &str, answer: &Value) -> String {
     let mut text = format!("{}\n\n", query.trim());
     let mut shown = answer.clone();

@@ -1,4 +1,4 @@
-//! A field has the same value whatever is asked for beside it: statements read the columns that are asked for, all of them.
+//! The value of a field does not depend on the other fields of the query: statements read all columns that are selected.
 use std::collections::BTreeMap;
 
 use gatherum::{
@@ -13,7 +13,7 @@ use crate::{
     fixture::{self, Kind},
 };
 
-/// Fields of each type that have no fields of their own and need no arguments.
+/// The leaf fields of each type that require no arguments.
 async fn leaves() -> BTreeMap<String, Vec<String>> {
     let text = graphql::introspection_json::<Query, Mutation, Subscription>().expect("an answer");
     let json: Value = serde_json::from_str(&text).expect("JSON");
@@ -32,12 +32,12 @@ async fn leaves() -> BTreeMap<String, Vec<String>> {
     objects.map(|(ty, fields)| (name(ty), fields.iter().filter(|field| is_leaf(field)).map(name).collect())).collect()
 }
 
-/// Ways to objects, by type: a query with `#` where they are.
+/// Queries for objects, by type. `#` stands for the fields of the object.
 fn ways() -> Vec<(&'static str, String)> {
     let id = |prefix, kind| GlobalId { prefix, id: fixture::id(kind, 0) }.to_string();
     let (artifact, collection) = (id("artifact", Kind::Artifact), id("collection", Kind::Collection));
     let (group, token) = (id("group", Kind::Group), fixture::LINK);
-    // Of the links of the fixture, the third leads to a collection.
+    // The third share link of the fixture is to a collection.
     let to_collection = "link 2";
     let of_artifact = |inner: &str| format!(r#"{{ artifact(id: "{artifact}") {{ {inner} }} }}"#);
     let of_collection = |inner: &str| format!(r#"{{ collection(id: "{collection}") {{ {inner} }} }}"#);
@@ -86,7 +86,7 @@ fn ways() -> Vec<(&'static str, String)> {
     ]
 }
 
-/// The answer without the other leaves.
+/// The response without the other leaves.
 fn only(value: &Value, leaf: &str, leaves: &[String]) -> Value {
     match value {
         Value::Array(items) => items.iter().map(|item| only(item, leaf, leaves)).collect(),
@@ -101,7 +101,7 @@ fn only(value: &Value, leaf: &str, leaves: &[String]) -> Value {
     }
 }
 
-/// Whether any object of the answer has the field.
+/// Whether any object of the response has the field.
 fn has(value: &Value, leaf: &str) -> bool {
     match value {
         Value::Array(items) => items.iter().any(|item| has(item, leaf)),

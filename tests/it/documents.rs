@@ -1,4 +1,4 @@
-//! What is remembered of a document changes no answer.
+//! The cache of documents does not change responses.
 use gatherum::{
     app::Engine,
     graphql::{Execute, Request},
@@ -11,7 +11,7 @@ use crate::{
     fixture,
 };
 
-/// One document with the values and the operations it is asked with.
+/// A document with the values of its variables and the operations to execute.
 struct Case {
     text: &'static str,
     asked: Vec<(Option<&'static str>, Value)>,
@@ -113,7 +113,7 @@ async fn a_server_can_keep_its_schema_to_itself() {
             false,
         ),
     ] {
-        // Asked twice: what is refused is not remembered as valid.
+        // A document that is rejected is rejected the second time too.
         for _ in 0..2 {
             let answer = ask(&closed, query, None, &json!({})).await;
             assert_eq!(answer["data"].is_object(), is_answered, "{query} {answer}");

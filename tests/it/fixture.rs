@@ -1,8 +1,8 @@
-//! A small catalogue whose every relationship has rows, made by plain statements.
+//! A small catalogue with rows for every relationship, written by statements.
 use gatherum::db::{Arg, Db, Sql, Time, Transaction, migrate};
 use uuid::Uuid;
 
-/// What kind of id a number is.
+/// The kind of object that an id identifies.
 #[derive(Clone, Copy)]
 pub enum Kind {
     Artifact = 1,
@@ -181,7 +181,7 @@ async fn groups(tx: &mut Transaction, collection: usize) {
     }
 }
 
-/// What opens the first link of [`share`].
+/// The token of the first share link of [`share`].
 pub const LINK: &str = "a-link-of-the-fixture";
 
 /// Gives everything to an account, with links to all and shares with another account. Call it once, after [`fill`].
@@ -198,7 +198,7 @@ pub async fn share(db: &Db, size: usize) {
         sql.push(table).bind(Arg::Id(id(Kind::User, 0)));
         tx.execute("fixture", sql).await.expect("an owner");
     }
-    // Each of the two shares an artifact and a collection in turn, so that pages of two have both.
+    // Artifacts and collections alternate, so that pages of two have both.
     let of_both = |n: usize| {
         let (artifact, collection) = (id(Kind::Artifact, n), id(Kind::Collection, n));
         [(Some(artifact), None), (Some(artifact), None), (None, Some(collection)), (None, Some(collection))]

@@ -1,4 +1,4 @@
-//! One binary for all integration tests. What cannot run here says that it was skipped.
+//! One binary for all integration tests. A test that cannot run here reports that it was skipped.
 mod access;
 mod app;
 mod backend;
@@ -16,7 +16,7 @@ mod formats;
 mod hostile;
 mod http;
 mod instructions;
-mod kept;
+mod load_cache;
 mod migrations;
 mod model;
 mod modules;

@@ -1,5 +1,5 @@
-//! Any sequence of mutations leaves what a plain model in memory has: members, order, groups and counts. And mutations
-//! that run side by side leave what some order of them would have left.
+//! After any sequence of mutations, members, order, groups and counts are those of a model in memory. After concurrent
+//! mutations, they are those of some sequential order.
 use std::{collections::BTreeMap, sync::Arc};
 
 use gatherum::{app::Engine, catalog::collection::wrong_counts, db::Db};
@@ -11,7 +11,7 @@ use crate::{
     random::Random,
 };
 
-/// Mutations of one sequence.
+/// Number of mutations of one sequence.
 const STEPS: usize = 150;
 
 /// A group: its members in their order.
@@ -52,7 +52,7 @@ impl World {
         answer["data"][field].clone()
     }
 
-    /// A collection, by chance.
+    /// A random collection.
     fn collection(&mut self) -> Option<String> {
         let count = self.model.collections.len();
         (count > 0).then(|| self.model.collections.keys().nth(self.random.below(count)).expect("one").clone())
@@ -183,7 +183,7 @@ fn text(value: &Value) -> String {
     value.as_str().expect("a text").to_owned()
 }
 
-/// All collections as the server tells them; the counts must be those of the members.
+/// All collections in the responses of the server, whose counts must be the numbers of members.
 async fn told(engine: &Engine) -> BTreeMap<String, Collection> {
     let document = "{ collections(first: 50) { nodes { id artifactCount groupCount
         artifacts(first: 100) { totalCount edges { position node { id } } }
@@ -223,7 +223,7 @@ async fn a_sequence_of_mutations_leaves_what_the_model_has() {
         let test = backend.database().await;
         for seed in [0x9e37_79b9_7f4a_7c15_u64, 0xd1b5_4a32_d192_ed03] {
             let world = World { engine: Arc::new(engine(&test.db)), model: Model::default(), random: Random(seed) };
-            // A catalogue of its own, so that names are free.
+            // A separate catalogue, in which all names are free.
             let test = backend.database().await;
             let mut world = World { engine: Arc::new(engine(&test.db)), ..world };
             for step in 0..STEPS {
@@ -238,7 +238,7 @@ async fn a_sequence_of_mutations_leaves_what_the_model_has() {
     }
 }
 
-/// Runs mutations on several nodes side by side, each of which may be refused, but never with a fault of the server.
+/// Runs mutations on several nodes concurrently. Each may be rejected, but none fails with an internal error.
 #[tokio::test(flavor = "multi_thread")]
 async fn mutations_side_by_side_keep_what_must_hold() {
     const WRITERS: usize = 6;
@@ -269,7 +269,7 @@ async fn mutations_side_by_side_keep_what_must_hold() {
         for writer in futures_util::future::join_all(writers).await {
             writer.expect("a writer without a fault");
         }
-        // `told` compares counts with members, and places with their order.
+        // `told` compares counts with members, and positions with their order.
         let collections = told(&setup.engine).await;
         for (id, collection) in &collections {
             let mut distinct = collection.members.clone();
@@ -280,7 +280,7 @@ async fn mutations_side_by_side_keep_what_must_hold() {
         let answer = ask_with(&setup.engine, "{ collections { nodes { name } } }", json!({})).await;
         assert_eq!(answer["errors"], Value::Null);
         kept_counts_are_right(&test).await;
-        // No update was lost: every writer named another field.
+        // No update was lost: each writer wrote another field.
         let document = "query($id: ID!) { artifact(id: $id) { description author revision } }";
         let artifact =
             ask_with(&setup.engine, document, json!({ "id": artifacts[0] })).await["data"]["artifact"].clone();
@@ -289,11 +289,11 @@ async fn mutations_side_by_side_keep_what_must_hold() {
     }
 }
 
-/// One mutation by chance, and one that counts.
+/// A random mutation, and one that increments a counter.
 async fn one(engine: &Engine, random: &mut Random, artifacts: &[String], collections: &[String]) {
     let collection = &collections[random.below(collections.len())];
     let other = &collections[random.below(collections.len())];
-    // The first one is never deleted, and its fields are written by everybody.
+    // The first collection is never deleted, and all writers write its fields.
     let some = random.some(&artifacts[1..], 6);
     let (field, ty, input) = match random.below(4) {
         0 => (

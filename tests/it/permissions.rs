@@ -1,4 +1,4 @@
-//! Who may do what: every operation of the schema, for everyone there can be. A field without a row fails.
+//! Authorization of every operation of the schema, for every kind of viewer. A field without a row in the table fails.
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use futures_util::{FutureExt, StreamExt};
@@ -17,26 +17,26 @@ use crate::{
     backend::Backend,
 };
 
-/// Those who ask, in the order of the columns: nobody known, the owner, another account, the owner with a token that may
-/// read alone, an account that it was shared with, and who administers the server.
+/// The viewers, in the order of the columns: without a token, the owner, another account, the owner with a token for
+/// reading, an account with which the object is shared, and an administrator.
 const COLUMNS: [&str; 6] = ["anonymous", "owner", "other", "owner, reading", "shared with", "admin"];
 
 type Expected = [&'static str; 6];
 
 const ALL_SEE: Expected = ["seen"; 6];
-/// What is private and was shared with one account, by its id.
+/// A private object that is shared with one account, by its id.
 const BY_ID: Expected = ["null", "seen", "null", "seen", "seen", "seen"];
-/// The same in a list.
+/// The same object in a list.
 const LISTED: Expected = ["none", "some", "none", "some", "none", "some"];
-/// Mutations that anyone may execute who may write.
+/// Mutations that every viewer with write access may execute.
 const WRITES: Expected = ["UNAUTHENTICATED", "seen", "seen", "FORBIDDEN", "seen", "seen"];
-/// Mutations of what is private and was shared with one account.
+/// Mutations of a private object that is shared with one account.
 const CHANGES: Expected = ["UNAUTHENTICATED", "seen", "NOT_FOUND", "FORBIDDEN", "FORBIDDEN", "seen"];
-/// The same of an item of a batch.
+/// The same for an item of a batch.
 const BATCH: Expected = ["UNAUTHENTICATED", "seen", "NOT_FOUND", "FORBIDDEN", "FORBIDDEN", "seen"];
 
-/// A root field, a document that asks it, where in its answer to look, and what is found there by each who asks: `null`, the
-/// code of the error, `none` or `some` for a list, `seen` for all else.
+/// A root field, a document that selects it, the path of a value in its response, and the value for each viewer: `null`,
+/// the code of the error, `none` or `some` for a list, otherwise `seen`.
 type Row = (&'static str, &'static str, &'static str, Expected);
 
 const QUERIES: &[Row] = &[
@@ -119,7 +119,7 @@ const MUTATIONS: &[Row] = &[
            createArtifact(input: { type: \"skill\", name: $new, collectionIds: [$collection] }) { artifact { name } }
          }",
         "/createArtifact/artifact",
-        // Who administers the server may not put an artifact of their own that is not public there, which is none.
+        // The administrator has no private artifact to put into a collection of another account, so nothing is rejected.
         ["UNAUTHENTICATED", "seen", "NOT_FOUND", "FORBIDDEN", "FORBIDDEN", "FORBIDDEN"],
     ),
     (
@@ -378,7 +378,7 @@ const MUTATIONS: &[Row] = &[
     ),
 ];
 
-/// Who hears of a change of what is private and was shared with one account, and what the event tells of it.
+/// The viewers that receive a change of a private object that is shared with one account, and the content of the event.
 const SUBSCRIPTIONS: &[Row] = &[
     (
         "collectionChanged",
@@ -394,7 +394,7 @@ const SUBSCRIPTIONS: &[Row] = &[
     ),
 ];
 
-/// Accounts: the owner, another one, one that something is shared with, who administers the server, and a recipient.
+/// Accounts: the owner, another one, one with shares, the administrator, and a recipient.
 struct People {
     ann: Uuid,
     ben: Uuid,
@@ -432,7 +432,8 @@ fn user_id(id: Uuid) -> String {
     GlobalId { prefix: "user", id }.to_string()
 }
 
-/// What Ann has, and some of it shared with Cleo: the variables of all documents. Words and names are of this `n` alone.
+/// Creates objects of Ann, some of which are shared with Cleo, and returns the variables of all documents. `n` makes names
+/// unique.
 async fn belongings(engine: &Engine, db: &Db, people: &People, n: usize) -> Value {
     let ann = Viewer::of(people.ann, TokenScope::Write);
     let word = format!("word{n}");
@@ -462,7 +463,7 @@ async fn belongings(engine: &Engine, db: &Db, people: &People, n: usize) -> Valu
       }";
     let rest = ask_json(engine, ann, rest, &json!({ "collection": collection, "artifact": artifact["id"] })).await;
     assert!(rest["errors"].is_null(), "{rest}");
-    // Ten an hour are not enough here.
+    // The limit of ten an hour is too low for this test.
     let mut tx = db.begin().await.expect("a transaction");
     let mut sql = tx.sql();
     sql.push("delete from shares");
@@ -495,7 +496,7 @@ async fn belongings(engine: &Engine, db: &Db, people: &People, n: usize) -> Valu
     })
 }
 
-/// Only those variables that a document declares.
+/// The variables that a document declares.
 fn declared(document: &str, variables: &Value) -> Value {
     let head = document.split('{').next().unwrap_or_default();
     let all = variables.as_object().expect("variables").iter();
@@ -504,7 +505,7 @@ fn declared(document: &str, variables: &Value) -> Value {
         .collect()
 }
 
-/// What is found, in one word.
+/// The value in one word.
 fn found(answer: &Value, pointer: &str) -> String {
     if let Some(code) = answer["errors"][0]["extensions"]["code"].as_str() {
         return code.to_owned();
@@ -545,14 +546,14 @@ async fn everyone_may_do_what_the_table_says() {
     }
 }
 
-/// Follows an operation.
+/// Subscribes to an operation.
 async fn follow(engine: &Arc<Engine>, viewer: Viewer, document: &str, variables: &Value) -> Responses {
     let variables = async_graphql::Variables::from_json(variables.clone());
     let request = Request { query: document.to_owned(), variables, viewer, ..Request::default() };
     engine.clone().subscribe(request).await.expect("a subscription")
 }
 
-/// What the next event tells.
+/// The content of the next event.
 async fn hear(events: &mut Responses, pointer: &str) -> Value {
     let event = tokio::time::timeout(Duration::from_secs(20), events.next()).await.expect("an event in time");
     let event: Value = serde_json::from_slice(&event.expect("an event").body).expect("JSON");
@@ -593,7 +594,7 @@ async fn everyone_hears_what_the_table_says() {
                 }
                 while hear(&mut barrier, "/catalogChanged/nodeId").await != marker {}
                 if *field == "catalogChanged" {
-                    // What was made before may be heard of yet.
+                    // Events of earlier writes may still arrive.
                     let own = [&marker, &variables["shelf"]];
                     loop {
                         let heard = hear(&mut events, pointer).await;
@@ -626,7 +627,7 @@ async fn every_root_field_has_a_row() {
     }
 }
 
-/// The answer, with what it cost but for the time.
+/// The response with its report, without times.
 async fn with_report(engine: &Engine, viewer: Viewer, document: &str, variables: &Value) -> String {
     let mut answer = ask_reported(engine, viewer, document, variables).await;
     let report = &mut answer["extensions"]["gatherum"];
@@ -637,7 +638,7 @@ async fn with_report(engine: &Engine, viewer: Viewer, document: &str, variables:
     answer.to_string()
 }
 
-/// What cannot be seen is answered, and costs, in the same bytes as what there is not, whatever is asked.
+/// Responses for a hidden object and for a missing one have the same bytes and the same cost, for every operation.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_hidden_is_answered_as_what_is_missing() {
     const FILTERS: &[&str] = &[
@@ -661,7 +662,7 @@ async fn what_is_hidden_is_answered_as_what_is_missing() {
         let documents =
             QUERIES.iter().chain(MUTATIONS).map(|(_, document, ..)| *document).chain(FILTERS.iter().copied());
         let mut count = 2_000;
-        // Accounts are known to each other, links lead whoever has them, and the shelf is another's to everyone here.
+        // Accounts see each other, share links are for everybody, and the shelf belongs to none of these viewers.
         let is_about = |document: &&str| {
             ["$artifact", "$collection", "$group", "$version", "$tag", "$link", "$share", "$word"]
                 .iter()
@@ -686,7 +687,7 @@ async fn what_is_hidden_is_answered_as_what_is_missing() {
                 }
                 let shown = with_report(&engine, viewer, document, &hidden).await;
                 let said = with_report(&engine, viewer, document, &absent).await;
-                // What was sent is sent back to the one as to the other.
+                // The response repeats the id of the request.
                 let blank = |mut text: String, sent: &Value| {
                     for value in sent.as_object().expect("variables").values() {
                         text = text.replace(value.as_str().expect("a text"), "…");

@@ -1,4 +1,4 @@
-//! The program as its users run it: a process in a folder of its own, without the environment of the tests.
+//! Runs the program as users do: as a process in a temporary folder, without the environment of the tests.
 use std::{
     ffi::OsStr,
     io::{BufRead, BufReader},
@@ -12,10 +12,10 @@ use tempfile::TempDir;
 /// The program.
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_gatherum");
 
-/// A folder that goes away with the test.
+/// A temporary folder that is removed at the end of the test.
 pub struct Sandbox(TempDir);
 
-/// What a process came to.
+/// The result of a process.
 #[derive(Debug)]
 pub struct Ran {
     pub status: Option<i32>,
@@ -60,7 +60,7 @@ pub fn run(command: &mut Command) -> Ran {
     Ran { status: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
 }
 
-/// A server that is ended with the test.
+/// A server that is stopped at the end of the test.
 pub struct Served {
     pub address: SocketAddr,
     pub child: Child,

@@ -1,4 +1,4 @@
-//! What the specification says of errors, null and order, on a small schema whose fields fail in every way.
+//! Errors, null and order as the specification defines them, on a small schema whose fields fail in every way.
 use std::time::Duration;
 
 use gatherum::{
@@ -228,7 +228,7 @@ async fn data_is_absent_where_nothing_was_executed() {
     }
 }
 
-/// One statement answers all parents, so the relation must be the same for all of them.
+/// One statement loads the values of all parents, so the relation must be the same for all of them.
 #[tokio::test]
 async fn a_relation_that_differs_between_parents_is_found() {
     let one = ask("{ child { differs } }").await;

@@ -1,4 +1,4 @@
-//! The promise: the number of statements is a property of the query.
+//! The number of statements depends only on the query.
 use crate::{
     app::{ask, ask_with, engine, engine_with, statements},
     backend::Backend,
@@ -28,7 +28,7 @@ pub const PAGE: &str = "query ($id: ID!) {
     }
 }";
 
-/// Each query with the statements it takes, whatever the catalogue holds.
+/// Each query with its number of statements, which does not depend on the size of the catalogue.
 pub const FIGURES: [(&str, u64); 6] = [(Q1, 3), (Q2, 3), (Q3, 3), (Q3_PLAIN, 2), (Q4, 5), (PAGE, 11)];
 
 pub fn first_collection() -> Value {

@@ -1,5 +1,5 @@
-//! Who sees what: lists, counts, facets, filters and ids, compared with a model in plain Rust, on catalogues of three
-//! accounts made at random.
+//! Visibility in lists, counts, facets, filters and by id, compared with a model in Rust, on random catalogues of three
+//! accounts.
 use std::collections::{BTreeMap, BTreeSet};
 
 use gatherum::{
@@ -38,12 +38,12 @@ struct Collection {
     members: BTreeSet<String>,
 }
 
-/// What there is, by name.
+/// The objects of the catalogue, by name.
 struct World {
     users: Vec<Uuid>,
     artifacts: BTreeMap<String, Artifact>,
     collections: BTreeMap<String, Collection>,
-    /// The id of what was shared, and with whom.
+    /// The id of the shared object, and the recipient.
     shares: BTreeSet<(String, Uuid)>,
 }
 
@@ -127,7 +127,7 @@ impl World {
         self.shares.insert((target, recipient));
     }
 
-    /// What was shared with the first account has ended.
+    /// The shares with the first account have expired.
     async fn end_some_shares(&mut self, db: &Db) {
         let mut tx = db.begin().await.expect("a transaction");
         let mut sql = tx.sql();
@@ -310,13 +310,13 @@ async fn everyone_sees_what_the_model_says_by_the_same_number_of_statements() {
                 println!("{backend:?}, seed {seed}, {viewer:?}");
                 check(&world, viewer, &answers).await;
             }
-            // Where there is nothing in a list, nothing is asked of what is in it; everyone has something here.
+            // An empty list loads nothing below it. No list is empty here.
             assert!(figures.values().all(|figures| figures.len() == 1), "{backend:?} {figures:?}");
         }
     }
 }
 
-/// Answers to one who asks are never given to another, whatever is asked beside each other.
+/// Concurrent requests of several viewers: no response contains data of another viewer.
 #[tokio::test(flavor = "multi_thread")]
 async fn those_who_ask_at_once_get_what_is_theirs() {
     const ROUNDS: usize = 60;

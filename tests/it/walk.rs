@@ -1,7 +1,7 @@
-//! Walks the whole schema: a query for every path of relationships, on catalogues of several sizes and while the machine
-//! is kept busy, takes one and the same number of statements, at most one for each relationship and level.
+//! Walks the whole schema: a query for every path of relationships takes the same number of statements on catalogues of
+//! several sizes and while the machine is busy, at most one for each relationship and level.
 //!
-//! Paths come from introspection, so a relationship is covered the day it is added.
+//! Paths come from introspection, so a new relationship is covered without a change of this test.
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
@@ -24,7 +24,7 @@ use crate::{
     fixture::{self, Kind},
 };
 
-/// Relationships in a path at most.
+/// Maximum number of relationships of a path.
 const DEPTH: usize = 4;
 
 /// Sizes of the catalogues.
@@ -33,7 +33,7 @@ const SIZES: [usize; 3] = [7, 20, 60];
 /// Runs of each query on the largest catalogue while the machine is busy.
 const BUSY_RUNS: usize = 2;
 
-/// A field, its arguments and what it leads to. Where that is a union, it is a field for each of its members.
+/// A field, its arguments and its type. A field whose type is a union has one entry for each member.
 #[derive(Clone, Debug)]
 struct Field {
     name: String,
@@ -42,7 +42,7 @@ struct Field {
     is_member: bool,
 }
 
-/// Types with fields, and which are leaves.
+/// Types with fields, and the leaf types.
 struct Schema {
     fields: BTreeMap<String, Vec<Field>>,
 }
@@ -84,12 +84,12 @@ impl Schema {
         names.join(" ")
     }
 
-    /// Fields that lead to objects.
+    /// Fields whose type is an object.
     fn relationships(&self, name: &str) -> Vec<&Field> {
         self.fields[name].iter().filter(|field| self.is_object(&field.of)).collect()
     }
 
-    /// All paths of at most `depth` relationships from a type. What only wraps a list does not count as one.
+    /// All paths of at most `depth` relationships from a type. Connections and edges do not count.
     fn paths(&self, name: &str, depth: usize) -> Vec<Vec<Field>> {
         let mut paths = Vec::new();
         for field in self.relationships(name) {
@@ -123,7 +123,7 @@ fn field(item: &Value) -> Field {
     Field { name, required, of: ty["name"].as_str().expect("a name").to_owned(), is_member: false }
 }
 
-/// Types that stand between a relationship and its objects.
+/// Connections, edges and other types between a relationship and its objects.
 fn is_wrapper(name: &str) -> bool {
     name.ends_with("Connection") || name.ends_with("Edge") || name.ends_with("Facets") || name == "PageInfo"
 }
@@ -142,7 +142,7 @@ fn argument(field: &str, name: &str) -> String {
     }
 }
 
-/// A query along a path, with the leaves of every object on it. Pages have two members, so that an answer stays small.
+/// A query along a path, with the leaves of every object on it. Pages have two members, so that responses are small.
 fn query(schema: &Schema, path: &[Field]) -> String {
     let mut text = String::from("{ ");
     for field in path {
@@ -206,7 +206,7 @@ async fn every_path_takes_one_number_of_statements() {
                     assert_eq!(found, expected, "{backend:?} with {size} artifacts: {text}\n{}", answer["extensions"]);
                     one_statement_a_relationship_and_level(&answer, text);
                 }
-                // Who may see everything is asked for no other number.
+                // The number is the same for viewers that may see everything.
                 if size == SIZES[0] {
                     let found = statements(&ask_viewing(&engine, admin, text).await);
                     assert_eq!(found, figures[text.as_str()], "{backend:?} as {admin:?}: {text}");
@@ -230,7 +230,7 @@ fn one_statement_a_relationship_and_level(answer: &Value, query: &str) {
     }
 }
 
-/// Keeps the runtime's workers and the processor busy until dropped.
+/// Load on the workers of the runtime and on the processor, until it is dropped.
 struct Busy(Arc<AtomicBool>);
 
 impl Busy {
@@ -262,8 +262,7 @@ impl Drop for Busy {
     }
 }
 
-/// A schema with a field that goes to the database by itself, as nothing in the catalogue can: there a field has the
-/// loader alone.
+/// A schema with a field that uses the database directly, which no field of the catalogue can do: they have loaders only.
 mod bypassing {
     use gatherum::{
         db::Db,
@@ -322,7 +321,7 @@ mod bypassing {
     }
 }
 
-/// What the walk is for: a field that bypasses the loaders fails both of its checks.
+/// The purpose of the walk: a field that bypasses the loaders fails both of its checks.
 #[tokio::test]
 async fn a_field_that_bypasses_the_loaders_is_found() {
     use gatherum::{

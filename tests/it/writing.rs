@@ -1,4 +1,4 @@
-//! Mutations: what they write, what they refuse, and how many statements they take; on both databases alike.
+//! Mutations: their effects, their rejections and their number of statements, which are the same on both databases.
 use gatherum::{
     app::Engine,
     graphql::{Execute, Request},
@@ -21,7 +21,7 @@ async fn engines() -> Vec<(Backend, TestDb, Engine)> {
     engines
 }
 
-/// Runs a mutation with one field, and returns what the field answers.
+/// Runs a mutation with one field and returns the value of the field.
 async fn write(engine: &Engine, field: &str, ty: &str, input: Value, selection: &str) -> Value {
     let document = format!("mutation($input: {ty}!) {{ {field}(input: $input) {{ {selection} }} }}");
     let answer = ask_with(engine, &document, json!({ "input": input })).await;
@@ -29,7 +29,7 @@ async fn write(engine: &Engine, field: &str, ty: &str, input: Value, selection: 
     answer["data"][field].clone()
 }
 
-/// Runs a mutation that is refused, and returns the code, the field of the input and the message.
+/// Runs a mutation that is rejected and returns the code, the field of the input and the message.
 async fn refused(engine: &Engine, field: &str, ty: &str, input: Value) -> (String, Value, String) {
     let document = format!("mutation($input: {ty}!) {{ {field}(input: $input) {{ __typename }} }}");
     let answer = ask_with(engine, &document, json!({ "input": input })).await;
@@ -64,7 +64,7 @@ async fn collection(engine: &Engine, name: &str, artifacts: &[Value]) -> Value {
         .clone()
 }
 
-/// The ids that a collection holds, in its order, with the places that it tells.
+/// The ids of the members of a collection in their order, with their positions.
 async fn members(engine: &Engine, id: &Value) -> Vec<Value> {
     let document = "query($id: ID!) { collection(id: $id) { artifactCount artifacts(first: 100) { totalCount edges { position node { id } } } } }";
     let answer = ask_with(engine, document, json!({ "id": id })).await;
@@ -276,7 +276,7 @@ async fn what_cannot_be_written_is_refused_with_its_field() {
             let (found, field_of_input, message) = refused(&engine, field, ty, input.clone()).await;
             assert_eq!((found.as_str(), field_of_input), (code, json!(at)), "{backend:?} {field} {input}: {message}");
         }
-        // Nothing of it was kept.
+        // The transaction was rolled back.
         let answer =
             ask_with(&engine, "{ artifacts { totalCount } collections { totalCount } tags { totalCount } }", json!({}))
                 .await;
@@ -435,7 +435,7 @@ async fn members_come_leave_and_move() {
         let selection = "group { name position collection { id } artifacts { nodes { id } } }";
         let copied = write(&engine, "copyGroup", "CopyGroupInput", input, selection).await;
         assert_eq!(copied["group"]["artifacts"]["nodes"], json!([{ "id": b }, { "id": e }]));
-        // Those that the collection did not hold came to its end, in the order of the collection they come from.
+        // New members are at the end, in the order of the collection from which they come.
         assert_eq!(members(&engine, &shelf).await, [&c, &a, &e, &b].map(Clone::clone));
 
         let input = json!({ "collectionId": shelf, "artifactIds": [e, f] });
@@ -510,7 +510,7 @@ async fn tags_are_made_on_first_use_and_known_by_name_or_slug() {
         assert_eq!(tagged, json!({ "artifacts": [one, one], "notFoundIds": [gone] }), "{backend:?}");
         let input = json!({ "artifactIds": ids, "tags": ["code quality"] });
         let tagged = write(&engine, "tagArtifacts", "TagArtifactsInput", input, "artifacts { revision }").await;
-        // Only the one whose tags are others now has changed.
+        // Only the artifact whose tags differ has changed.
         assert_eq!(tagged["artifacts"], json!([{ "revision": 2 }, { "revision": 2 }, { "revision": 2 }]));
         let input = json!({ "artifactIds": [ids[0]], "tags": ["Code Quality", "never seen"] });
         let untagged =
@@ -529,7 +529,7 @@ async fn tags_are_made_on_first_use_and_known_by_name_or_slug() {
             renamed["tag"],
             json!({ "name": "C plus plus", "slug": "c-plus-plus", "color": "#336699", "artifactCount": 2 })
         );
-        // Search knows the new name.
+        // The search index has the new name.
         let found = ask_with(&engine, "{ artifacts(filter: { search: \"plus\" }) { totalCount } }", json!({})).await;
         assert_eq!(found["data"]["artifacts"]["totalCount"], json!(2));
         write(&engine, "deleteTag", "DeleteInput", json!({ "id": id }), "deletedId").await;
@@ -604,7 +604,7 @@ async fn the_fields_of_a_mutation_follow_one_another_and_end_with_one_that_is_re
     }
 }
 
-/// Executes a mutation under an Idempotency-Key, and returns the bytes of the answer.
+/// Executes a mutation with an idempotency key and returns the bytes of the response.
 async fn under_key(engine: &Engine, key: &str, document: &str) -> String {
     let request = Request { query: document.to_owned(), idempotency_key: Some(key.to_owned()), ..Request::default() };
     String::from_utf8(engine.execute(request).await.body.to_vec()).expect("a text")
@@ -620,7 +620,7 @@ async fn a_request_that_is_tried_again_writes_once_and_is_answered_alike() {
         let first = under_key(&engine, "one", document).await;
         assert!(first.contains("Lint") && !first.contains("errors"), "{backend:?} {first}");
         assert_eq!(under_key(&engine, "one", document).await, first);
-        // Another node, and one that was started anew, know the key too.
+        // Another node and a restarted one have the key too.
         let other = crate::app::engine(&gatherum::db::Db::open(&test.config).await.expect("the database"));
         assert_eq!(under_key(&other, "one", document).await, first);
 
@@ -630,7 +630,7 @@ async fn a_request_that_is_tried_again_writes_once_and_is_answered_alike() {
         let without = under_key(&engine, "two", document).await;
         assert!(without.contains("CONFLICT"), "{without}");
 
-        // The first answer was never finished: what was written is found, and answered from.
+        // The first response was never finished: the next one is made from what was written.
         let mut tx = test.db.begin().await.expect("a transaction");
         let mut sql = tx.sql();
         sql.push("update idempotent_requests set answer = null where key = 'one'");
@@ -638,7 +638,7 @@ async fn a_request_that_is_tried_again_writes_once_and_is_answered_alike() {
         tx.commit().await.expect("a commit");
         assert_eq!(under_key(&engine, "one", document).await, first);
 
-        // Many at once are one.
+        // Concurrent requests with one key write once.
         let document = "mutation { createCollection(input: { name: \"Board\" }) { collection { id name } } }";
         let all = futures_util::future::join_all((0..8).map(|_| under_key(&engine, "three", document))).await;
         assert!(all.iter().all(|answer| *answer == all[0] && answer.contains("Board")), "{backend:?} {all:?}");
@@ -658,7 +658,7 @@ async fn a_place_that_is_moved_to_again_and_again_does_not_run_out_of_room() {
         let shelf = collection(&engine, "Shelf", &ids).await;
         let mut expected = ids.clone();
         let mut statements_taken = std::collections::BTreeSet::new();
-        // Each move halves the room behind the first one; 2^20 keys are used up after 20.
+        // Each move halves the gap after the first member. A gap of 2^20 keys is used up after 20 moves.
         for turn in 0..60 {
             let moved = expected[2 + turn % 30].clone();
             let document = "mutation($input: MoveCollectionArtifactsInput!) { moveCollectionArtifacts(input: $input) { __typename } }";

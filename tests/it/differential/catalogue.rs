@@ -21,24 +21,24 @@ use crate::{
     random::Random,
 };
 
-/// Documents for each database in an ordinary run.
+/// Number of documents for each database.
 const DOCUMENTS: usize = 500;
 
-/// Artifacts of the catalogue.
+/// Number of artifacts of the catalogue.
 const SIZE: usize = 12;
 
 /// A step from an object to a value of one of its fields.
 #[derive(Clone)]
 struct Step {
-    /// The type of the object that it starts at.
+    /// The type of the object at which it starts.
     from: String,
     field: String,
     arguments: String,
-    /// Where the value is in the lists of the field.
+    /// The indexes of the value in the lists of the field.
     places: Vec<usize>,
 }
 
-/// Every value by a query of its own.
+/// Reads every value with a separate query.
 struct Catalogue<'e> {
     engine: &'e Engine,
     known: Mutex<HashMap<String, Value>>,
@@ -144,7 +144,7 @@ fn values(field: &str, argument: &str, random: &mut Random) -> Option<Sample> {
         }
         ("Query.tag", _) => sample("\"tag-1\"".to_owned(), json!("tag-1"), "String!"),
         ("Query.user", _) => sample("\"user 0\"".to_owned(), json!("user 0"), "String!"),
-        // Always a page, so that an answer is small.
+        // Always a page, so that responses are small.
         (_, "first") => {
             let first = 1 + random.below(3);
             sample(first.to_string(), json!(first), "Int")
@@ -173,7 +173,7 @@ async fn documents_over_the_catalogue_are_answered_as_the_reference_does() {
     let mut introspection: Value = serde_json::from_str(&introspection).expect("JSON");
     let types = introspection["data"]["__schema"]["types"].as_array_mut().expect("types");
     let query = types.iter_mut().find(|ty| ty["name"] == "Query").expect("the root");
-    // What a link leads to counts how often it was asked for, and so is never the same twice.
+    // A share link counts its views, so its object is never the same twice.
     query["fields"].as_array_mut().expect("fields").retain(|field| field["name"] != "shared");
     let schema = Schema::read(&introspection, values);
     for backend in Backend::all().await {

@@ -1,11 +1,11 @@
-//! Documents that are valid and otherwise as chance has it.
+//! Random valid documents.
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value, json};
 
 use crate::random::Random;
 
-/// A type as a field has it.
+/// The type of a field.
 #[derive(Clone, Debug)]
 pub enum TypeRef {
     Named(String),
@@ -38,7 +38,7 @@ pub struct Declared {
     pub arguments: Vec<String>,
 }
 
-/// What may be asked, and with which arguments.
+/// The fields that documents may select, and their arguments.
 pub struct Schema {
     fields: BTreeMap<String, Vec<Declared>>,
     /// Interfaces and unions, with their objects.
@@ -159,12 +159,12 @@ pub struct Fragment {
     pub selection: Vec<Selection>,
 }
 
-/// How a variable gets its value.
+/// The source of a variable's value.
 #[derive(Clone, Debug)]
 struct Variable {
     of: &'static str,
     json: Value,
-    /// The literal of its default, where that is its value.
+    /// The literal of its default, if that is its value.
     default: Option<String>,
 }
 
@@ -174,14 +174,14 @@ pub struct Document {
     variables: BTreeMap<String, Variable>,
 }
 
-/// Fields inside each other at most.
+/// Maximum depth of fields.
 const DEPTH: usize = 6;
 
 struct Making<'m> {
     schema: &'m Schema,
     random: &'m mut Random,
     document: Document,
-    /// Fields that may still be made.
+    /// Number of fields that may still be added.
     room: usize,
 }
 
@@ -299,7 +299,7 @@ impl Making<'_> {
         }
         let declared = *self.random.one(&all);
         let arguments = self.arguments(type_name, declared);
-        // Equal keys must be equal fields with equal arguments: the alias tells both, and the type.
+        // Equal keys must be equal fields with equal arguments: the alias contains both, and the type.
         let is_plain = arguments.is_empty() && !schema.is_composite(declared.of.name()) && self.random.once_in(2);
         let alias = (!is_plain).then(|| {
             let written = self::arguments(&arguments);
@@ -365,7 +365,7 @@ impl Making<'_> {
         Selection::Inline { condition, directives, selection }
     }
 
-    /// A fragment that is there already, where one fits, or a new one.
+    /// An existing fragment if one fits, otherwise a new one.
     fn spread(&mut self, type_name: &str, depth: usize) -> Selection {
         let fitting = self.schema.conditions(type_name);
         let fragments = self.document.fragments.iter();

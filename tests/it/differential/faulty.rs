@@ -21,10 +21,10 @@ use super::{
 };
 use crate::{backend::Backend, random::Random};
 
-/// Documents in an ordinary run.
+/// Number of documents.
 const DOCUMENTS: usize = 9_000;
 
-/// What a number leads to. Both sides take values from here; how they are put together is their own affair.
+/// The rules for the values of a number. Both executors use them, and share nothing else.
 mod rules {
     /// Whether the field of the number fails.
     pub fn fails(n: i64, salt: i64) -> bool {

@@ -1,12 +1,12 @@
-//! The breadth-first execution against the plainest one there is.
+//! Compares the breadth-first executor with the simplest possible one.
 //!
-//! [`reference`] executes a document object by object, field by field, as the specification's algorithms read, and has
-//! nothing in common with the program. It is asked for the same documents, which [`documents`] makes by chance: aliases,
-//! fields that merge, fragments in fragments, conditions, interfaces, lists in lists, variables with and without values.
+//! [`reference`] executes a document object by object, field by field, like the algorithms of the specification, and shares
+//! no code with the engine. Both execute the same random [`documents`]: with aliases, fields that merge, nested fragments,
+//! conditions, interfaces, nested lists, and variables with and without values.
 //!
-//! Two worlds are asked. [`faulty`] is a schema whose fields fail, panic and are null in every position, by rules that
-//! both sides know. [`catalogue`] is the real one; there the reference gets each value by a query for it alone, without
-//! alias, fragment, merging or condition.
+//! There are two schemas. The fields of [`faulty`] fail, panic and are null in every position, by rules that both executors
+//! use. [`catalogue`] is the real schema, of which the reference reads each value with a separate query without alias,
+//! fragment, merging or condition.
 mod catalogue;
 mod documents;
 mod faulty;
@@ -21,12 +21,12 @@ use self::{
 };
 use crate::random::Random;
 
-/// Documents of each world and database; `GATHERUM_TEST_DOCUMENTS` sets another number.
+/// Number of documents of each schema and database; `GATHERUM_TEST_DOCUMENTS` sets another number.
 fn documents(default: usize) -> usize {
     std::env::var("GATHERUM_TEST_DOCUMENTS").ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
-/// An answer: data as text, because the order of keys counts, and errors as a sorted list of paths and messages.
+/// A response: data as text, because the order of keys counts, and errors as a sorted list of paths and messages.
 #[derive(Debug, PartialEq)]
 struct Answer {
     data: String,
@@ -49,7 +49,7 @@ async fn ask(engine: &impl Execute, document: &Document) -> Option<Answer> {
     let response = engine.execute(request).await;
     let body: Value = serde_json::from_slice(&response.body).expect("JSON");
     if !response.executed {
-        // A document that chance made larger than the guard lets through says nothing; any other refusal is a fault.
+        // A random document may exceed the cost limits, and is then skipped. Any other rejection is an error.
         assert_eq!(body["errors"][0]["extensions"]["code"], "LIMIT_EXCEEDED", "{}\n{body}", document.text());
         return None;
     }
@@ -59,7 +59,7 @@ async fn ask(engine: &impl Execute, document: &Document) -> Option<Answer> {
     Some(Answer::new(&body["data"], errors))
 }
 
-/// Asks both sides `count` documents, and returns how many said something.
+/// Executes `count` documents with both executors and returns the number that were not skipped.
 async fn compare<W: World>(engine: &impl Execute, world: &W, schema: &Schema, seed: u64, count: usize) -> usize {
     let mut random = Random(seed);
     let mut compared = 0;

@@ -1,4 +1,4 @@
-//! Executes a document by the letter of the specification (September 2025, section 6), one object after the other.
+//! Executes a document literally as the specification says (September 2025, section 6), one object after the other.
 use futures_util::future::{BoxFuture, FutureExt};
 use serde_json::{Map, Value, json};
 
@@ -7,7 +7,7 @@ use super::{
     documents::{Argument, Document, Field, Schema, Selection, TypeRef},
 };
 
-/// What a field of an object is.
+/// The value of a field of an object.
 #[derive(Clone, Debug)]
 pub enum Resolved<O> {
     Null,
@@ -18,7 +18,7 @@ pub enum Resolved<O> {
     Object(O, String),
 }
 
-/// Where values come from.
+/// The source of values.
 pub trait World: Sync {
     type Object: Clone + Send + Sync;
 
@@ -44,7 +44,7 @@ struct Execution<'a, W: World> {
     errors: std::sync::Mutex<Vec<(String, String)>>,
 }
 
-/// The answer to a document.
+/// The response to a document.
 pub async fn execute<W: World>(world: &W, schema: &Schema, document: &Document) -> Answer {
     let execution = Execution { world, schema, document, errors: std::sync::Mutex::default() };
     let root = world.root();

@@ -1,4 +1,5 @@
-//! What is kept for those who open a link: nothing is asked twice, and nothing old is told.
+//! The load cache of share links: a link that is opened again takes no statement, and no response is older than an
+//! acknowledged write.
 use std::{
     sync::{
         Arc,
@@ -29,18 +30,19 @@ const SHARED: &str = "query($token: String!) { shared(token: $token) {
     }
   } }";
 
-/// How long what must come is waited for.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// Time limit for an event that must occur.
+const TIME_LIMIT: Duration = Duration::from_secs(20);
 
-/// A node whose kept loads end with nothing but writes.
+/// A node whose cached loads expire only by writes.
 fn node(db: &Db) -> Engine {
     engine_with(db, |config| config.cache.ttl = Duration::from_secs(3_600))
 }
 
+/// Executes the root field of a mutation and returns its payload.
 async fn write(node: &Engine, field: &str) -> Value {
-    let answer = ask_json(node, Viewer::LOCAL, &format!("mutation {{ {field} }}"), &json!({})).await;
-    assert_eq!(answer["errors"], Value::Null, "{field} {answer}");
-    answer["data"].as_object().and_then(|fields| fields.values().next()).expect("a field").clone()
+    let response = ask_json(node, Viewer::LOCAL, &format!("mutation {{ {field} }}"), &json!({})).await;
+    assert_eq!(response["errors"], Value::Null, "{field} {response}");
+    response["data"].as_object().and_then(|fields| fields.values().next()).expect("a field").clone()
 }
 
 async fn open_as(node: &Engine, viewer: Viewer, token: &Value) -> Value {
@@ -51,22 +53,23 @@ async fn open(node: &Engine, token: &Value) -> Value {
     open_as(node, Viewer::ANONYMOUS, token).await
 }
 
-fn report(answer: &Value) -> [u64; 4] {
-    let report = &answer["extensions"]["gatherum"];
+/// Statements, rounds, cache hits and cache misses.
+fn report(response: &Value) -> [u64; 4] {
+    let report = &response["extensions"]["gatherum"];
     ["statements", "rounds", "cacheHits", "cacheMisses"].map(|name| report[name].as_u64().expect("a figure"))
 }
 
-/// An artifact in a collection, and a link to each.
-struct Shelf {
+/// An artifact in a collection, and a share link to each.
+struct Fixture {
     artifact: String,
     collection: String,
-    /// Of the link to the collection.
+    /// The id of the link to the collection.
     link: String,
     token: Value,
     token_of_artifact: Value,
 }
 
-async fn shelf(node: &Engine) -> Shelf {
+async fn fixture(node: &Engine) -> Fixture {
     let made = "createArtifact(input: { type: \"skill\", name: \"first\", tags: [\"a\"] }) { artifact { id } }";
     let artifact = write(node, made).await["artifact"]["id"].as_str().expect("an id").to_owned();
     let made = format!(
@@ -79,7 +82,7 @@ async fn shelf(node: &Engine) -> Shelf {
         write(node, &made).await["shareLink"].clone()
     };
     let (made, of_artifact) = (link(&collection, "").await, link(&artifact, "").await);
-    Shelf {
+    Fixture {
         artifact,
         collection,
         link: made["id"].as_str().expect("an id").to_owned(),
@@ -88,24 +91,25 @@ async fn shelf(node: &Engine) -> Shelf {
     }
 }
 
-/// Asks until the answer is as it must become.
-async fn until(node: &Engine, token: &Value, is_right: impl Fn(&Value) -> bool) -> Value {
-    let end = Instant::now() + PATIENCE;
+/// Opens the link until the shared object is as expected, and returns the response.
+async fn open_until(node: &Engine, token: &Value, is_expected: impl Fn(&Value) -> bool) -> Value {
+    let end = Instant::now() + TIME_LIMIT;
     loop {
-        let answer = open(node, token).await;
-        if is_right(&answer["data"]["shared"]) {
-            return answer;
+        let response = open(node, token).await;
+        if is_expected(&response["data"]["shared"]) {
+            return response;
         }
-        assert!(Instant::now() < end, "it never became what it must be: {answer}");
+        assert!(Instant::now() < end, "the response does not become the expected one: {response}");
         tokio::task::yield_now().await;
     }
 }
 
-/// Asks until it takes no statement. A node hears of its own writes too, a moment after it has forgotten what they change.
-async fn until_kept(node: &Engine, token: &Value) {
-    let end = Instant::now() + PATIENCE;
+/// Opens the link until it takes no statement. A node also receives its own writes from the change feed, a moment after it
+/// has removed the loads that they change.
+async fn open_until_cached(node: &Engine, token: &Value) {
+    let end = Instant::now() + TIME_LIMIT;
     while report(&open(node, token).await)[0] > 0 {
-        assert!(Instant::now() < end, "nothing is kept");
+        assert!(Instant::now() < end, "no load is cached");
         tokio::task::yield_now().await;
     }
 }
@@ -115,19 +119,19 @@ async fn a_link_that_is_opened_again_takes_no_statement() {
     for backend in Backend::all().await {
         let test = backend.database().await;
         let node = node(&test.db);
-        let Shelf { token, token_of_artifact, .. } = shelf(&node).await;
+        let Fixture { token, token_of_artifact, .. } = fixture(&node).await;
         let before = test.db.statements_run();
 
-        let answers = [open(&node, &token).await, open(&node, &token).await, open(&node, &token).await];
+        let responses = [open(&node, &token).await, open(&node, &token).await, open(&node, &token).await];
 
         assert_eq!(test.db.statements_run() - before, 3, "{backend:?}");
-        assert_eq!(report(&answers[0]), [3, 3, 0, 3], "{backend:?} {}", answers[0]);
-        assert_eq!(report(&answers[1]), [0, 0, 3, 0], "{backend:?} {}", answers[1]);
-        for (views, answer) in (1..).zip(&answers) {
-            assert_eq!(answer["data"]["shared"]["viewCount"], views, "each view is counted");
-            assert_eq!(answer["data"]["shared"]["target"], answers[0]["data"]["shared"]["target"]);
+        assert_eq!(report(&responses[0]), [3, 3, 0, 3], "{backend:?} {}", responses[0]);
+        assert_eq!(report(&responses[1]), [0, 0, 3, 0], "{backend:?} {}", responses[1]);
+        for (views, response) in (1..).zip(&responses) {
+            assert_eq!(response["data"]["shared"]["viewCount"], views, "each view is counted");
+            assert_eq!(response["data"]["shared"]["target"], responses[0]["data"]["shared"]["target"]);
         }
-        // Another link is another question, and so is another viewer.
+        // Another link does not share its loads, and neither does another viewer.
         assert_eq!(report(&open(&node, &token_of_artifact).await)[0], 2);
         let seen = async |viewer| open_as(&node, viewer, &token_of_artifact).await["data"]["shared"]["target"].clone();
         assert_eq!(seen(Viewer::ANONYMOUS).await["collections"]["totalCount"], 0, "{backend:?}");
@@ -137,11 +141,11 @@ async fn a_link_that_is_opened_again_takes_no_statement() {
 }
 
 #[tokio::test]
-async fn what_is_written_is_found_at_once() {
+async fn a_write_is_visible_at_once() {
     for backend in Backend::all().await {
         let test = backend.database().await;
         let node = node(&test.db);
-        let Shelf { artifact, collection, link, token, .. } = shelf(&node).await;
+        let Fixture { artifact, collection, link, token, .. } = fixture(&node).await;
         let writes = [
             format!("updateArtifact(input: {{ id: \"{artifact}\", name: \"second\" }}) {{ artifact {{ id }} }}"),
             format!("tagArtifacts(input: {{ artifactIds: [\"{artifact}\"], tags: [\"b\"] }}) {{ artifacts {{ id }} }}"),
@@ -155,7 +159,7 @@ async fn what_is_written_is_found_at_once() {
         let tag = tag["data"]["tag"]["id"].as_str().expect("an id");
         let mut last = open(&node, &token).await;
         for statement in writes {
-            until_kept(&node, &token).await;
+            open_until_cached(&node, &token).await;
             write(&node, &statement.replace("TAG", tag)).await;
 
             let now = open(&node, &token).await;
@@ -164,18 +168,18 @@ async fn what_is_written_is_found_at_once() {
             assert_ne!(now["data"]["shared"]["target"], last["data"]["shared"]["target"], "{backend:?} {statement}");
             last = now;
         }
-        until_kept(&node, &token).await;
+        open_until_cached(&node, &token).await;
         write(&node, &format!("revokeShareLink(input: {{ id: \"{link}\" }}) {{ shareLink {{ id }} }}")).await;
         assert_eq!(open(&node, &token).await["data"]["shared"], Value::Null, "{backend:?}: it is revoked");
     }
 }
 
 #[tokio::test]
-async fn a_link_ends_when_it_ends() {
+async fn a_link_expires_on_time() {
     for backend in Backend::all().await {
         let test = backend.database().await;
         let node = node(&test.db);
-        let Shelf { collection, .. } = shelf(&node).await;
+        let Fixture { collection, .. } = fixture(&node).await;
         let end = Time(Time::now().0 + 2_000_000);
         let made = format!(
             "createShareLink(input: {{ targetId: \"{collection}\", expiresAt: \"{}\" }}) {{ shareLink {{ token }} }}",
@@ -184,48 +188,48 @@ async fn a_link_ends_when_it_ends() {
         let token = write(&node, &made).await["shareLink"]["token"].clone();
         let mut repeated = 0;
         loop {
-            let asked_at = Time::now();
-            let answer = open(&node, &token).await;
-            repeated += u64::from(report(&answer)[0] == 0);
-            if asked_at > end {
-                assert_eq!(answer["data"]["shared"], Value::Null, "{backend:?}: it has ended");
+            let opened_at = Time::now();
+            let response = open(&node, &token).await;
+            repeated += u64::from(report(&response)[0] == 0);
+            if opened_at > end {
+                assert_eq!(response["data"]["shared"], Value::Null, "{backend:?}: it has ended");
                 break;
             }
         }
-        assert!(repeated > 0, "{backend:?}: it was kept");
+        assert!(repeated > 0, "{backend:?}: its loads were cached");
     }
 }
 
 /// The number at the end of the name of the first artifact.
-fn number(answer: &Value) -> u64 {
-    let name = &answer["data"]["shared"]["target"]["artifacts"]["nodes"][0]["name"];
+fn number(response: &Value) -> u64 {
+    let name = &response["data"]["shared"]["target"]["artifacts"]["nodes"][0]["name"];
     let digits = name.as_str().expect("a name").rsplit(' ').next().and_then(|word| word.parse().ok());
     digits.unwrap_or(0)
 }
 
-/// Whoever asks after a write was acknowledged finds it, while others ask and so keep what they read before it.
+/// A reader that begins after a write was acknowledged finds it, while other readers cache what they read before it.
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_older_than_an_acknowledged_write_is_told() {
+async fn no_response_is_older_than_an_acknowledged_write() {
     const WRITES: u64 = 60;
     for backend in Backend::all().await {
         let test = backend.database().await;
         let node = Arc::new(node(&test.db));
-        let Shelf { artifact, token, .. } = shelf(&node).await;
+        let Fixture { artifact, token, .. } = fixture(&node).await;
         let (acknowledged, repeated) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
         let readers: Vec<_> = (0..3)
             .map(|_| {
                 let (node, token) = (node.clone(), token.clone());
                 let (acknowledged, repeated) = (acknowledged.clone(), repeated.clone());
                 tokio::spawn(async move {
-                    let end = Instant::now() + PATIENCE;
-                    // What is kept is used at last, when nothing is written any more.
+                    let end = Instant::now() + TIME_LIMIT;
+                    // Cached loads are used at the latest when the writes have ended.
                     while acknowledged.load(Ordering::SeqCst) < WRITES || repeated.load(Ordering::SeqCst) == 0 {
                         let known = acknowledged.load(Ordering::SeqCst);
-                        let answer = open(&node, &token).await;
-                        assert!(number(&answer) >= known, "{backend:?}: {known} was acknowledged before {answer}");
-                        repeated.fetch_add(u64::from(report(&answer)[0] == 0), Ordering::SeqCst);
-                        assert!(Instant::now() < end, "{backend:?}: what was read is never used again");
-                        // An answer without a statement waits for nothing.
+                        let response = open(&node, &token).await;
+                        assert!(number(&response) >= known, "{backend:?}: {known} was acknowledged before {response}");
+                        repeated.fetch_add(u64::from(report(&response)[0] == 0), Ordering::SeqCst);
+                        assert!(Instant::now() < end, "{backend:?}: the cached loads are never used");
+                        // A response without a statement does not yield.
                         tokio::task::yield_now().await;
                     }
                 })
@@ -240,37 +244,37 @@ async fn nothing_older_than_an_acknowledged_write_is_told() {
             acknowledged.store(count, Ordering::SeqCst);
         }
         for reader in readers {
-            reader.await.expect("a reader that was told nothing old");
+            reader.await.expect("a reader without an outdated response");
         }
     }
 }
 
-/// Links are opened as before where no connection is left to hear of writes.
+/// Links are loaded from the database if no connection is left for the change feed.
 #[tokio::test]
-async fn links_open_where_writes_cannot_be_heard_of() {
+async fn links_open_without_a_change_feed() {
     let Some(backend) = Backend::all().await.into_iter().find(|backend| *backend == Backend::Postgres) else { return };
     let test = backend.database().await;
     let node = node(&test.db);
-    let Shelf { token, .. } = shelf(&node).await;
+    let Fixture { token, .. } = fixture(&node).await;
     let (server, name) = test.config.url.rsplit_once('/').expect("the name of a database");
     let mut connection = sqlx::PgConnection::connect(&format!("{server}/postgres")).await.expect("the server");
-    let refuse = AssertSqlSafe(format!("alter database {name} with allow_connections false"));
-    sqlx::raw_sql(refuse).execute(&mut connection).await.expect("no connections any more");
+    let reject = AssertSqlSafe(format!("alter database {name} with allow_connections false"));
+    sqlx::raw_sql(reject).execute(&mut connection).await.expect("the database accepts no connections");
 
     for _ in 0..2 {
         assert_eq!(report(&open(&node, &token).await), [3, 3, 0, 0]);
     }
 }
 
-/// What is kept takes no more memory than it may, however little of it the answers show.
+/// The weight of a cached load is the size of the rows that it read, however little of them the response contains.
 #[tokio::test]
-async fn what_is_kept_is_weighed_by_what_was_read() {
+async fn the_weight_of_a_load_is_the_size_of_its_rows() {
     let test = Backend::Sqlite.database().await;
     let node = engine_with(&test.db, |config| {
         config.cache.ttl = Duration::from_secs(3_600);
         config.cache.bytes = 100_000;
     });
-    let Shelf { artifact, collection, .. } = shelf(&node).await;
+    let Fixture { artifact, collection, .. } = fixture(&node).await;
     let made = format!("createShareLink(input: {{ targetId: \"{collection}\" }}) {{ shareLink {{ token }} }}");
     let token = write(&node, &made).await["shareLink"]["token"].clone();
     let query = "query($token: String!) { shared(token: $token) {
@@ -285,23 +289,23 @@ async fn what_is_kept_is_weighed_by_what_was_read() {
         let written =
             ask_json(&node, Viewer::LOCAL, update, &json!({ "id": artifact, "text": "x".repeat(length) })).await;
         assert_eq!(written["errors"], Value::Null);
-        // The node hears of its own write a moment later.
+        // The node receives its own write from the change feed a moment later.
         let mut least = u64::MAX;
         for _ in 0..50 {
             least = least.min(statements().await);
         }
         found.push(least);
     }
-    assert_eq!(found, [0, 2], "a text of 150,000 bytes is not kept");
+    assert_eq!(found, [0, 2], "a text of 150,000 bytes is not cached");
 }
 
 #[tokio::test]
-async fn what_another_node_writes_is_found_once_it_is_heard_of() {
+async fn a_write_of_another_node_is_found_once_the_feed_delivers_it() {
     for backend in Backend::all().await {
         let test = backend.database().await;
         let (here, there) = (node(&test.db), node(&test.db));
-        let Shelf { artifact, link, token, .. } = shelf(&there).await;
-        let kept = async || until_kept(&here, &token).await;
+        let Fixture { artifact, link, token, .. } = fixture(&there).await;
+        let cached = async || open_until_cached(&here, &token).await;
         let rename = async |name: &str| {
             let rename =
                 format!("updateArtifact(input: {{ id: \"{artifact}\", name: \"{name}\" }}) {{ artifact {{ id }} }}");
@@ -310,39 +314,39 @@ async fn what_another_node_writes_is_found_once_it_is_heard_of() {
         let is_named =
             |name: &'static str| move |shared: &Value| shared["target"]["artifacts"]["nodes"][0]["name"] == name;
 
-        kept().await;
+        cached().await;
         rename("second").await;
-        until(&here, &token, is_named("second")).await;
+        open_until(&here, &token, is_named("second")).await;
 
         if backend == Backend::Postgres {
-            kept().await;
+            cached().await;
             let mut connection = sqlx::PgConnection::connect(&test.config.url).await.expect("the database");
             let cut = "select pg_terminate_backend(pid) from pg_stat_activity \
                        where datname = current_database() and query ilike 'listen%'";
             let ended = sqlx::raw_sql(cut).execute(&mut connection).await.expect("the listeners end");
-            assert!(ended.rows_affected() > 0, "nobody listened");
+            assert!(ended.rows_affected() > 0, "no listener was connected");
             rename("third").await;
-            until(&here, &token, is_named("third")).await;
+            open_until(&here, &token, is_named("third")).await;
         }
 
-        kept().await;
+        cached().await;
         write(&there, &format!("revokeShareLink(input: {{ id: \"{link}\" }}) {{ shareLink {{ id }} }}")).await;
-        until(&here, &token, Value::is_null).await;
+        open_until(&here, &token, Value::is_null).await;
     }
 }
 
 #[tokio::test]
-async fn nothing_is_kept_for_an_account_or_where_it_is_switched_off() {
+async fn no_load_is_cached_for_an_account_or_if_the_cache_is_disabled() {
     for backend in Backend::all().await {
         let test = backend.database().await;
         let node = node(&test.db);
-        let Shelf { token, .. } = shelf(&node).await;
-        let off = [
+        let Fixture { token, .. } = fixture(&node).await;
+        let disabled = [
             engine_with(&test.db, |config| config.cache.ttl = Duration::ZERO),
             engine_with(&test.db, |config| config.cache.max_entries = 0),
             engine_with(&test.db, |config| config.cache.bytes = 0),
         ];
-        for node in &off {
+        for node in &disabled {
             open(node, &token).await;
             assert_eq!(report(&open(node, &token).await), [3, 3, 0, 0], "{backend:?}");
         }
