@@ -26,7 +26,7 @@ pub struct Config {
     pub allowed_hosts: Vec<String>,
     /// Origins whose pages may use this server from a browser, such as `https://app.example`. Default empty.
     pub cors_origins: Vec<Origin>,
-    /// Maximum size of a request body in bytes. Default 1048576.
+    /// Maximum size of a request body in bytes, also after decompression. Default 1048576.
     pub body_bytes: usize,
     /// Memory for request bodies of all running requests, in bytes. The first 16384 bytes of each body do not count.
     /// Further requests are rejected with OVERLOADED. Default 67108864.

@@ -1,5 +1,5 @@
 //! GraphiQL, served from assets that are embedded in the binary.
-use std::io::Read;
+use std::io::{self, Read};
 
 use axum::{
     Router,
@@ -11,12 +11,15 @@ use axum::{
 use flate2::read::GzDecoder;
 use gatherum_graphiql::{FILES, File};
 
-use super::{AppState, request_layer};
+use super::{AppState, content_coding::AcceptedCodings, request_layer};
 
 /// Content-Security-Policy: only this server's resources, no inline scripts. Monaco needs inline styles.
 const POLICY: &str = "default-src 'none'; script-src 'self'; worker-src 'self'; style-src 'self' 'unsafe-inline'; \
                       font-src 'self' data:; img-src 'self' data:; connect-src 'self'; base-uri 'none'; \
                       form-action 'none'; frame-ancestors 'none'";
+
+/// The request headers that select the response.
+const VARY: &str = "Accept, Accept-Encoding";
 
 /// The routes of GraphiQL and its assets.
 pub(super) fn router() -> Router<AppState> {
@@ -50,32 +53,34 @@ fn find(name: &str) -> Option<&'static File> {
 }
 
 fn serve(file: &'static File, headers: &HeaderMap, cache: &'static str) -> Response {
-    let takes_gzip = headers
-        .get(header::ACCEPT_ENCODING)
-        .and_then(|value| value.to_str().ok())
-        .is_some_and(|codings| codings.split(',').any(|coding| coding.trim().starts_with("gzip")));
-    let mut response = if takes_gzip {
-        let mut response = file.gzip.into_response();
-        response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-        response
-    } else {
-        let mut bytes = Vec::new();
-        match GzDecoder::new(file.gzip).read_to_end(&mut bytes) {
-            Ok(_) => bytes.into_response(),
+    let accepted = AcceptedCodings::of(headers);
+    let mut response = if accepted.prefers_gzip() {
+        ([(header::CONTENT_ENCODING, "gzip")], file.gzip).into_response()
+    } else if accepted.allows_identity() {
+        match decompressed(file) {
+            Ok(bytes) => bytes.into_response(),
             Err(_) => return StatusCode::INTERNAL_SERVER_ERROR.into_response(),
         }
+    } else {
+        return (StatusCode::NOT_ACCEPTABLE, [(header::VARY, VARY)]).into_response();
     };
     let headers = response.headers_mut();
     for (name, value) in [
         (header::CONTENT_TYPE, media_type(file.name)),
         (header::CACHE_CONTROL, cache),
-        (header::VARY, "Accept, Accept-Encoding"),
+        (header::VARY, VARY),
         (header::CONTENT_SECURITY_POLICY, POLICY),
         (HeaderName::from_static("x-frame-options"), "DENY"),
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }
     response
+}
+
+fn decompressed(file: &File) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    GzDecoder::new(file.gzip).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 fn media_type(name: &str) -> &'static str {

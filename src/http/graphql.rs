@@ -19,7 +19,7 @@ use super::{
     AppState, authentication,
     execution::{self, Outcome},
     graphiql, header_text, multipart,
-    negotiation::{AcceptedFormats, MediaType, StreamFormat, is_json, prefers_html},
+    negotiation::{AcceptedFormats, MediaType, StreamFormat, check_json, prefers_html},
     parameters,
     rejection::{Rejection, add_retry_after},
     request_body::{self, ReceivedBody},
@@ -159,9 +159,14 @@ async fn prepare<'s>(
     let config = state.config();
     let (mut request, received) = match parts.method == Method::POST {
         true => {
-            let received =
-                request_body::receive(body, config.body_bytes, config.body_timeout, &state.inner.request_budget)
-                    .await?;
+            let received = request_body::receive(
+                &parts.headers,
+                body,
+                config.body_bytes,
+                config.body_timeout,
+                &state.inner.request_budget,
+            )
+            .await?;
             (parameters::from_json(viewer, &received.bytes, config.draft_status_codes)?, Some(received))
         }
         false => (parameters::from_uri(viewer, &parts.uri, config.draft_status_codes)?, None),
@@ -192,11 +197,11 @@ fn check(parts: &Parts, formats: AcceptedFormats) -> Result<(), Rejection> {
         let message = "responses are application/graphql-response+json, application/json or text/event-stream: accept one of them";
         return Err(Rejection::new(StatusCode::NOT_ACCEPTABLE, Code::BadRequest, message));
     }
-    if parts.method == Method::POST && !is_json(header_text(&parts.headers, header::CONTENT_TYPE)) {
-        let message = "the request body must be JSON: send Content-Type: application/json";
-        return Err(Rejection::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::BadRequest, message));
+    if parts.method == Method::GET {
+        return Ok(());
     }
-    Ok(())
+    check_json(header_text(&parts.headers, header::CONTENT_TYPE))
+        .map_err(|message| Rejection::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, Code::BadRequest, message))
 }
 
 /// Builds the HTTP response of an operation with one response, and writes the log line.

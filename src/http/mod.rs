@@ -2,6 +2,7 @@
 mod authentication;
 mod config;
 mod connection;
+mod content_coding;
 mod cors;
 mod execution;
 mod executor;

@@ -154,7 +154,7 @@ impl MediaRange {
                 quality = (value.clamp(0.0, 1.0) * 1_000.0) as u32;
             } else if let Some((name, value)) = part.split_once('=')
                 && name.trim().eq_ignore_ascii_case("charset")
-                && !value.trim().trim_matches('"').eq_ignore_ascii_case("utf-8")
+                && !is_utf_8(value)
             {
                 return None;
             }
@@ -176,18 +176,30 @@ impl MediaRange {
     }
 }
 
-/// Whether a request's `Content-Type` is JSON in UTF-8.
-pub(super) fn is_json(content_type: Option<&str>) -> bool {
-    let Some(content_type) = content_type else { return false };
-    let mut parts = content_type.split(';').map(str::trim);
-    let is_json = parts.next().is_some_and(|kind| kind.eq_ignore_ascii_case("application/json"));
-    is_json
-        && parts.all(|part| match part.split_once('=') {
-            Some((name, value)) if name.trim().eq_ignore_ascii_case("charset") => {
-                value.trim().trim_matches('"').eq_ignore_ascii_case("utf-8")
-            }
-            _ => true,
-        })
+/// Checks that a request's `Content-Type` is JSON in UTF-8.
+///
+/// # Errors
+/// A message for the client.
+pub(super) fn check_json(content_type: Option<&str>) -> Result<(), &'static str> {
+    let mut parts = content_type.unwrap_or_default().split(';').map(str::trim);
+    if !parts.next().is_some_and(|kind| kind.eq_ignore_ascii_case("application/json")) {
+        return Err("the request body must be JSON: send Content-Type: application/json");
+    }
+    let mut charsets = parts.filter_map(|part| part.split_once('=')).filter(|(name, _)| is_charset(name));
+    match charsets.all(|(_, value)| is_utf_8(value)) {
+        true => Ok(()),
+        false => Err("the request body must be in UTF-8: send Content-Type: application/json; charset=utf-8"),
+    }
+}
+
+fn is_charset(name: &str) -> bool {
+    name.trim().eq_ignore_ascii_case("charset")
+}
+
+/// Whether a charset is UTF-8, which clients also call `utf8`.
+fn is_utf_8(charset: &str) -> bool {
+    let letters = charset.bytes().filter(u8::is_ascii_alphanumeric).map(|byte| byte.to_ascii_lowercase());
+    letters.eq(*b"utf8")
 }
 
 #[cfg(test)]
@@ -204,6 +216,9 @@ mod tests {
             (Some("application/*"), Some(Json)),
             (Some("application/json"), Some(Json)),
             (Some("application/json; charset=utf-8"), Some(Json)),
+            (Some("application/json; charset=utf8"), Some(Json)),
+            (Some("application/graphql-response+json;charset=\"UTF8\""), Some(GraphqlResponse)),
+            (Some("application/graphql-response+json;charset=utf-16, application/json"), Some(Json)),
             (Some("application/graphql-response+json"), Some(GraphqlResponse)),
             (
                 Some("application/graphql-response+json; charset=utf-8, application/json; charset=utf-8"),
@@ -310,14 +325,24 @@ mod tests {
 
     #[test]
     fn only_json_in_utf_8_is_accepted() {
-        for accepted in ["application/json", "application/json; charset=utf-8", "Application/JSON;charset=\"UTF-8\""] {
-            assert!(is_json(Some(accepted)), "{accepted}");
+        for accepted in [
+            "application/json",
+            "application/json;",
+            "application/json; charset=utf-8",
+            "application/json; charset=utf8",
+            "application/json;charset=UTF8; profile=x",
+            "application/json; Charset = Utf_8",
+            "Application/JSON;charset=\"UTF-8\"",
+        ] {
+            assert_eq!(check_json(Some(accepted)), Ok(()), "{accepted}");
         }
-        for rejected in
-            ["text/plain", "multipart/form-data", "application/json; charset=latin1", "application/jsonp", ""]
-        {
-            assert!(!is_json(Some(rejected)), "{rejected}");
+        for rejected in ["text/plain", "multipart/form-data", "application/jsonp", "", "charset=utf-8"] {
+            assert!(check_json(Some(rejected)).is_err_and(|message| message.contains("must be JSON")), "{rejected}");
         }
-        assert!(!is_json(None));
+        for charset in ["latin1", "utf-16", "utf-16le", "utf-80", "utf", "", "utf-8, utf-16"] {
+            let rejected = check_json(Some(&format!("application/json; charset={charset}")));
+            assert!(rejected.is_err_and(|message| message.contains("must be in UTF-8")), "{charset}");
+        }
+        assert!(check_json(None).is_err());
     }
 }

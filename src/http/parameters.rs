@@ -9,11 +9,15 @@ use crate::{
     graphql::{DocumentId, Request},
 };
 
+/// The byte order mark of UTF-8, which some clients send before the JSON.
+const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
+
 /// Reads the parameters from the JSON body of a POST.
 ///
 /// # Errors
 /// 400 for invalid JSON. 400 for JSON that is not a GraphQL request, or 422 with `draft` (GraphQL over HTTP draft).
 pub(super) fn from_json(viewer: Viewer, body: &[u8], draft: bool) -> Result<Request, Rejection> {
+    let body = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body);
     match serde_json::from_slice(body) {
         Ok(Value::Object(members)) => read(viewer, members).map_err(|message| Rejection::malformed(message, draft)),
         Ok(Value::Array(_)) => {
@@ -21,7 +25,19 @@ pub(super) fn from_json(viewer: Viewer, body: &[u8], draft: bool) -> Result<Requ
             Err(Rejection::malformed(message, draft))
         }
         Ok(_) => Err(Rejection::malformed("the request body must be a JSON object with `query`", draft)),
-        Err(_) => Err(Rejection::bad_request("the request body is not valid JSON")),
+        Err(_) => Err(Rejection::bad_request(unreadable(body))),
+    }
+}
+
+/// The message for a body that is not JSON in UTF-8.
+fn unreadable(body: &[u8]) -> &'static str {
+    match body {
+        // A text of ASCII characters or a byte order mark, in two or four bytes each.
+        [0, ..] | [_, 0, ..] | [0xFE, 0xFF, ..] | [0xFF, 0xFE, ..] => {
+            "the request body is in UTF-16 or UTF-32: send JSON in UTF-8"
+        }
+        body if std::str::from_utf8(body).is_err() => "the request body is not in UTF-8: send JSON in UTF-8",
+        _ => "the request body is not valid JSON",
     }
 }
 
@@ -218,6 +234,28 @@ mod tests {
             let rejection = result.expect_err(given);
             assert_eq!((rejection.status(), rejection.message()), (StatusCode::BAD_REQUEST, message), "{given}");
         }
+    }
+
+    #[test]
+    fn only_utf_8_is_read_with_or_without_a_byte_order_mark() {
+        let text = "{\"query\":\"{é}\"}";
+        let marked = format!("\u{FEFF}{text}");
+        let big: Vec<u8> = marked.encode_utf16().flat_map(u16::to_be_bytes).collect();
+        let little: Vec<u8> = marked.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let latin_1: Vec<u8> =
+            text.chars().map(|character| u8::try_from(u32::from(character)).expect("Latin")).collect();
+
+        for body in [text.as_bytes(), marked.as_bytes()] {
+            assert_eq!(from_json(Viewer::LOCAL, body, false).expect("parameters").query, "{é}");
+        }
+        for body in [&big[..], &little, &big[2..], &little[2..]] {
+            let rejection = from_json(Viewer::LOCAL, body, false).expect_err("UTF-16");
+            assert_eq!(rejection.message(), "the request body is in UTF-16 or UTF-32: send JSON in UTF-8");
+        }
+        let rejection = from_json(Viewer::LOCAL, &latin_1, false).expect_err("Latin 1");
+        assert_eq!(rejection.message(), "the request body is not in UTF-8: send JSON in UTF-8");
+        let twice = format!("\u{FEFF}{marked}");
+        assert!(from_json(Viewer::LOCAL, twice.as_bytes(), false).is_err());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 use std::borrow::Cow;
 
 use axum::{
-    http::{HeaderValue, StatusCode, header},
+    http::{HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 
@@ -26,7 +26,8 @@ pub(super) struct Rejection(Box<Inner>);
 struct Inner {
     status: StatusCode,
     error: Error,
-    allow: Option<&'static str>,
+    /// A header that names the alternatives.
+    alternatives: Option<(HeaderName, &'static str)>,
     /// Seconds for `Retry-After`.
     retry_after: Option<u64>,
     /// The request id under which the cause is logged.
@@ -39,7 +40,7 @@ impl Rejection {
     }
 
     pub(super) fn from_error(status: StatusCode, error: Error) -> Self {
-        Self(Box::new(Inner { status, error, allow: None, retry_after: None, id: None }))
+        Self(Box::new(Inner { status, error, alternatives: None, retry_after: None, id: None }))
     }
 
     /// 400: the request violates GraphQL over HTTP.
@@ -67,7 +68,13 @@ impl Rejection {
 
     /// Adds `Allow`.
     pub(super) fn with_allow(mut self, methods: &'static str) -> Self {
-        self.0.allow = Some(methods);
+        self.0.alternatives = Some((header::ALLOW, methods));
+        self
+    }
+
+    /// Adds `Accept-Encoding`: the content codings of request bodies that the server supports.
+    pub(super) fn with_accept_encoding(mut self, codings: &'static str) -> Self {
+        self.0.alternatives = Some((header::ACCEPT_ENCODING, codings));
         self
     }
 
@@ -124,12 +131,12 @@ impl Rejection {
 
     pub(super) fn into_response(self, media_type: MediaType) -> Response {
         let errors = String::from_utf8_lossy(&self.errors()).into_owned();
-        let Inner { status, allow, retry_after, .. } = *self.0;
+        let Inner { status, alternatives, retry_after, .. } = *self.0;
         let body = format!("{{\"errors\":{errors}}}");
         let mut response = (status, [(header::CONTENT_TYPE, media_type.of_errors().as_str())], body).into_response();
         let headers = response.headers_mut();
-        if let Some(methods) = allow {
-            headers.insert(header::ALLOW, HeaderValue::from_static(methods));
+        if let Some((name, values)) = alternatives {
+            headers.insert(name, HeaderValue::from_static(values));
         }
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

@@ -8,7 +8,7 @@ use std::{
 use axum::{
     body::{Body, HttpBody},
     extract::Request,
-    http::{StatusCode, header},
+    http::{HeaderMap, StatusCode, header},
 };
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
@@ -19,7 +19,10 @@ use tokio::{
     time::timeout,
 };
 
-use super::rejection::Rejection;
+use super::{
+    content_coding::{ContentCoding, DecodeError},
+    rejection::Rejection,
+};
 use crate::error::Code;
 
 /// Bytes of each body that do not count towards the shared budget, so that large bodies never block requests of ordinary
@@ -35,34 +38,56 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 /// A complete request body, which counts towards the shared budget until dropped.
 pub(super) struct ReceivedBody<'a> {
     pub(super) bytes: Bytes,
-    _permit: Option<SemaphorePermit<'a>>,
+    permit: Option<SemaphorePermit<'a>>,
 }
 
 /// Receives a body of at most `max` bytes within `limit`, and takes one permit of `budget` per byte above
-/// [`UNCOUNTED_BYTES`].
+/// [`UNCOUNTED_BYTES`]. A body with a content coding is decoded, and neither form may exceed `max`.
 ///
 /// # Errors
-/// 413 if the body is larger, 408 if it takes longer, 503 if the budget is exhausted, 400 if the client ends early.
-pub(super) async fn receive(
+/// 413 if the body is larger, 408 if it takes longer, 503 if the budget is exhausted, 400 if the client ends early or the
+/// body is not in its content coding, 415 if the coding is not supported.
+pub(super) async fn receive<'a>(
+    headers: &HeaderMap,
     body: Body,
     max: usize,
     limit: Duration,
-    budget: &Semaphore,
-) -> Result<ReceivedBody<'_>, Rejection> {
+    budget: &'a Semaphore,
+) -> Result<ReceivedBody<'a>, Rejection> {
+    let coding = ContentCoding::of(headers)?;
     if usize::try_from(body.size_hint().lower()).is_ok_and(|announced| announced > max) {
         return Err(too_large(max));
     }
-    match timeout(limit, gather(body, max, budget)).await {
-        Ok(received) => received,
-        Err(_) => {
-            Err(Rejection::new(StatusCode::REQUEST_TIMEOUT, Code::Timeout, "the request body was not received in time"))
-        }
+    let received = timeout(limit, gather(body, max, budget)).await.map_err(|_| {
+        let message = "the request body was not received in time";
+        Rejection::new(StatusCode::REQUEST_TIMEOUT, Code::Timeout, message)
+    })??;
+    match coding {
+        Some(coding) => decode(coding, received, max, budget).await,
+        None => Ok(received),
     }
+}
+
+async fn decode<'a>(
+    coding: ContentCoding,
+    coded: ReceivedBody<'a>,
+    max: usize,
+    budget: &'a Semaphore,
+) -> Result<ReceivedBody<'a>, Rejection> {
+    let bytes = coding.decode(&coded.bytes, max).await.map_err(|error| match error {
+        DecodeError::TooLarge => too_large(max),
+        DecodeError::Malformed => {
+            Rejection::bad_request(format!("the request body is not one valid {} stream", coding.name()))
+        }
+    })?;
+    let mut permit = coded.permit;
+    reserve(&mut permit, bytes.len(), max, budget)?;
+    Ok(ReceivedBody { bytes, permit })
 }
 
 async fn gather(mut body: Body, max: usize, budget: &Semaphore) -> Result<ReceivedBody<'_>, Rejection> {
     let mut bytes = BytesMut::new();
-    let mut taken: Option<SemaphorePermit<'_>> = None;
+    let mut permit = None;
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| Rejection::bad_request("the request body ended early"))?;
         let Ok(data) = frame.into_data() else { continue };
@@ -70,18 +95,30 @@ async fn gather(mut body: Body, max: usize, budget: &Semaphore) -> Result<Receiv
             return Err(too_large(max));
         }
         bytes.extend_from_slice(&data);
-        let needed = bytes.len().saturating_sub(UNCOUNTED_BYTES);
-        let missing = needed - taken.as_ref().map_or(0, SemaphorePermit::num_permits);
-        if missing > 0 {
-            let missing = u32::try_from(missing).map_err(|_| too_large(max))?;
-            let more = budget.try_acquire_many(missing).map_err(|_| Rejection::overloaded())?;
-            match &mut taken {
-                Some(taken) => taken.merge(more),
-                None => taken = Some(more),
-            }
-        }
+        reserve(&mut permit, bytes.len(), max, budget)?;
     }
-    Ok(ReceivedBody { bytes: bytes.freeze(), _permit: taken })
+    Ok(ReceivedBody { bytes: bytes.freeze(), permit })
+}
+
+/// Extends `permit` to that of a body of `size` bytes.
+fn reserve<'a>(
+    permit: &mut Option<SemaphorePermit<'a>>,
+    size: usize,
+    max: usize,
+    budget: &'a Semaphore,
+) -> Result<(), Rejection> {
+    let held = permit.as_ref().map_or(0, SemaphorePermit::num_permits);
+    let missing = size.saturating_sub(UNCOUNTED_BYTES).saturating_sub(held);
+    if missing == 0 {
+        return Ok(());
+    }
+    let missing = u32::try_from(missing).map_err(|_| too_large(max))?;
+    let more = budget.try_acquire_many(missing).map_err(|_| Rejection::overloaded())?;
+    match permit {
+        Some(permit) => permit.merge(more),
+        None => *permit = Some(more),
+    }
+    Ok(())
 }
 
 fn too_large(max: usize) -> Rejection {
@@ -164,7 +201,7 @@ mod tests {
     async fn a_body_of_the_maximum_size_is_received() {
         let budget = Semaphore::new(0);
 
-        let received = receive(pieces(10, 10), 100, SECOND, &budget).await.expect("a body");
+        let received = receive(&HeaderMap::new(), pieces(10, 10), 100, SECOND, &budget).await.expect("a body");
 
         assert_eq!(received.bytes.len(), 100);
     }
@@ -172,7 +209,8 @@ mod tests {
     #[tokio::test]
     async fn a_body_that_is_too_large_is_rejected_with_and_without_a_known_length() {
         for body in [pieces(11, 10), Body::from(vec![0; 101])] {
-            let rejection = receive(body, 100, SECOND, &Semaphore::new(0)).await.err().expect("a rejection");
+            let rejection =
+                receive(&HeaderMap::new(), body, 100, SECOND, &Semaphore::new(0)).await.err().expect("a rejection");
 
             assert_eq!(rejection.status(), StatusCode::PAYLOAD_TOO_LARGE);
             assert_eq!(rejection.code(), Code::LimitExceeded);
@@ -183,7 +221,8 @@ mod tests {
     async fn a_body_that_ends_early_is_rejected() {
         let broken = stream::iter([Ok(vec![b'{']), Err(std::io::Error::other("gone"))]);
 
-        let rejection = receive(Body::from_stream(broken), 100, SECOND, &Semaphore::new(0)).await.err();
+        let rejection =
+            receive(&HeaderMap::new(), Body::from_stream(broken), 100, SECOND, &Semaphore::new(0)).await.err();
 
         assert_eq!(rejection.expect("a rejection").status(), StatusCode::BAD_REQUEST);
     }
@@ -192,7 +231,8 @@ mod tests {
     async fn a_body_that_never_ends_times_out() {
         let endless = pieces(1, 1).into_data_stream().chain(stream::pending());
 
-        let rejection = receive(Body::from_stream(endless), 100, SECOND, &Semaphore::new(0)).await.err();
+        let rejection =
+            receive(&HeaderMap::new(), Body::from_stream(endless), 100, SECOND, &Semaphore::new(0)).await.err();
 
         assert_eq!(rejection.expect("a rejection").status(), StatusCode::REQUEST_TIMEOUT);
     }
@@ -202,15 +242,15 @@ mod tests {
         let budget = Semaphore::new(10_000);
         let large = || pieces(2, UNCOUNTED_BYTES / 2 + 3_000);
 
-        let first = receive(large(), 100_000, SECOND, &budget).await.expect("room");
-        let second = receive(large(), 100_000, SECOND, &budget).await.err().expect("no room");
-        let small = receive(pieces(1, UNCOUNTED_BYTES), 100_000, SECOND, &budget).await;
+        let first = receive(&HeaderMap::new(), large(), 100_000, SECOND, &budget).await.expect("room");
+        let second = receive(&HeaderMap::new(), large(), 100_000, SECOND, &budget).await.err().expect("no room");
+        let small = receive(&HeaderMap::new(), pieces(1, UNCOUNTED_BYTES), 100_000, SECOND, &budget).await;
 
         assert_eq!(first.bytes.len(), UNCOUNTED_BYTES + 6_000);
         assert_eq!(second.code(), Code::Overloaded);
         assert!(small.is_ok());
         drop(first);
         assert_eq!(budget.available_permits(), 10_000);
-        assert!(receive(large(), 100_000, SECOND, &budget).await.is_ok());
+        assert!(receive(&HeaderMap::new(), large(), 100_000, SECOND, &budget).await.is_ok());
     }
 }

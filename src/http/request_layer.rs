@@ -1,4 +1,4 @@
-//! The layer around every request: host and origin checks, request id, response headers, and isolation of panics.
+//! The layer around every request: host, origin and `Accept-Encoding` checks, request id, response headers, and isolation of panics.
 use std::panic::AssertUnwindSafe;
 
 use axum::{
@@ -12,8 +12,8 @@ use tracing::{error, info};
 use uuid::Uuid;
 
 use super::{
-    AppState, header_text, negotiation::MediaType, origin, rejection::Rejection, request_body,
-    response_body::ConnectionBudget,
+    AppState, content_coding::AcceptedCodings, header_text, negotiation::MediaType, origin, rejection::Rejection,
+    request_body, response_body::ConnectionBudget,
 };
 use crate::error::{Code, Error};
 
@@ -69,9 +69,10 @@ pub(super) async fn request_layer(State(state): State<AppState>, request: Reques
     response
 }
 
-/// Checks the origin, and that the connection can send a response.
+/// Checks the origin and `Accept-Encoding`, and that the connection can send a response.
 fn check(state: &AppState, parts: &Parts) -> Result<(), Rejection> {
     origin::check(state.config(), parts)?;
+    AcceptedCodings::of(&parts.headers).check()?;
     match parts.extensions.get::<ConnectionBudget>() {
         // Its client does not read, and would not read this response either.
         Some(responses) if responses.is_exhausted() && !origin::is_health_probe(parts) => Err(Rejection::overloaded()),

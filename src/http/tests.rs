@@ -361,6 +361,7 @@ async fn only_json_bodies_are_accepted() {
         (Some("application/json"), 200),
         (Some("application/json; charset=utf-8"), 200),
         (Some("APPLICATION/JSON"), 200),
+        (Some("application/json; charset=utf8"), 200),
         (Some("application/json; charset=utf-16"), 415),
         (Some("application/graphql"), 415),
         (Some("application/x-www-form-urlencoded"), 415),
@@ -720,6 +721,11 @@ async fn responses_from_a_kilobyte_are_compressed_on_request() {
         (EVENTS, "gzip", "{ ok }", ""),
         (EVENTS, "gzip", "{ medium }", "gzip"),
         (EVENTS, "gzip", "subscription { three }", ""),
+        ("*/*", "gzip;q=0", "{ medium }", ""),
+        ("*/*", "gzip;q=0, br;q=0.1", "{ medium }", "br"),
+        ("*/*", "identity, gzip;q=0.5", "{ medium }", ""),
+        ("*/*", "*;q=0, gzip", "{ medium }", "gzip"),
+        ("*/*", "*", "{ medium }", "br"),
     ] {
         let request = server.post(query).header("accept", accept).header("accept-encoding", encoding);
         let response = request.send().await.expect("a response");
@@ -730,6 +736,83 @@ async fn responses_from_a_kilobyte_are_compressed_on_request() {
             coding.is_empty() || (vary[0] == "Accept" && vary.contains(&&"accept-encoding".parse().expect("a value"))),
             "{vary:?}"
         );
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_request_that_accepts_no_coding_of_the_server_is_not_executed() {
+    let server = Server::start(|_| {}).await;
+    for accept in ["*;q=0", "identity;q=0", "identity;q=0, zstd"] {
+        // Executing it would be logged as a panic and return 500.
+        for request in [server.post("{ panic }"), server.get("/graphiql"), server.get("/health/live")] {
+            let (status, response) = json_of(request.header("accept-encoding", accept)).await;
+
+            assert_eq!(status, 406, "{accept}");
+            assert_eq!(response["errors"][0]["extensions"]["code"], "BAD_REQUEST");
+        }
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn assets_of_graphiql_are_sent_in_the_accepted_coding() {
+    let server = Server::start(|_| {}).await;
+    for (accept, coding) in [
+        (None, ""),
+        (Some("gzip, deflate, br, zstd"), "gzip"),
+        (Some("br;q=1, gzip;q=0.8"), "gzip"),
+        (Some("gzip;q=0"), ""),
+        (Some("identity, gzip;q=0"), ""),
+        (Some("*;q=0.5, gzip;q=0"), ""),
+        (Some("br"), ""),
+    ] {
+        let request = server.get("/graphiql");
+        let request = accept.into_iter().fold(request, |request, accept| request.header("accept-encoding", accept));
+
+        let response = request.send().await.expect("a response");
+
+        assert_eq!(header(&response, "content-encoding"), coding, "{accept:?}");
+        assert_eq!(header(&response, "vary"), "Accept, Accept-Encoding");
+        let bytes = response.bytes().await.expect("a body");
+        assert_eq!(bytes.starts_with(b"<!"), coding.is_empty(), "{accept:?}");
+    }
+    let excluded = server.get("/graphiql").header("accept-encoding", "br, identity;q=0").send().await;
+    assert_eq!(excluded.expect("a response").status(), 406);
+    server.stop().await;
+}
+
+/// A body in gzip.
+fn gzip(body: &str) -> Vec<u8> {
+    let mut coded = Vec::new();
+    let mut encoder = flate2::read::GzEncoder::new(body.as_bytes(), flate2::Compression::default());
+    std::io::Read::read_to_end(&mut encoder, &mut coded).expect("a coded body");
+    coded
+}
+
+#[tokio::test]
+async fn bodies_with_a_content_coding_are_decoded_within_the_limit() {
+    let server = Server::start(|config| config.body_bytes = 100_000).await;
+    let body = gzip("{\"query\":\"{ ok }\"}");
+    let bomb = gzip(&format!("{{\"query\":\"{}\"}}", " ".repeat(100_000)));
+    let send = |body: &[u8], coding: &'static str| {
+        let request = server.client.post(server.url("/graphql")).header("content-type", "application/json");
+        request.header("content-encoding", coding).body(body.to_vec()).send()
+    };
+    for (body, coding, expected) in [
+        (&body[..], "gzip", 200),
+        (b"{\"query\":\"{ ok }\"}", "identity", 200),
+        (&bomb, "gzip", 413),
+        (b"{\"query\":\"{ ok }\"}", "gzip", 400),
+        (&body, "br", 400),
+        (&body, "deflate", 415),
+        (&body, "gzip, gzip", 415),
+    ] {
+        let response = send(body, coding).await.expect("a response");
+
+        assert_eq!(response.status().as_u16(), expected, "{coding}");
+        let accepted = if expected == 415 { "gzip, br, zstd" } else { "" };
+        assert_eq!(header(&response, "accept-encoding"), accepted, "{coding}");
     }
     server.stop().await;
 }
