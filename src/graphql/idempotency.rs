@@ -6,7 +6,7 @@
 use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
-use super::{Request, write::Write};
+use super::{ErrorBehavior, Request, write::Write};
 use crate::{
     db::{Db, Time},
     error::{Code, Error, Result},
@@ -35,7 +35,13 @@ impl Idempotency {
         };
         let variables = serde_json::to_string(&request.variables).unwrap_or_default();
         let name = request.operation_name.as_deref().unwrap_or_default();
-        let whole = serde_json::json!([request.query, name, variables]).to_string();
+        let mut parts = vec![request.query.as_str(), name, &variables];
+        // Only if it is given, so that requests of earlier releases are recognised.
+        let on_error = format!("{:?}", request.on_error);
+        if request.on_error != ErrorBehavior::default() {
+            parts.push(&on_error);
+        }
+        let whole = serde_json::json!(parts).to_string();
         Some(Self { key, request: Uuid::new_v5(&NAMESPACE, whole.as_bytes()).simple().to_string() })
     }
 

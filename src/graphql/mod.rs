@@ -26,9 +26,10 @@ pub use explain::Explainer;
 pub use gatherum_db::scalar;
 pub use gatherum_engine::cursor::{SortType, SortValue};
 pub use gatherum_engine::explain::{Bound, Load, Loads, Plan, PlannedLoad};
+use gatherum_engine::gatherum_document::json_to_async_graphql;
 pub use gatherum_engine::{
-    Context, ExecutionField, FieldResults, Leaf, OperationInfo, OperationKind as Operation, Output, ResultIndex,
-    SelectionView, cost, id, introspection_json, object, sdl, subscription,
+    Context, ErrorBehavior, ExecutionField, FieldResults, Leaf, OperationInfo, OperationKind as Operation, Output,
+    ResultIndex, SelectionView, cost, id, introspection_json, object, sdl, subscription,
 };
 pub use load_cache::CacheLoads;
 pub use paged_list::ConnectionFields;
@@ -114,10 +115,17 @@ pub struct Request {
     pub idempotency_key: Option<String>,
     /// Rejects mutations, as GET must.
     pub rejects_mutations: bool,
+    /// The effect of an error on the rest of the response.
+    pub on_error: ErrorBehavior,
     /// Adds `extensions.gatherum` to the response.
     pub wants_report: bool,
     /// The viewer on whose behalf it is executed.
     pub viewer: Viewer,
+}
+
+/// Reads the variables of a request from JSON. Numbers keep their digits.
+pub fn variables(json: serde_json::Map<String, serde_json::Value>) -> Variables {
+    Variables::from_value(json_to_async_graphql(json.into()))
 }
 
 /// The response to a request.

@@ -128,7 +128,7 @@ impl<Q: Object, M: Object, S: Event> Service<Q, M, S> {
     ) -> std::result::Result<Outcome, RejectedRequest> {
         let permit = self.admission.admit(prepared).await.map_err(|error| prepared.reject(error))?;
         let state = RequestState { cache: self.cache(request, prepared), ..self.state(&self.db, request.viewer) };
-        let context = self.context(state);
+        let context = self.context(state, request);
         let executed = self.engine.execute(prepared, &context).await;
         let outcome = outcome(prepared, executed, &context)?;
         let cache = &context.state::<RequestState>().cache;
@@ -155,7 +155,7 @@ impl<Q: Object, M: Object, S: Event> Service<Q, M, S> {
                 Err(error) => return Err(prepared.reject(error)),
             }
         }
-        let context = self.context(state);
+        let context = self.context(state, request);
         let executed = self.engine.execute(prepared, &context).await;
         let outcome = outcome(prepared, executed, &context)?;
         permit.succeed();
@@ -174,9 +174,9 @@ impl<Q: Object, M: Object, S: Event> Service<Q, M, S> {
         }
     }
 
-    fn context(&self, state: RequestState) -> Context {
+    fn context(&self, state: RequestState, request: &Request) -> Context {
         let pages = PageSizes { default: self.settings.page_size_default, max: self.settings.page_size_max };
-        Context::new(state.db().clone(), state, self.loading.into(), pages)
+        Context::new(state.db().clone(), state, self.loading.into(), pages).with_on_error(request.on_error)
     }
 
     /// The cache of a viewer without an account: what an account may see also depends on the time.
@@ -328,7 +328,7 @@ impl<Q: Object, M: Object, S: Event> SubscriptionStream<Q, M, S> {
     /// Executes the subscription for one event; `None` if the viewer may not see it.
     async fn execute(&self, event: &S) -> Option<std::result::Result<Outcome, RejectedRequest>> {
         let service = &self.service;
-        let context = service.context(service.state(&service.db.primary(), self.request.viewer));
+        let context = service.context(service.state(&service.db.primary(), self.request.viewer), &self.request);
         let permit = match service.admission.admit_event(&self.prepared).await {
             Ok(permit) => permit,
             Err(error) => return Some(Err(self.prepared.reject(error))),

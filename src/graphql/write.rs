@@ -49,6 +49,8 @@ pub type WriteFuture<'t, V> = BoxFuture<'t, Result<V>>;
 /// Declares the root fields of mutations.
 pub trait WriteFields {
     /// A field that runs `handler` with its argument `input`, in one transaction. Its value leads to what was written.
+    ///
+    /// The field may be null: an error of one field must not remove the values of others, which are committed.
     fn write<A: InputType + Sync + 'static, V: Output + MutationOutcome>(
         &mut self,
         meta: FieldMeta,
@@ -63,10 +65,10 @@ impl<P: Object> WriteFields for ObjectBuilder<'_, '_, P> {
         handler: impl MutationHandler<A, V>,
     ) {
         let handler = Arc::new(handler);
-        self.batch::<InputArgument<A>, V>(meta, Loads::write(), move |parents, input, field| {
+        self.batch::<InputArgument<A>, Option<V>>(meta, Loads::write(), move |parents, input, field| {
             let handler = handler.clone();
             debug_assert_eq!(parents.len(), 1, "the root of a mutation is one object");
-            Box::pin(async move { Ok(vec![run(field.context(), field.key(), &input.0, &*handler).await?]) })
+            Box::pin(async move { Ok(vec![Some(run(field.context(), field.key(), &input.0, &*handler).await?)]) })
         });
     }
 }

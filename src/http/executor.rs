@@ -4,12 +4,15 @@ use std::{
     sync::Arc,
 };
 
-use async_graphql::{Data, Executor, ServerError};
+use async_graphql::{Data, Executor, ServerError, Value as ConstValue, Variables};
 use futures_util::{
     StreamExt,
     future::ready,
     stream::{self, BoxStream},
 };
+
+use gatherum_engine::gatherum_document::{async_graphql_to_json, json_to_async_graphql};
+use serde::Deserialize;
 
 use crate::{
     access::Viewer,
@@ -59,7 +62,7 @@ fn convert_request(request: async_graphql::Request, session_data: Option<&Data>)
         document_id: document_id(&request.extensions),
         query: request.query,
         operation_name: request.operation_name.filter(|name| !name.is_empty()),
-        variables: request.variables,
+        variables: Variables::from_value(with_numbers(request.variables.into())),
         idempotency_key,
         viewer: viewer.unwrap_or(Viewer::ANONYMOUS),
         ..Request::default()
@@ -69,7 +72,7 @@ fn convert_request(request: async_graphql::Request, session_data: Option<&Data>)
 /// The identifier of the document. async-graphql's requests have no other place for `documentId` than the extensions.
 fn document_id(extensions: &async_graphql::Extensions) -> Option<DocumentId> {
     let [document_id, doc_id, persisted_query] = ["documentId", "doc_id", "persistedQuery"]
-        .map(|name| extensions.get(name).and_then(|value| value.clone().into_json().ok()));
+        .map(|name| extensions.get(name).map(|value| async_graphql_to_json(&with_numbers(value.clone()))));
     DocumentId::of_parameters(document_id.as_ref(), doc_id.as_ref(), persisted_query.as_ref())
 }
 
@@ -80,9 +83,31 @@ fn viewer_of(data: &Data) -> Option<Viewer> {
 
 /// Parses the body, because async-graphql's response is a tree of values.
 fn convert_response(response: &Response) -> async_graphql::Response {
-    serde_json::from_slice(&response.body).unwrap_or_else(|error| {
+    parse_response(&response.body).unwrap_or_else(|error| {
         async_graphql::Response::from_errors(vec![ServerError::new(format!("invalid response: {error}"), None)])
     })
+}
+
+fn parse_response(body: &[u8]) -> serde_json::Result<async_graphql::Response> {
+    let mut response: serde_json::Value = serde_json::from_slice(body)?;
+    let data = response.get_mut("data").map(serde_json::Value::take).unwrap_or_default();
+    let mut response = async_graphql::Response::deserialize(response)?;
+    response.data = json_to_async_graphql(data);
+    Ok(response)
+}
+
+/// Restores numbers: serde_json presents those of a text as objects to async-graphql's types, because they may need more
+/// digits than Rust's numbers have.
+fn with_numbers(value: ConstValue) -> ConstValue {
+    const NUMBER: &str = "$serde_json::private::Number";
+    match value {
+        ConstValue::Object(fields) => match (fields.len(), fields.get(NUMBER)) {
+            (1, Some(ConstValue::String(digits))) => digits.parse().map_or(ConstValue::Null, ConstValue::Number),
+            _ => ConstValue::Object(fields.into_iter().map(|(name, value)| (name, with_numbers(value))).collect()),
+        },
+        ConstValue::List(items) => ConstValue::List(items.into_iter().map(with_numbers).collect()),
+        other => other,
+    }
 }
 
 #[cfg(test)]
@@ -127,11 +152,11 @@ mod tests {
     }
 
     fn request() -> Value {
-        json!({ "query": "{ a }", "operationName": "o", "variables": { "v": [1, 2.5, "x"] }, "extensions": { "e": 1 } })
+        json!({ "query": "{ a }", "operationName": "o", "variables": { "v": [1, 2.5, "x", -3] }, "extensions": { "e": 1 } })
     }
 
     fn response(viewer: &str) -> Value {
-        let variables = json!({ "v": [1, 2.5, "x"] });
+        let variables = json!({ "v": [1, 2.5, "x", -3] });
         let data = json!({ "query": "{ a }", "operation": "o", "variables": variables, "viewer": viewer });
         json!({ "data": data, "errors": errors(), "extensions": { "n": 9_007_199_254_740_993_i64 } })
     }

@@ -1,4 +1,4 @@
-//! Parameters of a GraphQL request: `query` or `documentId`, `operationName`, `variables`, `extensions`.
+//! Parameters of a GraphQL request: `query` or `documentId`, `operationName`, `variables`, `extensions`, `onError`.
 use async_graphql::Variables;
 use axum::{extract::Query, http::Uri};
 use serde_json::{Map, Value};
@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use super::rejection::Rejection;
 use crate::{
     access::Viewer,
-    graphql::{DocumentId, Request},
+    graphql::{DocumentId, ErrorBehavior, Request, variables},
 };
 
 /// The byte order mark of UTF-8, which some clients send before the JSON.
@@ -52,7 +52,7 @@ pub(super) fn from_uri(viewer: Viewer, uri: &Uri, draft: bool) -> Result<Request
     for (name, value) in parameters {
         let value = match name.as_str() {
             _ if value.is_empty() => continue,
-            "query" | "documentId" | "doc_id" | "operationName" => Value::String(value),
+            "query" | "documentId" | "doc_id" | "operationName" | "onError" => Value::String(value),
             "variables" | "extensions" => serde_json::from_str(&value)
                 .map_err(|_| Rejection::bad_request(format!("`{name}` is not valid JSON")))?,
             _ => continue,
@@ -90,8 +90,12 @@ fn read(viewer: Viewer, mut members: Map<String, Value>) -> Result<Request, &'st
         Some(Value::Null) | None => None,
         Some(_) => return Err("`operationName` must be a string"),
     };
+    let on_error = match members.remove("onError") {
+        Some(Value::Null) | None => ErrorBehavior::default(),
+        Some(value) => error_behavior(&value).ok_or("`onError` must be \"PROPAGATE\", \"NULL\" or \"HALT\"")?,
+    };
     let variables = match members.remove("variables") {
-        Some(variables @ Value::Object(_)) => Variables::from_json(variables),
+        Some(Value::Object(json)) => variables(json),
         Some(Value::Null) | None => Variables::default(),
         Some(_) => return Err("`variables` must be an object"),
     };
@@ -100,7 +104,16 @@ fn read(viewer: Viewer, mut members: Map<String, Value>) -> Result<Request, &'st
         Some(Value::Null) | None => None,
         Some(_) => return Err("`extensions` must be an object"),
     };
-    Ok(Request { query, document_id, operation_name, variables, idempotency_key, viewer, ..Request::default() })
+    Ok(Request {
+        query,
+        document_id,
+        operation_name,
+        variables,
+        on_error,
+        idempotency_key,
+        viewer,
+        ..Request::default()
+    })
 }
 
 /// Reads `extensions.idempotencyKey`, for transports without headers.
@@ -116,6 +129,16 @@ fn idempotency_key(value: Option<Value>) -> Result<Option<String>, &'static str>
 fn document_id(members: &Map<String, Value>) -> Option<DocumentId> {
     let persisted_query = members.get("extensions").and_then(|extensions| extensions.get("persistedQuery"));
     DocumentId::of_parameters(members.get("documentId"), members.get("doc_id"), persisted_query)
+}
+
+/// Reads `onError`, which is proposed for the GraphQL specification (pull request 1236).
+fn error_behavior(value: &Value) -> Option<ErrorBehavior> {
+    match value.as_str()? {
+        "PROPAGATE" => Some(ErrorBehavior::Propagate),
+        "NULL" => Some(ErrorBehavior::Null),
+        "HALT" => Some(ErrorBehavior::Halt),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -216,6 +239,8 @@ mod tests {
             ("{\"query\":\"q\",\"variables\":0}", "`variables` must be an object"),
             ("{\"query\":\"q\",\"variables\":false}", "`variables` must be an object"),
             ("{\"query\":\"q\",\"extensions\":[]}", "`extensions` must be an object"),
+            ("{\"query\":\"q\",\"onError\":\"null\"}", "`onError` must be \"PROPAGATE\", \"NULL\" or \"HALT\""),
+            ("{\"query\":\"q\",\"onError\":[]}", "`onError` must be \"PROPAGATE\", \"NULL\" or \"HALT\""),
             ("{\"query\":\"q\",\"extensions\":{\"idempotencyKey\":1}}", "`extensions.idempotencyKey` must be a string"),
         ];
         let queries = [
@@ -225,6 +250,7 @@ mod tests {
             ("query=q&variables=1", "`variables` must be an object"),
             ("query=q&variables=%7B", "`variables` is not valid JSON"),
             ("query=q&extensions=x", "`extensions` is not valid JSON"),
+            ("query=q&onError=ABORT", "`onError` must be \"PROPAGATE\", \"NULL\" or \"HALT\""),
         ];
 
         let posted = bodies.map(|(body, message)| (body, from_json(Viewer::LOCAL, body.as_bytes(), false), message));

@@ -30,7 +30,7 @@ pub(super) fn read(lines: impl BufRead, sink: &mut RecordSink<'_>) -> Result<()>
                 if is_first {
                     ensure_ndjson(&line)?;
                 }
-                match serde_json::from_slice::<Record>(&line) {
+                match Record::parse(&line) {
                     Ok(record) => drop(sink.send_together(&location, Vec::new(), vec![record])),
                     Err(error) => sink.send(SourceItem::Rejected(rejected(&location, &line, &error))),
                 }

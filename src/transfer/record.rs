@@ -1,5 +1,11 @@
 //! Records of imports and exports: one for each row of the catalogue.
-use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+use serde::{
+    Deserialize, Serialize,
+    de::{Error as _, value::MapDeserializer},
+};
+use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::{
@@ -88,8 +94,8 @@ impl NoticeKind {
 }
 
 /// One line of NDJSON.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
-#[serde(tag = "record", rename_all = "snake_case", deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "record", rename_all = "snake_case")]
 pub enum Record {
     /// The header, which is the first line of a file.
     Gatherum {
@@ -314,6 +320,13 @@ impl Tag {
     }
 }
 
+/// The first line of a file.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Header {
+    format: u32,
+}
+
 impl Record {
     /// The id to which other records refer.
     pub fn id(&self) -> Option<Uuid> {
@@ -338,6 +351,31 @@ impl Record {
             Self::Membership(membership) => vec![membership.added_at],
             Self::GroupMembership(membership) => vec![membership.added_at],
         }
+    }
+
+    /// Reads a line.
+    ///
+    /// Its members are read from their text: a derived implementation would read them into memory first, where numbers that
+    /// need all their digits are not numbers.
+    ///
+    /// # Errors
+    /// The line is not JSON, or not a record.
+    pub fn parse(line: &[u8]) -> serde_json::Result<Self> {
+        let mut members: BTreeMap<String, &RawValue> = serde_json::from_slice(line)?;
+        let kind = members.remove("record").ok_or_else(|| serde_json::Error::missing_field("record"))?;
+        let kind: String = serde_json::from_str(kind.get())?;
+        let members = MapDeserializer::new(members.into_iter());
+        Ok(match kind.as_str() {
+            "gatherum" => Self::Gatherum { format: Header::deserialize(members)?.format },
+            "tag" => Self::Tag(Tag::deserialize(members)?),
+            "artifact" => Self::Artifact(Box::new(Artifact::deserialize(members)?)),
+            "version" => Self::Version(Version::deserialize(members)?),
+            "collection" => Self::Collection(Collection::deserialize(members)?),
+            "group" => Self::Group(Group::deserialize(members)?),
+            "membership" => Self::Membership(Membership::deserialize(members)?),
+            "group_membership" => Self::GroupMembership(GroupMembership::deserialize(members)?),
+            _ => return Err(serde_json::Error::custom(format!("unknown record `{kind:.50}`"))),
+        })
     }
 
     /// Trims names and validates all fields.

@@ -71,6 +71,73 @@ async fn an_import_of_an_export_restores_the_catalogue() {
     }
 }
 
+/// An export of `db` with other times and numbers in its artifacts.
+async fn with_extremes(db: &Db, times: &[&str], metadata: &str) -> String {
+    let text = dump(db).await;
+    let mut times = times.iter();
+    let mut changed = String::new();
+    for line in text.lines() {
+        let mut record: serde_json::Value = serde_json::from_str(line).expect("a record");
+        if record["record"] == "artifact" {
+            let time = *times.next().expect("a time for each artifact");
+            (record["created_at"], record["updated_at"]) = (time.into(), time.into());
+            record["metadata"] = serde_json::from_str(metadata).expect("JSON");
+        }
+        changed += &format!("{record}\n");
+    }
+    changed
+}
+
+#[tokio::test]
+async fn times_and_numbers_at_their_limits_are_restored_and_ordered() {
+    let metadata = r#"{"a":12345678901234567890123,"b":1.0,"c":1e+400,"d":0.1000,"e":-0,"f":[0.00001,2e+5]}"#;
+    let times = [
+        "9999-12-31T23:59:59.999Z",
+        "0000-01-01T00:00:00.000Z",
+        "9999-12-30T22:00:00.000Z",
+        "0001-01-01T00:00:00.000Z",
+        "2026-01-31T12:00:00.000001Z",
+        "9999-12-31T23:59:59.999999Z",
+    ];
+    for backend in Backend::all().await {
+        let directory = TempDir::new().expect("a directory");
+        let (first, second) = (backend.database().await, backend.database().await);
+        fixture::fill(&first.db, times.len()).await;
+        let text = with_extremes(&first.db, &times, metadata).await;
+
+        let report = load(&second.db, Source::Ndjson(Some(file(&directory, "catalogue.ndjson", &text)))).await;
+
+        assert_eq!(report.rejected(), 0, "{report}");
+        let restored = dump(&second.db).await;
+        let records = |text: &str| text.lines().map(str::to_owned).collect::<std::collections::BTreeSet<_>>();
+        assert_eq!(records(&restored), records(&text), "{backend:?}");
+        assert!(restored.contains(metadata), "{backend:?}");
+        let mut sorted = times.map(str::to_owned);
+        sorted.sort();
+        assert_eq!(pages(&second.db, "ASC").await, sorted, "{backend:?}");
+        sorted.reverse();
+        assert_eq!(pages(&second.db, "DESC").await, sorted, "{backend:?}");
+    }
+}
+
+/// The times of creation of all artifacts, read page by page.
+async fn pages(db: &Db, direction: &str) -> Vec<String> {
+    let engine = engine(db);
+    let (mut times, mut after) = (Vec::new(), String::new());
+    loop {
+        let arguments = format!("first: 1, orderBy: {{ field: CREATED_AT, direction: {direction} }}{after}");
+        let query =
+            format!("{{ artifacts({arguments}) {{ nodes {{ createdAt }} pageInfo {{ hasNextPage endCursor }} }} }}");
+        let answer = ask(&engine, &query).await;
+        let page = &answer["data"]["artifacts"];
+        times.push(page["nodes"][0]["createdAt"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned());
+        if page["pageInfo"]["hasNextPage"] != true {
+            return times;
+        }
+        after = format!(", after: {}", page["pageInfo"]["endCursor"]);
+    }
+}
+
 #[tokio::test]
 async fn a_dry_run_writes_nothing() {
     for backend in Backend::all().await {

@@ -20,7 +20,9 @@ impl ScalarType for DateTime {
     fn parse(value: Value) -> InputValueResult<Self> {
         match &value {
             Value::String(text) => Time::parse(text).map(Self).ok_or_else(|| {
-                InputValueError::custom("a point in time is written as RFC 3339, such as 2026-01-31T12:00:00Z")
+                InputValueError::custom(
+                    "a point in time is written as RFC 3339, such as 2026-01-31T12:00:00Z, and is in the years 0 to 9999 in UTC",
+                )
             }),
             _ => Err(InputValueError::expected_type(value)),
         }

@@ -224,10 +224,14 @@ fn int(number: &Number) -> Result<i32, &'static str> {
 
 /// The text of an id that is an integer.
 fn id(number: &Number) -> Option<String> {
-    if number.is_i64() || number.is_u64() {
-        return Some(number.to_string());
+    let digits = number.to_string();
+    if digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-') {
+        return Some(digits);
     }
-    number.as_f64().filter(|value| value.fract() == 0.0).map(|value| format!("{value}"))
+    /// Integers up to here are exact.
+    const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
+    let value = number.as_f64().filter(|value| value.fract() == 0.0 && value.abs() <= EXACT_MAX)?;
+    Some(format!("{value:.0}"))
 }
 
 /// A value as a message repeats it.
@@ -292,6 +296,8 @@ mod tests {
             ("Float", json!(1), json!(1)),
             ("ID", json!(7), json!("7")),
             ("ID", json!("7"), json!("7")),
+            ("ID", json!(7.0), json!("7")),
+            ("ID", json!(18446744073709551615_u64), json!("18446744073709551615")),
             ("Kind", json!("A"), json!("A")),
             ("Any", json!({"a": [1.5, null]}), json!({"a": [1.5, null]})),
             ("[[Int!]]", json!(1), json!([[1]])),

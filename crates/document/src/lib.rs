@@ -42,4 +42,4 @@ pub use self::{
     value::Variables,
 };
 #[cfg(feature = "async-graphql-value")]
-pub use value::to_async_graphql;
+pub use value::{async_graphql_to_json, json_to_async_graphql, to_async_graphql};

@@ -48,6 +48,8 @@ pub struct Context {
     pub rounds: Rounds,
     /// Page sizes of connections.
     pub pages: PageSizes,
+    /// The effect of an error on the rest of the response.
+    pub on_error: ErrorBehavior,
     state: Box<dyn Any + Send + Sync>,
 }
 
@@ -58,7 +60,18 @@ impl Context {
         D: Any + Send + Sync,
         S: Any + Send + Sync,
     {
-        Self { rounds: Rounds::new(Box::new(source), limits), pages, state: Box::new(state) }
+        Self {
+            rounds: Rounds::new(Box::new(source), limits),
+            pages,
+            on_error: ErrorBehavior::default(),
+            state: Box::new(state),
+        }
+    }
+
+    /// The context with another behaviour on errors.
+    #[must_use]
+    pub fn with_on_error(self, on_error: ErrorBehavior) -> Self {
+        Self { on_error, ..self }
     }
 
     /// The state that the request was started with.
@@ -68,6 +81,19 @@ impl Context {
     pub fn state<S: Any>(&self) -> &S {
         self.state.downcast_ref().expect("the state has the type that the program gave it")
     }
+}
+
+/// The effect of an error on the rest of the response: the request parameter `onError` that is proposed for the GraphQL
+/// specification (pull request 1236).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ErrorBehavior {
+    /// The error nulls the nearest position above that may be null.
+    #[default]
+    Propagate,
+    /// The position of the error is null, even if its type is not nullable.
+    Null,
+    /// The execution ends with the first error, and `data` is null.
+    Halt,
 }
 
 /// How many edges a page of a connection has.

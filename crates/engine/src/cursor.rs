@@ -15,6 +15,9 @@ use crate::{
 /// The longest cursor that is looked at, in characters: a name of 255 characters, four bytes each, and two ids.
 const LENGTH_MAX: usize = 2_048;
 
+/// The microseconds of the years 0 to 9999, which databases and RFC 3339 have in common.
+const TIMES: std::ops::RangeInclusive<i64> = -62_167_219_200_000_000..=253_402_300_799_999_999;
+
 /// The type of a column that a list is sorted by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SortType {
@@ -135,7 +138,9 @@ fn malformed() -> Error {
 fn take(kind: SortType, rest: &mut &[u8]) -> Option<SortValue> {
     Some(match kind {
         SortType::Int => SortValue::Int(i64::from_be_bytes(take_array(rest)?)),
-        SortType::Time => SortValue::Time(i64::from_be_bytes(take_array(rest)?)),
+        SortType::Time => {
+            SortValue::Time(Some(i64::from_be_bytes(take_array(rest)?)).filter(|time| TIMES.contains(time))?)
+        }
         SortType::Id => SortValue::Id(Uuid::from_bytes(take_array(rest)?)),
         SortType::Text => {
             let length = usize::from(u16::from_be_bytes(take_array(rest)?));

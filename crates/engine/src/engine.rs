@@ -1,5 +1,5 @@
 //! From the text of a document to the JSON of its response.
-use std::{collections::HashMap, marker::PhantomData, panic::AssertUnwindSafe, sync::Arc};
+use std::{collections::HashMap, future::poll_fn, marker::PhantomData, panic::AssertUnwindSafe, sync::Arc, task::Poll};
 
 use async_graphql::{Name, Pos, Value, Variables, indexmap::IndexMap, registry::Registry};
 use futures_util::FutureExt;
@@ -9,6 +9,7 @@ use gatherum_document::{
         ast::{OperationType, Type},
         executable::{Operation, Selection, SelectionSet},
     },
+    async_graphql_to_json, json_to_async_graphql,
 };
 
 use crate::{
@@ -159,17 +160,12 @@ impl<Q: Object, M: Object, S: Object> Engine<Q, M, S> {
         given: &Variables,
     ) -> std::result::Result<PreparedVariables, Vec<FieldError>> {
         self.limits.check_variables(given).map_err(|error| vec![error.into()])?;
-        let json = given.iter().map(|(name, value)| Ok((name.to_string(), value.clone().into_json()?)));
-        let json: serde_json::Result<_> = json.collect();
-        let json = json.map_err(|error| vec![Error::bad_user_input(error.to_string()).into()])?;
+        let json = given.iter().map(|(name, value)| (name.to_string(), async_graphql_to_json(value))).collect();
         let (document, definition) = (&operation.document, &operation.operation);
         let coerced = self.schema.coerce_variables(document, definition, &json);
         let coerced = coerced.map_err(|errors| errors.into_iter().map(FieldError::from).collect::<Vec<_>>())?;
-        let values = coerced.into_iter().map(|(name, value)| {
-            Ok((Name::new(name), Value::from_json(value).map_err(|error| Error::bad_user_input(error.to_string()))?))
-        });
         let values: IndexMap<Name, Value> =
-            values.collect::<Result<_>>().map_err(|error| vec![FieldError::from(error)])?;
+            coerced.into_iter().map(|(name, value)| (Name::new(name), json_to_async_graphql(value))).collect();
         let objects = self.limits.check(&self.schema, document, definition, &values);
         Ok(PreparedVariables { objects: objects.map_err(|error| vec![error.into()])?, values: Arc::new(values) })
     }
@@ -226,7 +222,8 @@ impl<Q: Object, M: Object, S: Object> Engine<Q, M, S> {
         let (document, variables) = (&prepared.operation.document, &*prepared.variables.values);
         let execution = Execution::new(&self.types, context, document, variables, introspected);
         let root = execution.root(root, prepared.selection(), mode);
-        let data = AssertUnwindSafe(context.rounds.drive(root)).catch_unwind().await;
+        let root = AssertUnwindSafe(context.rounds.drive(root)).catch_unwind();
+        let data = unless_halted(&execution, root).await;
         let mut errors = execution.take_errors();
         let data = data.unwrap_or_else(|panic| {
             errors.push(Error::panicked("the execution", &*panic).into());
@@ -261,15 +258,25 @@ impl<Q: Object, M: Object, S: Object> Engine<Q, M, S> {
         if !introspects(&operation.document, prepared.selection()) {
             return HashMap::new();
         }
-        let variables = prepared
-            .variables
-            .values
-            .iter()
-            .filter_map(|(name, value)| Some((name.to_string(), value.clone().into_json().ok()?)));
+        let values = prepared.variables.values.iter();
+        let variables = values.map(|(name, value)| (name.to_string(), async_graphql_to_json(value)));
         let fields = self.schema.introspect(&operation.document, &operation.operation, &variables.collect());
         let json = |value| serde_json::to_vec(&value).unwrap_or_else(|_| b"null".to_vec());
         fields.into_iter().map(|(key, value)| (key, json(value))).collect()
     }
+}
+
+/// Polls `root` until it is complete or an error ends the execution, which drops its loads.
+async fn unless_halted<E>(
+    execution: &Execution<'_>,
+    root: impl Future<Output = std::result::Result<Option<Vec<u8>>, E>>,
+) -> std::result::Result<Option<Vec<u8>>, E> {
+    let mut root = std::pin::pin!(root);
+    poll_fn(|context| {
+        let polled = root.as_mut().poll(context);
+        if execution.is_halted() { Poll::Ready(Ok(None)) } else { polled }
+    })
+    .await
 }
 
 /// The kind of an operation.

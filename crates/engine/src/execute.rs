@@ -25,7 +25,7 @@ use gatherum_document::{
 };
 
 use crate::{
-    context::Context,
+    context::{Context, ErrorBehavior},
     error::{Code, Error, Result},
     loading::Loader,
     object::{Arguments, Field, Object, ObjectDefinition, Source, Types},
@@ -122,10 +122,17 @@ impl<'a> Execution<'a> {
     }
 
     fn record(&self, error: FieldError) {
+        let max = if self.context.on_error == ErrorBehavior::Halt { 1 } else { ERRORS_MAX };
         let mut errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
-        if errors.len() < ERRORS_MAX {
+        if errors.len() < max {
             errors.push(error);
         }
+    }
+
+    /// Whether an error has ended the execution.
+    pub(crate) fn is_halted(&self) -> bool {
+        self.context.on_error == ErrorBehavior::Halt
+            && !self.errors.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
     fn objects<'b, T: Object>(
@@ -169,9 +176,26 @@ impl<'a> Execution<'a> {
         }
         let columns = match mode {
             ExecutionMode::Normal => join_all(waiting).await,
-            ExecutionMode::Sequential => in_order(waiting).await,
+            ExecutionMode::Sequential => self.in_order(waiting).await,
         };
         write(objects, &declared.name, &groups, &cells, &columns)
+    }
+
+    /// Resolves one after the other. Stops after a field whose error nulls the whole response: later writes could not be
+    /// reported.
+    async fn in_order(&self, waiting: Vec<BoxFuture<'_, FieldResults>>) -> Vec<FieldResults> {
+        let count = waiting.len();
+        let mut columns = Vec::with_capacity(count);
+        for resolving in waiting {
+            let column = resolving.await;
+            let has_failed = column.spans.contains(&Slot::Failed);
+            columns.push(column);
+            if has_failed || self.is_halted() {
+                break;
+            }
+        }
+        columns.resize_with(count, FieldResults::default);
+        columns
     }
 }
 
@@ -182,23 +206,6 @@ pub(crate) enum ExecutionMode {
     Normal,
     /// Each after the one before has ended with all below it, as the fields of a mutation (section 6.2.2).
     Sequential,
-}
-
-/// Resolves one after the other. Stops after a field whose error nulls the whole response: later writes could not be
-/// reported.
-async fn in_order(waiting: Vec<BoxFuture<'_, FieldResults>>) -> Vec<FieldResults> {
-    let count = waiting.len();
-    let mut columns = Vec::with_capacity(count);
-    for resolving in waiting {
-        let column = resolving.await;
-        let has_failed = column.spans.contains(&Slot::Failed);
-        columns.push(column);
-        if has_failed {
-            break;
-        }
-    }
-    columns.resize_with(count, FieldResults::default);
-    columns
 }
 
 /// The source of a field's values when its objects are written.
@@ -442,7 +449,15 @@ impl<'a> ExecutionField<'a> {
         for origin in self.origins(count).into_iter().take(ERRORS_MAX) {
             self.record(origin, error);
         }
-        FieldResults { json: Vec::new(), spans: vec![if nullable { Slot::Null } else { Slot::Failed }; count] }
+        FieldResults { json: Vec::new(), spans: vec![self.failed(nullable); count] }
+    }
+
+    /// The value at the position of an error.
+    pub(crate) fn failed(self, nullable: bool) -> Slot {
+        match nullable || self.context().on_error == ErrorBehavior::Null {
+            true => Slot::Null,
+            false => Slot::Failed,
+        }
     }
 
     pub(crate) fn record(self, origin: ResultIndex, error: &Error) {

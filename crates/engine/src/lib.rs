@@ -37,7 +37,7 @@ pub use dataloader::BatchFn;
 pub use futures_util;
 pub use gatherum_document::{self, apollo_compiler::executable::SelectionSet};
 
-pub use context::{Context, PageSizes};
+pub use context::{Context, ErrorBehavior, PageSizes};
 pub use engine::{Engine, ExecutionOutcome, OperationInfo, OperationKind, PreparedRequest, RejectedRequest};
 pub use error::{Code, Error, Result};
 pub use execute::{ExecutionField, FieldError, ResultIndex, SelectionView};

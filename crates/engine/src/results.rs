@@ -265,7 +265,7 @@ impl<T: Output> Output for Result<T> {
         }
         Box::pin(async move {
             let column = T::complete(good, good_origins, node).await;
-            let failed = if T::NULLABLE { Slot::Null } else { Slot::Failed };
+            let failed = node.failed(T::NULLABLE);
             let mut spans = column.spans.into_iter();
             let spans =
                 is_good.into_iter().map(|good| if good { spans.next().unwrap_or(failed) } else { failed }).collect();

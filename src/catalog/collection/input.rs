@@ -104,7 +104,7 @@ pub(super) struct CopyCollectionInput {
 pub(super) struct AddArtifactsToCollectionInput {
     /// ID of the collection.
     pub(super) collection_id: ID,
-    /// IDs of the artifacts, at most 10,000. They are added at the end, in this order.
+    /// IDs of the artifacts, at most 1,000 unless the server allows more. They are added at the end, in this order.
     pub(super) artifact_ids: Vec<ID>,
     /// State of the artifacts in this collection.
     pub(super) status: Option<String>,
@@ -117,7 +117,7 @@ pub(super) struct AddArtifactsToCollectionInput {
 pub(super) struct CollectionArtifactsInput {
     /// ID of the collection.
     pub(super) collection_id: ID,
-    /// IDs of the artifacts, at most 10,000.
+    /// IDs of the artifacts, at most 1,000 unless the server allows more.
     pub(super) artifact_ids: Vec<ID>,
 }
 
@@ -128,7 +128,7 @@ pub(super) struct TransferArtifactsInput {
     pub(super) from_collection_id: ID,
     /// ID of the collection that receives them, at its end and in the order they had.
     pub(super) to_collection_id: ID,
-    /// IDs of the artifacts, at most 10,000.
+    /// IDs of the artifacts, at most 1,000 unless the server allows more.
     pub(super) artifact_ids: Vec<ID>,
 }
 
@@ -150,7 +150,7 @@ pub(super) struct UpdateCollectionArtifactInput {
 pub(super) struct MoveCollectionArtifactsInput {
     /// ID of the collection.
     pub(super) collection_id: ID,
-    /// IDs of the artifacts, at most 10,000, in their new order.
+    /// IDs of the artifacts, at most 1,000 unless the server allows more, in their new order.
     pub(super) artifact_ids: Vec<ID>,
     /// ID of the artifact that precedes them. Default: none, they move to the start of the collection.
     pub(super) after_artifact_id: Option<ID>,

@@ -95,7 +95,7 @@ impl UpdateGroupInput {
 pub(super) struct GroupArtifactsInput {
     /// ID of the group.
     pub(super) group_id: ID,
-    /// IDs of the artifacts, at most 10,000.
+    /// IDs of the artifacts, at most 1,000 unless the server allows more.
     pub(super) artifact_ids: Vec<ID>,
 }
 
@@ -104,7 +104,7 @@ pub(super) struct GroupArtifactsInput {
 pub(super) struct MoveGroupArtifactsInput {
     /// ID of the group.
     pub(super) group_id: ID,
-    /// IDs of the artifacts, at most 10,000, in their new order.
+    /// IDs of the artifacts, at most 1,000 unless the server allows more, in their new order.
     pub(super) artifact_ids: Vec<ID>,
     /// ID of the artifact that precedes them. Default: none, they move to the start of the group.
     pub(super) after_artifact_id: Option<ID>,

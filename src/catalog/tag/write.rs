@@ -56,7 +56,7 @@ impl UpdateTagInput {
 /// Artifacts, and tags to add to them or to remove from them.
 #[derive(InputObject, Clone, Debug)]
 struct TagArtifactsInput {
-    /// IDs of the artifacts, at most 10,000.
+    /// IDs of the artifacts, at most 1,000 unless the server allows more.
     artifact_ids: Vec<ID>,
     /// Names or slugs of tags, at most 100.
     tags: Vec<String>,

@@ -9,14 +9,13 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use async_graphql::Variables;
 use gatherum_engine::{FieldError, Segment};
 
 use super::{Outcome, output};
 use crate::{
     app,
     config::Config,
-    graphql::{Operation, Plan},
+    graphql::{Operation, Plan, variables},
 };
 
 /// Help after the list of arguments.
@@ -66,7 +65,7 @@ enum Format {
 
 pub(super) fn run(args: Args, config: &Config) -> Result<Outcome> {
     let document = read(&args.file)?;
-    let variables = Variables::from_json(args.variables.map_or_else(Default::default, Into::into));
+    let variables = variables(args.variables.unwrap_or_default());
     let plan = app::explainer(config)?.explain(&document, args.operation.as_deref(), &variables);
     let plan = match plan {
         Ok(plan) => plan,
@@ -145,7 +144,7 @@ mod tests {
 
     pub(super) fn plan(document: &str) -> Plan {
         let explainer = app::explainer(&Config::default()).expect("a schema");
-        explainer.explain(document, None, &Variables::default()).expect("a plan")
+        explainer.explain(document, None, &Default::default()).expect("a plan")
     }
 
     const QUERY: &str = "{ artifacts(first: 50) { totalCount nodes { id tags { slug artifactCount }

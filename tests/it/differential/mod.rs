@@ -12,7 +12,7 @@ mod documents;
 mod faulty;
 mod reference;
 
-use gatherum::graphql::{Execute, Request};
+use gatherum::graphql::{ErrorBehavior, Execute, Request};
 use serde_json::Value;
 
 use self::{
@@ -40,10 +40,11 @@ impl Answer {
     }
 }
 
-async fn ask(engine: &impl Execute, document: &Document) -> Option<Answer> {
+async fn ask(engine: &impl Execute, document: &Document, on_error: ErrorBehavior) -> Option<Answer> {
     let request = Request {
         query: document.text(),
         variables: async_graphql::Variables::from_json(document.variables()),
+        on_error,
         ..Request::default()
     };
     let response = engine.execute(request).await;
@@ -65,10 +66,13 @@ async fn compare<W: World>(engine: &impl Execute, world: &W, schema: &Schema, se
     let mut compared = 0;
     for number in 0..count {
         let document = Document::new(schema, &mut random);
-        let Some(found) = ask(engine, &document).await else { continue };
-        let expected = reference::execute(world, schema, &document).await;
-        assert_eq!(found, expected, "document {number} of {seed}:\n{}\n{}", document.text(), document.variables());
-        compared += 1;
+        for on_error in [ErrorBehavior::Propagate, ErrorBehavior::Null] {
+            let Some(found) = ask(engine, &document, on_error).await else { break };
+            let expected = reference::execute(world, schema, &document, on_error).await;
+            let text = document.text();
+            assert_eq!(found, expected, "{on_error:?}: document {number} of {seed}:\n{text}\n{}", document.variables());
+            compared += usize::from(on_error == ErrorBehavior::Propagate);
+        }
     }
     compared
 }

@@ -6,6 +6,7 @@ use super::{
     Answer,
     documents::{Argument, Document, Field, Schema, Selection, TypeRef},
 };
+use gatherum::graphql::ErrorBehavior;
 
 /// The value of a field of an object.
 #[derive(Clone, Debug)]
@@ -41,12 +42,15 @@ struct Execution<'a, W: World> {
     world: &'a W,
     schema: &'a Schema,
     document: &'a Document,
+    /// Whether an error may null positions above its own.
+    propagates: bool,
     errors: std::sync::Mutex<Vec<(String, String)>>,
 }
 
 /// The response to a document.
-pub async fn execute<W: World>(world: &W, schema: &Schema, document: &Document) -> Answer {
-    let execution = Execution { world, schema, document, errors: std::sync::Mutex::default() };
+pub async fn execute<W: World>(world: &W, schema: &Schema, document: &Document, on_error: ErrorBehavior) -> Answer {
+    let propagates = on_error == ErrorBehavior::Propagate;
+    let execution = Execution { world, schema, document, propagates, errors: std::sync::Mutex::default() };
     let root = world.root();
     let data = execution.selection_set(&root, "Query", vec![&document.selection], &[]).await;
     let data = data.unwrap_or(Value::Null);
@@ -173,7 +177,7 @@ impl<'a, W: World> Execution<'a, W> {
                 }
             };
             match completed {
-                Err(Failed) if !is_required => Ok(Value::Null),
+                Err(Failed) if !is_required || !self.propagates => Ok(Value::Null),
                 completed => completed,
             }
         }

@@ -47,7 +47,7 @@ pub struct Limits {
     pub directives: usize,
     /// Maximum number of objects that the response could have, by the sizes of its pages. Default 20000.
     pub objects: u64,
-    /// Maximum number of values in a list variable. Default 10000.
+    /// Maximum number of values in a list of the variables or of the document, also in lists inside of others. Default 1000.
     pub variable_list: usize,
     /// Number of edges of a page if neither `first` nor `last` is given. Default 50.
     pub page_size_default: u32,
@@ -71,7 +71,7 @@ impl Default for Limits {
             root_fields: 20,
             directives: 10,
             objects: 20_000,
-            variable_list: 10_000,
+            variable_list: 1_000,
             page_size_default: 50,
             page_size_max: 100,
             document_cache_bytes: 8 << 20,
@@ -125,8 +125,7 @@ impl Limits {
         while let Some(value) = open.pop() {
             match value {
                 Value::List(items) => {
-                    let max = self.variable_list as u64;
-                    within("a list in the variables has", items.len() as u64, max, "values")?;
+                    self.check_list("a list in the variables", items.len())?;
                     open.extend(items);
                 }
                 Value::Object(fields) => open.extend(fields.values()),
@@ -134,6 +133,27 @@ impl Limits {
             }
         }
         Ok(())
+    }
+
+    fn check_list(&self, what: &str, length: usize) -> Result<()> {
+        let max = self.variable_list;
+        if length <= max {
+            return Ok(());
+        }
+        let message = format!("{what} has {length} values, {max} are allowed (limits.variable_list)");
+        Err(DocumentError { error: Error::new(Code::LimitExceeded, message), position: None })
+    }
+
+    /// Checks the lists in an argument of the document.
+    fn check_literal(&self, literal: &Literal) -> Result<()> {
+        match literal {
+            Literal::List(items) => {
+                self.check_list("a list in the document", items.len())?;
+                items.iter().try_for_each(|item| self.check_literal(item))
+            }
+            Literal::Object(fields) => fields.iter().try_for_each(|(_, value)| self.check_literal(value)),
+            _ => Ok(()),
+        }
     }
 
     /// Checks the cost of an operation with the values of its variables. Returns the number of objects that the response
@@ -148,7 +168,7 @@ impl Limits {
         operation: &Operation,
         variables: &IndexMap<async_graphql::Name, Value>,
     ) -> Result<u64> {
-        self.check_directives(document)?;
+        self.check_locations(document)?;
         let mut visitor = CostVisitor { schema, limits: self, document, variables, known: HashMap::new(), visited: 0 };
         let total = visitor.selections(&operation.selection_set, None);
         within("the operation expands to", total.selections, self.selections, "selections")?;
@@ -160,13 +180,16 @@ impl Limits {
         Ok(total.objects)
     }
 
-    fn check_directives(&self, document: &Document) -> Result<()> {
+    /// Checks the directives and the arguments of every location.
+    fn check_locations(&self, document: &Document) -> Result<()> {
         let check = |directives: &DirectiveList| {
             within("a location has", directives.len() as u64, self.directives as u64, "directives")
         };
         let mut open = Vec::new();
         for operation in document.operations().iter() {
             check(&operation.directives)?;
+            let mut defaults = operation.variables.iter().filter_map(|variable| variable.default_value.as_deref());
+            defaults.try_for_each(|default| self.check_literal(default))?;
             open.push(&operation.selection_set);
         }
         for fragment in document.fragments().values() {
@@ -177,7 +200,10 @@ impl Limits {
             for selection in &set.selections {
                 check(selection.directives())?;
                 match selection {
-                    Selection::Field(field) => open.push(&field.selection_set),
+                    Selection::Field(field) => {
+                        field.arguments.iter().try_for_each(|argument| self.check_literal(&argument.value))?;
+                        open.push(&field.selection_set);
+                    }
                     Selection::InlineFragment(fragment) => open.push(&fragment.selection_set),
                     Selection::FragmentSpread(_) => {}
                 }

@@ -1,3 +1,5 @@
+use gatherum_document::json_to_async_graphql;
+
 use super::*;
 
 const SDL: &str = r#"
@@ -28,12 +30,10 @@ fn cost_within(limits: &Limits, text: &str, given: serde_json::Value) -> Result<
     let schema = schema();
     let document = schema.check(text, &limits.parsing(), &Default::default()).map_err(first)?;
     let operation = document.operation(None).expect("one operation");
-    limits.check_variables(&Variables::from_json(given.clone()))?;
+    limits.check_variables(&Variables::from_value(json_to_async_graphql(given.clone())))?;
     let given = given.as_object().expect("an object");
     let values = schema.coerce_variables(&document, operation, given).expect("values of their types");
-    let values = values
-        .into_iter()
-        .map(|(name, value)| (async_graphql::Name::new(name), Value::from_json(value).expect("a value")));
+    let values = values.into_iter().map(|(name, value)| (async_graphql::Name::new(name), json_to_async_graphql(value)));
     let variables = values.collect();
     limits.check(&schema, &document, operation, &variables)?;
     let mut visitor = CostVisitor {
@@ -191,10 +191,32 @@ fn introspection_is_bounded_by_its_own_rule() {
 
 #[test]
 fn a_long_list_in_the_variables_is_rejected() {
-    let error = cost("query ($ids: [ID!]!) { nodes(ids: $ids) { id } }", serde_json::json!({"ids": vec![1; 10_001]}))
-        .expect_err("too long a list");
+    let text = "query ($ids: [ID!]!) { nodes(ids: $ids) { id } }";
+
+    let error = cost(text, serde_json::json!({"ids": vec![1; 1_001]})).expect_err("too long a list");
 
     assert_eq!(error.error.code, Code::LimitExceeded);
+    let message = "a list in the variables has 1001 values, 1000 are allowed (limits.variable_list)";
+    assert_eq!(error.error.message, message);
+    let permitted = Limits { objects: u64::MAX, ..Limits::default() };
+    assert!(cost_within(&permitted, text, serde_json::json!({"ids": vec![1; 1_000]})).is_ok());
+}
+
+#[test]
+fn a_long_list_in_the_document_is_rejected() {
+    let limits = Limits { variable_list: 2, ..Limits::default() };
+    for (text, is_rejected) in [
+        ("{ nodes(ids: [1, 2]) { id } }", false),
+        ("{ nodes(ids: [1, 2, 3]) { id } }", true),
+        ("query ($ids: [ID!]! = [1, 2, 3]) { nodes(ids: $ids) { id } }", true),
+        ("{ ...F } fragment F on Query { nodes(ids: [1, 2, 3]) { id } }", true),
+    ] {
+        let outcome = cost_within(&limits, text, serde_json::json!({}));
+
+        let message = outcome.err().map(|error| error.error.message.into_owned());
+        let expected = "a list in the document has 3 values, 2 are allowed (limits.variable_list)";
+        assert_eq!(message.as_deref(), is_rejected.then_some(expected), "{text}");
+    }
 }
 
 #[test]
