@@ -1,4 +1,4 @@
-//! The measurement commands of `bench/reliability` in their short form, which checks statuses and codes but no times.
+//! The measurement commands of `bench/reliability` in their short form, which checks no times that depend on the machine.
 use std::{path::Path, process::Command};
 
 use crate::process::{PROGRAM, run};
@@ -39,5 +39,12 @@ fn a_server_survives_outages_of_its_database() {
     let has_postgres = Path::new("/usr/lib/postgresql").is_dir() || (exists("initdb") && exists("pg_ctl"));
     if can_run("database_outage.py", exists("python3") && has_postgres) {
         measure("database_outage.py");
+    }
+}
+
+#[test]
+fn a_server_that_is_stopped_loses_no_request() {
+    if can_run("shutdown.py", exists("python3")) {
+        measure("shutdown.py");
     }
 }
