@@ -18,7 +18,7 @@ use jsonwebtoken::{
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::{
-    sync::{Mutex, MutexGuard},
+    sync::{Mutex, OwnedMutexGuard},
     task::JoinHandle,
     time::Instant,
 };
@@ -43,10 +43,18 @@ const LENGTH_MAX: usize = 8_192;
 const LEEWAY_S: u64 = 30;
 
 /// Age from which keys are refreshed in the background.
-const REFRESH_AGE: Duration = Duration::from_secs(5 * 60);
+const REFRESH_AGE: Duration = Duration::from_secs(30);
 
-/// Minimum interval between two attempts to read keys, however many unknown keys tokens name.
-const READ_INTERVAL_MIN: Duration = Duration::from_secs(10);
+/// Age from which keys are not used before an attempt to refresh them: a removed key stops working within a minute, also if
+/// no token was verified in the meantime.
+const FRESH_AGE_MAX: Duration = Duration::from_secs(50);
+
+/// Minimum interval between two attempts to read keys because of an unknown key. With [`FETCH_TIMEOUT`], a new key is found
+/// within 5 s, however many unknown keys other tokens name.
+const READ_INTERVAL_MIN: Duration = Duration::from_secs(3);
+
+/// Minimum interval between two attempts to refresh keys in the background.
+const REFRESH_INTERVAL_MIN: Duration = Duration::from_secs(10);
 
 /// Age up to which keys are used if they cannot be refreshed.
 const KEYS_AGE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
@@ -80,8 +88,8 @@ pub struct IdentityProvider {
     audience: String,
     key_source: KeySource,
     keys: Arc<RwLock<Option<Keys>>>,
-    /// Time of the last attempt to read keys. Locked while a caller waits for the result.
-    read_at: Mutex<Option<Instant>>,
+    /// Time of the last attempt to read keys. Locked during the attempt.
+    read_at: Arc<Mutex<Option<Instant>>>,
 }
 
 /// The source of the key set.
@@ -91,7 +99,7 @@ enum KeySource {
     Url(Agent, String),
 }
 
-type ReadAt<'l> = MutexGuard<'l, Option<Instant>>;
+type ReadAt = OwnedMutexGuard<Option<Instant>>;
 
 #[derive(Clone)]
 struct Keys {
@@ -116,7 +124,7 @@ impl IdentityProvider {
         signature::install();
         let key_source =
             if keys.contains("://") { KeySource::url(keys)? } else { KeySource::File(PathBuf::from(keys)) };
-        let (keys, read_at) = (Arc::default(), Mutex::default());
+        let (keys, read_at) = (Arc::default(), Arc::default());
         Ok(Some(Self { config: config.clone(), issuer, audience, key_source, keys, read_at }))
     }
 
@@ -164,14 +172,17 @@ impl IdentityProvider {
     /// The key of a token if it may be used with the algorithm.
     async fn key(&self, header: &Header, algorithm: Algorithm) -> Option<DecodingKey> {
         let mut keys = self.cached_keys();
-        if keys.as_ref().is_none_or(|keys| keys.read_at.elapsed() > KEYS_AGE_MAX || keys.find(header).is_none()) {
-            self.read_keys().await;
+        let age = keys.as_ref().map_or(Duration::MAX, |keys| keys.read_at.elapsed());
+        if age > KEYS_AGE_MAX || keys.as_ref().is_none_or(|keys| keys.find(header).is_none()) {
+            self.read_keys(READ_INTERVAL_MIN).await;
             keys = self.cached_keys();
-        } else if keys.as_ref().is_some_and(|keys| keys.read_at.elapsed() > REFRESH_AGE) {
-            // The cached keys are used in the meantime.
-            if let Ok(read_at) = self.read_at.try_lock() {
-                drop(self.spawn_read(read_at));
-            }
+        } else if age > FRESH_AGE_MAX {
+            // After a recent attempt, which failed, the cached keys are used without another one.
+            self.read_keys(FRESH_AGE_MAX).await;
+            self.refresh_in_background();
+            keys = self.cached_keys();
+        } else if age > REFRESH_AGE {
+            self.refresh_in_background();
         }
         let keys = keys.filter(|keys| keys.read_at.elapsed() < KEYS_AGE_MAX)?;
         let key = keys.find(header)?;
@@ -185,22 +196,30 @@ impl IdentityProvider {
         self.keys.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
 
-    /// Reads the keys unless that was tried recently. Concurrent callers wait for the same attempt.
-    async fn read_keys(&self) {
-        let read_at = self.read_at.lock().await;
-        if let Some((task, _guard)) = self.spawn_read(read_at) {
+    /// Reads the keys unless that was tried within `interval`. Concurrent callers wait for the same attempt.
+    async fn read_keys(&self, interval: Duration) {
+        let read_at = self.read_at.clone().lock_owned().await;
+        if let Some(task) = self.spawn_read(read_at, interval) {
             let _ = task.await;
         }
     }
 
-    /// Reads the keys in a separate task, which continues if the request is cancelled.
-    fn spawn_read<'l>(&self, mut read_at: ReadAt<'l>) -> Option<(JoinHandle<()>, ReadAt<'l>)> {
-        if read_at.is_some_and(|read_at| read_at.elapsed() < READ_INTERVAL_MIN) {
+    /// Starts to read the keys unless that was tried recently. The cached keys are used in the meantime.
+    fn refresh_in_background(&self) {
+        if let Ok(read_at) = self.read_at.clone().try_lock_owned() {
+            drop(self.spawn_read(read_at, REFRESH_INTERVAL_MIN));
+        }
+    }
+
+    /// Reads the keys in a separate task, which continues if the request is cancelled, and holds the lock until its end.
+    fn spawn_read(&self, mut read_at: ReadAt, interval: Duration) -> Option<JoinHandle<()>> {
+        if read_at.is_some_and(|read_at| read_at.elapsed() < interval) {
             return None;
         }
         *read_at = Some(Instant::now());
         let (key_source, keys) = (self.key_source.clone(), self.keys.clone());
-        let task = tokio::spawn(async move {
+        Some(tokio::spawn(async move {
+            let _attempt = read_at;
             match key_source.read().await {
                 Ok(set) => {
                     info!(keys = set.keys.len(), "read the keys of the identity provider");
@@ -210,8 +229,7 @@ impl IdentityProvider {
                 // The cached keys remain in use.
                 Err(error) => warn!(cause = format!("{error:#}"), "cannot read the keys of the identity provider"),
             }
-        });
-        Some((task, read_at))
+        }))
     }
 }
 

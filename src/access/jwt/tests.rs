@@ -344,6 +344,11 @@ async fn keys_are_changed_and_go_on_while_their_place_is_gone() {
 
 /// Answers each connection with the same bytes, and counts them.
 fn site(answer: String) -> (String, Arc<AtomicUsize>) {
+    changing_site(Arc::new(RwLock::new(answer)))
+}
+
+/// Answers each connection with the current bytes, and counts them.
+fn changing_site(answer: Arc<RwLock<String>>) -> (String, Arc<AtomicUsize>) {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("http://{}/keys", listener.local_addr().expect("an address"));
     let count = Arc::new(AtomicUsize::new(0));
@@ -353,6 +358,7 @@ fn site(answer: String) -> (String, Arc<AtomicUsize>) {
             let Ok(mut stream) = stream else { return };
             counted.fetch_add(1, Ordering::SeqCst);
             let _ = stream.read(&mut [0; 4_096]);
+            let answer = answer.read().expect("an answer").clone();
             let _ = stream.write_all(answer.as_bytes());
         }
     });
@@ -363,18 +369,95 @@ fn ok(body: &str) -> String {
     format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len())
 }
 
+/// The identity provider whose keys are at the URL.
+fn at(url: String) -> IdentityProvider {
+    let config = Config {
+        jwt_issuer: Some(ISSUER.to_owned()),
+        jwt_audience: Some(AUDIENCE.to_owned()),
+        jwt_keys: Some(url),
+        ..Config::default()
+    };
+    IdentityProvider::new(&config).expect("settings").expect("an issuer")
+}
+
+fn key_set(keys: &[Value]) -> String {
+    ok(&json!({ "keys": keys }).to_string())
+}
+
+/// A token with a key id that no key has.
+fn unknown(n: usize) -> String {
+    token(&json!({ "alg": "ES256", "kid": format!("unknown {n}") }), &claims(), &ec(), Signing::ES256)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_key_is_found_within_5_s_among_many_unknown_ones() {
+    let answer = Arc::new(RwLock::new(key_set(&[public(&ec(), Signing::ES256, "ec")])));
+    let (url, count) = changing_site(answer.clone());
+    let issuer = at(url);
+    let by_rsa = token(&json!({ "alg": "RS256", "kid": "rsa" }), &claims(), &rsa(), Signing::RS256);
+    assert!(issuer.verify(&good(&claims())).await.is_some());
+    assert_eq!(issuer.verify(&unknown(0)).await, None);
+    *answer.write().expect("an answer") =
+        key_set(&[public(&ec(), Signing::ES256, "ec"), public(&rsa(), Signing::RS256, "rsa")]);
+
+    let rotated = Instant::now();
+    let mut n = 0;
+    while issuer.verify(&by_rsa).await.is_none() {
+        tokio::time::advance(Duration::from_millis(50)).await;
+        assert_eq!(issuer.verify(&unknown(n)).await, None);
+        assert!(issuer.verify(&good(&claims())).await.is_some());
+        n += 1;
+        assert!(rotated.elapsed() + FETCH_TIMEOUT <= Duration::from_secs(5), "the key is found in time");
+    }
+    for n in n..200 {
+        tokio::time::advance(Duration::from_millis(50)).await;
+        assert_eq!(issuer.verify(&unknown(n)).await, None);
+    }
+    assert!(count.load(Ordering::SeqCst) <= 5, "{count:?} for 200 unknown keys within 10 s");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_removed_key_stops_working_within_a_minute() {
+    for step in [Duration::from_secs(1), Duration::from_secs(7), Duration::from_secs(59), Duration::from_secs(600)] {
+        let answer = Arc::new(RwLock::new(key_set(&[public(&ec(), Signing::ES256, "ec")])));
+        let (url, count) = changing_site(answer.clone());
+        let issuer = at(url);
+        assert!(issuer.verify(&good(&claims())).await.is_some());
+        *answer.write().expect("an answer") = key_set(&[public(&rsa(), Signing::RS256, "rsa")]);
+
+        let removed = Instant::now();
+        while removed.elapsed() + step < Duration::from_secs(59) {
+            tokio::time::advance(step).await;
+            issuer.verify(&good(&claims())).await;
+        }
+        tokio::time::advance(step).await;
+
+        assert_eq!(issuer.verify(&good(&claims())).await, None, "used every {step:?}");
+        assert!(count.load(Ordering::SeqCst) <= 10, "{count:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn known_keys_work_for_a_day_while_the_identity_provider_fails() {
+    let answer = Arc::new(RwLock::new(key_set(&[public(&ec(), Signing::ES256, "ec")])));
+    let (url, count) = changing_site(answer.clone());
+    let issuer = at(url);
+    assert!(issuer.verify(&good(&claims())).await.is_some());
+    *answer.write().expect("an answer") = "HTTP/1.1 503 Down\r\ncontent-length: 0\r\n\r\n".to_owned();
+
+    for n in 0..24 {
+        tokio::time::advance(Duration::from_secs(3_590)).await;
+        assert!(issuer.verify(&good(&claims())).await.is_some(), "after {n} hours");
+        assert_eq!(issuer.verify(&unknown(n)).await, None);
+    }
+    assert!(count.load(Ordering::SeqCst) <= 1 + 2 * 24, "{count:?}");
+    tokio::time::advance(Duration::from_secs(3_600)).await;
+    assert_eq!(issuer.verify(&good(&claims())).await, None, "not indefinitely");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn keys_come_from_a_url_once_for_many_tokens() {
     let keys = json!({ "keys": [public(&ec(), Signing::ES256, "ec")] }).to_string();
-    let at = |url: String| {
-        let config = Config {
-            jwt_issuer: Some(ISSUER.to_owned()),
-            jwt_audience: Some(AUDIENCE.to_owned()),
-            jwt_keys: Some(url),
-            ..Config::default()
-        };
-        IdentityProvider::new(&config).expect("settings").expect("an issuer")
-    };
     let (url, count) = site(ok(&keys));
     let issuer = at(url.clone());
     let token = good(&claims());
