@@ -19,6 +19,7 @@ use super::{
     availability::Availability,
     config::{Config, Synchronous},
     feed::Feed,
+    migrate::lock_file,
 };
 
 /// The oldest supported version: earlier ones can corrupt the write-ahead log when two connections checkpoint at once.
@@ -65,7 +66,11 @@ impl SqlitePool {
     pub(super) async fn open(path: &Path, config: &Config) -> anyhow::Result<Self> {
         create_private(path)?;
         let options = options(path, config);
+        // Two processes that create the file at once could fail to change its journal mode.
+        let is_new = std::fs::metadata(path).is_ok_and(|metadata| metadata.len() == 0);
+        let lock = if is_new { Some(lock_file(path).await?) } else { None };
         let mut writer = options.connect().await.map_err(|error| cannot_open(path, &error))?;
+        drop(lock);
         assert_version(&mut writer).await?;
         let readers_max = config.pool_size + config.max_overflow;
         Ok(Self {
