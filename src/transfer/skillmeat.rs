@@ -278,6 +278,13 @@ fn cell(row: &sqlx::sqlite::SqliteRow, column: &sqlx::sqlite::SqliteColumn) -> V
     row.try_get_unchecked::<i64, _>(index).map_or(Value::Null, Value::from)
 }
 
+/// The slug of a tag. SkillMeat leaves signs out of the slugs that it derives from names; ours have them.
+fn tag_slug(row: &Fields) -> String {
+    let name = text(row, "name").unwrap_or_default();
+    let is_derived = |slug: &String| *slug == rules::earlier_slug_of(&name);
+    text(row, "slug").filter(|slug| !is_derived(slug)).unwrap_or_else(|| rules::slug_of(&name))
+}
+
 fn text(row: &Fields, name: &str) -> Option<String> {
     match row.get(name)? {
         Value::String(text) if !text.trim().is_empty() => Some(text.clone()),
@@ -419,7 +426,7 @@ impl<'t> Builder<'t> {
         let mut slugs: HashMap<String, String> = HashMap::new();
         for row in tables.rows("tags") {
             let name = text(row, "name").unwrap_or_default();
-            let slug = text(row, "slug").unwrap_or_else(|| rules::slug_of(&name));
+            let slug = tag_slug(row);
             self.tags.insert(slug.clone(), name);
             slugs.extend(text(row, "id").map(|id| (id, slug)));
         }
@@ -444,8 +451,8 @@ impl<'t> Builder<'t> {
     }
 
     fn tags(&mut self) {
-        let rows: HashMap<String, &Fields> =
-            self.tables.rows("tags").iter().filter_map(|row| Some((text(row, "slug")?, row))).collect();
+        let rows = self.tables.rows("tags").iter().filter(|row| text(row, "slug").is_some());
+        let rows: HashMap<String, &Fields> = rows.map(|row| (tag_slug(row), row)).collect();
         for (slug, name) in self.tags.clone() {
             let row = rows.get(&slug);
             let id = row.and_then(|row| text(row, "id"));

@@ -39,6 +39,7 @@ mod specification;
 mod statements;
 mod subscription;
 mod table;
+mod tag;
 mod timeouts;
 mod transfer;
 mod visibility;

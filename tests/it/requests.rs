@@ -15,7 +15,7 @@ use crate::{app::TestApp, backend::Backend, random::Random};
 const SHARED_VARIABLE: &str = "GATHERUM_SHARED";
 
 /// Public cases that do not have the expected response yet. A case that has it must be removed from the list.
-const PENDING: [&str; 1] = ["BQ50"];
+const PENDING: [&str; 0] = [];
 
 /// A sequence of requests.
 #[derive(Deserialize)]

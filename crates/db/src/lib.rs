@@ -64,7 +64,7 @@ pub use table::{ColumnValue, RowTable, Table, TableRow, all_values, changes, joi
 pub use text::Text;
 pub use time::Time;
 pub use transaction::Transaction;
-pub use unicode::{LONG_TEXT, SHORT_TEXT, index_words, is_ignorable, is_mark, nfc, query_words};
+pub use unicode::{LONG_TEXT, SHORT_TEXT, index_words, is_ignorable, nfc, query_words};
 
 use self::{availability::Availability, pool::PostgresPool, request::RequestConnections};
 

@@ -42,11 +42,6 @@ pub fn is_ignorable(character: char) -> bool {
     CodePointSetData::new::<DefaultIgnorableCodePoint>().contains(character)
 }
 
-/// Whether a character is a mark, which belongs to the character before it.
-pub fn is_mark(character: char) -> bool {
-    GeneralCategoryGroup::Mark.contains(category(character))
-}
-
 /// The words of a text as a full-text index stores them: normalised, each once, separated by spaces, at most `limit` bytes.
 ///
 /// In a text of a script that does not separate words by spaces, a word of up to three characters begins at each character.

@@ -25,7 +25,7 @@ use crate::{
     table,
 };
 
-pub use name::{TagName, insert_missing, link, tag_names};
+pub use name::{KnownTags, TagName, insert_missing, link, tag_names};
 pub use relations::{AllTags, TagById, TagsOfArtifact};
 use relations::{ArtifactCount, TagBySlug};
 pub use write::declare_mutations;
@@ -61,7 +61,15 @@ impl Object for Tag {
         fields.implements("Node");
         fields.node_id(PREFIX, Tag::id);
         fields.column(field!("name", "Name."), Stored::name);
-        fields.column(field!("slug", "Unique lower-case identifier, used by filters and `Query.tag`."), Stored::slug);
+        fields.column(field!(
+                "slug",
+                "Unique lower-case identifier, used by filters and `Query.tag`. It is derived from the name: words with \
+                 hyphens between them, and ASCII signs by their names with an underscore before each. `Code Quality` is \
+                 `code-quality`, `C++` is `c_plus_plus`, `C#` is `c_sharp`, `.NET` is `_dot-net`, `a/b` is `a_slash-b`. \
+                 Letters of other scripts and emoji stay as they are. A slug of more than 100 characters ends with a \
+                 digest. Tags of earlier releases keep their slugs, in which signs are left out; a tag whose slug is \
+                 taken by one of these has `_2` after its own."
+            ), Stored::slug);
         fields.column(field!("color", "Color, as `#rrggbb`."), Stored::color);
         fields.related(
             field!("artifactCount", "Number of artifacts with the tag that the viewer may list."),

@@ -107,6 +107,8 @@ struct Importer {
     pending_index: [HashMap<Vec<uuid::Uuid>, usize>; 7],
     /// Ids of the database by the ids that the source derived from names.
     resolved_ids: HashMap<uuid::Uuid, uuid::Uuid>,
+    /// Slugs of tags in the database by the slugs that the source derived from their names, if they differ.
+    kept_slugs: HashMap<String, String>,
     /// Ids of rows so far, for sources that derive ids from names.
     seen_ids: HashSet<uuid::Uuid>,
     /// The locations of rejected records by id, at most [`REJECTED_MAX`].
@@ -126,6 +128,7 @@ impl Importer {
             pending: Default::default(),
             pending_index: Default::default(),
             resolved_ids: HashMap::new(),
+            kept_slugs: HashMap::new(),
             seen_ids: HashSet::new(),
             rejected: HashMap::new(),
             now: Time::now(),
@@ -187,6 +190,7 @@ impl Importer {
             self.pending_index[index].clear();
             let mut rows = std::mem::take(&mut self.pending[index]);
             if !rows.is_empty() {
+                self.keep_slugs(table, &mut rows).await?;
                 self.resolve_ids(table, &mut rows).await?;
                 self.write(index, rows).await?;
             }

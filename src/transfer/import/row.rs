@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Separates the slugs of an artifact's tags in the column that is compared.
-const SLUG_SEPARATOR: &str = "\n";
+pub(super) const SLUG_SEPARATOR: &str = "\n";
 
 /// A table that an import writes, as an index.
 #[derive(Clone, Copy)]

@@ -1,13 +1,23 @@
 //! Writes the tags of artifacts.
+use std::collections::HashMap;
+
 use anyhow::Result;
 
-use super::{super::record::derived_id, Importer, row::PendingRow};
+use super::{
+    super::record::derived_id,
+    Importer,
+    row::{PendingRow, SLUG_SEPARATOR},
+    table::{ARTIFACTS, ImportTable, TAGS},
+};
 use crate::{
-    catalog::tag::TagValues,
+    catalog::{
+        rules,
+        tag::{KnownTags, TagName, TagValues},
+    },
     db::{
         Cell,
         CellType::{self, Id, Text},
-        Fragment, RowTable, Table as _, in_ids,
+        Fragment, RowTable, SHORT_TEXT, Table as _, in_ids, index_words,
     },
     statement,
 };
@@ -15,7 +25,36 @@ use crate::{
 /// Columns of the pairs of artifact and tag.
 const PAIR_COLUMNS: &[(&str, CellType)] = &[("artifact_id", Id), ("slug", Text)];
 
+/// The index of the slug among the cells of a tag.
+const SLUG: usize = 2;
+
 impl Importer {
+    /// Gives tags whose slugs were derived from their names the slugs that these tags have in the database: an earlier release
+    /// derived slugs differently. Artifacts that name such a slug follow.
+    pub(super) async fn keep_slugs(&mut self, table: &'static ImportTable, rows: &mut [PendingRow]) -> Result<()> {
+        if table.name == TAGS.name {
+            self.find_slugs(rows).await?;
+        }
+        for row in rows.iter_mut().filter(|_| !self.kept_slugs.is_empty()) {
+            row.replace_slugs(table, &self.kept_slugs);
+        }
+        Ok(())
+    }
+
+    async fn find_slugs(&mut self, rows: &[PendingRow]) -> Result<()> {
+        let derived: Vec<(&String, TagName)> = rows.iter().filter_map(PendingRow::derived_slug).collect();
+        let mut sql = self.tx.sql();
+        KnownTags::append_select(derived.iter().map(|(_, name)| name), &mut sql);
+        let known = KnownTags::of(self.tx.fetch("import.tags", sql).await?);
+        for (slug, name) in derived {
+            let kept = known.find(&name).map_or_else(|| known.free_slug(&name), |tag| tag.slug.clone());
+            if kept != *slug {
+                self.kept_slugs.insert(slug.clone(), kept);
+            }
+        }
+        Ok(())
+    }
+
     /// Creates the tags that artifacts name and that do not exist.
     pub(super) async fn create_missing_tags(&mut self, rows: &[PendingRow]) -> Result<()> {
         let mut slugs: Vec<&String> = rows.iter().flat_map(|row| &row.tags).collect();
@@ -85,5 +124,41 @@ impl Importer {
         );
         self.tx.execute("import.remove_tags", sql).await?;
         Ok(())
+    }
+}
+
+impl PendingRow {
+    /// The slug of a tag and its name, if the slug was derived from the name.
+    fn derived_slug(&self) -> Option<(&String, TagName)> {
+        match (&self.cells[SLUG - 1], &self.cells[SLUG]) {
+            (Cell::Text(name), Cell::Text(slug)) if *slug == rules::slug_of(name) => {
+                Some((slug, TagName::new(name.clone())))
+            }
+            _ => None,
+        }
+    }
+
+    /// Replaces the slug of a tag, or those of the tags of an artifact.
+    fn replace_slugs(&mut self, table: &ImportTable, kept: &HashMap<String, String>) {
+        if table.name == TAGS.name
+            && let Cell::Text(slug) = &self.cells[SLUG]
+            && let Some(kept) = kept.get(slug)
+        {
+            let words = table.columns.iter().position(|(name, _)| *name == "slug_words");
+            if let Some(cell) = words.and_then(|index| self.cells.get_mut(index)) {
+                *cell = Cell::Text(index_words(kept, SHORT_TEXT));
+            }
+            self.cells[SLUG] = Cell::Text(kept.clone());
+        }
+        if table.name == ARTIFACTS.name && self.tags.iter().any(|slug| kept.contains_key(slug)) {
+            for slug in &mut self.tags {
+                *slug = kept.get(slug).unwrap_or(slug).clone();
+            }
+            self.tags.sort_unstable();
+            self.tags.dedup();
+            if let Some(cell) = self.cells.last_mut() {
+                *cell = Cell::Text(self.tags.join(SLUG_SEPARATOR));
+            }
+        }
     }
 }
