@@ -193,3 +193,6 @@ pub async fn load_demo(db: &Db, owner: Option<uuid::Uuid>) -> Result<bool> {
     anyhow::ensure!(report.rejected() == 0, "records of the demo catalogue were rejected:\n{report}");
     Ok(true)
 }
+
+#[cfg(test)]
+mod tests;

@@ -93,7 +93,7 @@ async fn a_rejected_csv_row_rejects_no_other_row() {
     for test in databases().await {
         for (n, row) in rejected_rows.iter().enumerate() {
             let text = format!(
-                "type,name,collections,tags,created_at,visibility\n{row}\nskill,two {n},Mine {n},hot;{long_tag},2026-01-31,public\nskill,three {n},Mine {n},\"a, b\",2026-01-31 12:00:00,\n"
+                "type,name,collections,tags,created_at,visibility\n{row}\nskill,two {n},Mine {n},🔥;hot;{long_tag},2026-01-31,public\nskill,three {n},Mine {n},\"a, b\",2026-01-31 12:00:00,\n"
             );
 
             let file = SourceFile::new(text);
@@ -105,7 +105,7 @@ async fn a_rejected_csv_row_rejects_no_other_row() {
         }
         let expected: Vec<String> = (0..rejected_rows.len()).map(|n| format!("Mine {n}")).collect();
         assert_eq!(names(&test.db, "collection").await, expected);
-        assert_eq!(names(&test.db, "tag").await, ["a, b", "hot"]);
+        assert_eq!(names(&test.db, "tag").await, ["a, b", "hot", "🔥"]);
     }
 }
 

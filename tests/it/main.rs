@@ -8,6 +8,7 @@ mod clients;
 mod columns;
 mod commands;
 mod crash;
+mod data_cases;
 mod differential;
 mod documents;
 mod explain;

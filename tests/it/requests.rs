@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::{app::TestApp, backend::Backend, random::Random};
 
 /// Names the folder of the public cases, which are not part of the repository.
-const SHARED_VARIABLE: &str = "GATHERUM_SHARED";
+pub const SHARED_VARIABLE: &str = "GATHERUM_SHARED";
 
 /// Public cases that do not have the expected response yet. A case that has it must be removed from the list.
 const PENDING: [&str; 0] = [];

@@ -161,3 +161,46 @@ fn anchors_and_merge_keys_are_resolved_within_limits() {
         assert_eq!((&values["description"], deviations.is_empty()), (&json!("d"), false));
     }
 }
+
+#[test]
+fn a_changed_byte_of_a_value_leaves_the_other_values_as_they_are() {
+    let lines = [
+        ("name", "name: one"),
+        ("description", "description: Use when: always"),
+        ("version", "version: \"1.10\""),
+        ("tags", "tags: [a, 'b']"),
+        ("license", "license: 'MIT'"),
+        ("model", "model: last"),
+    ];
+    let source = format!("---\n{}\n---\nBody\n", lines.map(|(_, line)| line).join("\n"));
+    let original = values(&source);
+    let mut start = "---\n".len();
+    for (key, line) in lines {
+        for index in start + key.len() + 2..start + line.len() {
+            for byte in b"\"',;:\n\r\t x#{[]}|>&*!%@`-?" {
+                let mut bytes = source.clone().into_bytes();
+                bytes[index] = *byte;
+                let changed = String::from_utf8(bytes).expect("ASCII");
+                let found = values(&changed);
+                let others = lines.into_iter().filter(|(other, _)| *other != key);
+                for (other, _) in others {
+                    assert_eq!(found[other], original[other], "{other} of {changed}");
+                }
+            }
+        }
+        start += line.len() + 1;
+    }
+}
+
+#[test]
+fn no_changed_byte_makes_the_reader_panic() {
+    let source =
+        "---\nname: |2-\n    x\nbase: &a {b: [1, '2'], \"c\": *a}\nd:\n  - e: f: g\n  - - h\n\t?\n<<: *a\n---\n\n---\n";
+    for index in 0..source.len() {
+        for byte in 0..128 {
+            let mut bytes = source.as_bytes().to_owned();
+            bytes[index] = byte;
+            FrontMatter::read(&String::from_utf8(bytes).expect("ASCII"));
+        }
+    }
+}
