@@ -314,7 +314,7 @@ impl Tag {
     /// The reason why the name cannot be that of a tag.
     pub fn named(name: &str) -> Result<Self, String> {
         let mut name = name.trim().to_owned();
-        let slug = Some(rules::slug_of(&name)).filter(|slug| !slug.is_empty()).unwrap_or_else(|| name.to_lowercase());
+        let slug = rules::slug_of(&name);
         trimmed(&mut name, TAG_NAME_MAX)?;
         rules::slug(&slug)?;
         Ok(Self { id: derived_id("tag", &slug), name, slug, color: None })

@@ -74,7 +74,7 @@ async fn front_matter_is_read_as_people_write_it_and_repairs_are_reported() {
         };
         let expected = json!(["x", "Line one.\nLine two.\n", { "argument-hint": "[file] [--flag]" }]);
         assert_eq!(fields("agents/f.md", &["name", "description", "metadata"]), expected);
-        let expected = json!(["y", "Use when: always", ["1-10", "a", "true"]]);
+        let expected = json!(["y", "Use when: always", ["1_dot-10", "a", "true"]]);
         assert_eq!(fields("agents/g.md", &["name", "description", "tags"]), expected);
         assert_eq!(fields("agents/rule.md", &["name", "description", "metadata"]), json!(["rule", null, null]));
         let expected = json!(["v", "1.10", { "metadata": { "version": "1.10", "on": "no" } }]);
