@@ -170,7 +170,8 @@ async function openStream() {
   })
   const isOpen = response.status === 200
   if (!isOpen) await response.text()
-  return { isOpen, close: () => abort.abort() }
+  // Node.js cancels the body of a response that nothing refers to.
+  return { isOpen, response, close: () => abort.abort() }
 }
 
 // Declares the last test of a client: the server has ended every subscription that the client ended, so that all

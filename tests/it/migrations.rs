@@ -101,6 +101,8 @@ async fn only_the_owner_may_access_the_file() {
 
     let test = Backend::Sqlite.database().await;
     fixture::fill(&test.db, 1).await;
+    migrate::down(&test.db, 1).await.expect("the last migration");
+    migrate::up(&test.db).await.expect("the last migration");
     let path = test.config.url.trim_start_matches("sqlite://").to_owned();
     for suffix in ["", "-wal", "-shm", ".lock"] {
         let metadata = fs::metadata(format!("{path}{suffix}")).expect("a file");

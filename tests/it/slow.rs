@@ -141,8 +141,8 @@ async fn hundreds_of_slow_clients_are_disconnected_and_others_are_served() {
         command.env(format!("GATHERUM_HTTP_{name}_TIMEOUT"), OTHER_TIMEOUTS);
     }
     command.env("GATHERUM_HTTP_RESPONSE_BYTES_TOTAL", RESPONSE_BYTES.to_string());
-    // Request and statement timeouts are not under test, and hundreds of clients on a busy machine take time.
-    for name in ["HTTP_REQUEST_TIMEOUT", "DATABASE_STATEMENT_TIMEOUT"] {
+    // These timeouts are not under test, and hundreds of clients on a busy machine take time.
+    for name in ["HTTP_REQUEST_TIMEOUT", "HTTP_QUEUE_TIMEOUT", "DATABASE_STATEMENT_TIMEOUT"] {
         command.env(format!("GATHERUM_{name}"), "2m");
     }
     let served = Served::start(command);
