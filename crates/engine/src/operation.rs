@@ -170,6 +170,8 @@ mod tests {
             (json!({ "s": "x".repeat(500) }), true),
             (json!({ "s": "x".repeat(2_000) }), false),
             (json!({ "s": "a", "l": [1] }), false),
+            // 16 values of 64 bytes with names of 8 are larger than 1 KiB.
+            ((0..16).map(|n| (format!("name{n:04}"), json!(null))).collect(), false),
         ] {
             let known = prepared(variables.clone());
             let found = known.prepared_variables(&Variables::from_json(variables.clone()));
@@ -179,14 +181,29 @@ mod tests {
 
     #[test]
     fn the_memory_of_operations_is_bounded() {
-        let operations = OperationCache::new(1 << 20);
+        let (operations, prepared) = (OperationCache::new(1 << 20), Arc::new(prepared(json!({}))));
         for number in 0..10_000 {
             let text = format!("# {number} {}", "x".repeat(1_000));
-            operations.insert(&text, "", Arc::new(prepared(json!({}))));
+            operations.insert(&text, "", prepared.clone());
         }
 
         assert!(operations.cache.weight() <= 1 << 20, "{}", operations.cache.weight());
         assert!(!operations.cache.is_empty());
+    }
+
+    #[test]
+    fn the_digest_is_that_of_text_and_operation() {
+        let schema = Schema::parse("type Query { a: Int, b: Int }").expect("a schema");
+        let digest = |text: &str, operation: &str| {
+            let document = schema.check(text, &Limits::default(), &Options::default()).expect("a document");
+            let prepared = document.operation(Some(operation).filter(|name| !name.is_empty())).expect("it").clone();
+            PreparedOperation::new(operation, document, prepared).digest()
+        };
+        let both = "query A { a } query B { b }";
+
+        assert_eq!(digest(both, "A"), digest(both, "A"));
+        assert_ne!(digest(both, "A"), digest(both, "B"));
+        assert_ne!(digest("{ a }", ""), digest("{ b }", ""));
     }
 
     #[test]

@@ -67,6 +67,25 @@ async fn a_response_has_at_most_a_hundred_errors() {
 }
 
 #[tokio::test]
+async fn the_errors_of_several_fields_count_together() {
+    let outcome = execute("{ a: numbersOrNull(count: 60) { broken } b: numbersOrNull(count: 60) { broken } }").await;
+
+    assert_eq!(outcome.errors.len(), 100);
+}
+
+#[tokio::test]
+async fn introspection_is_written_beside_other_fields() {
+    let outcome = execute("{ __typename __schema { queryType { name } } numbers(count: 1) { __typename } }").await;
+
+    let expected = json!({
+        "__typename": "Query",
+        "__schema": { "queryType": { "name": "Query" } },
+        "numbers": [{ "__typename": "Number" }],
+    });
+    assert_eq!(outcome.data, expected);
+}
+
+#[tokio::test]
 async fn lists_in_lists_are_completed_in_order() {
     let outcome = execute("{ triangle(count: 4) { value evenOrNull { double } } }").await;
 
