@@ -43,7 +43,8 @@ class Server:
         self.log_path = pathlib.Path(folder) / "gatherum.log"
         log = open(self.log_path, "w")
         env = environment({"DATABASE_URL": url, "GATHERUM_BIND": "127.0.0.1:0", **settings})
-        self.process = subprocess.Popen([program, "serve"], cwd=folder, env=env, stdout=subprocess.PIPE, stderr=log, text=True)
+        command = [pathlib.Path(program).resolve(), "serve"]
+        self.process = subprocess.Popen(command, cwd=folder, env=env, stdout=subprocess.PIPE, stderr=log, text=True)
         line = self.process.stdout.readline()
         found = re.search(r"http://127\.0\.0\.1:(\d+)/", line)
         if not found:
