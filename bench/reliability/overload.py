@@ -97,7 +97,7 @@ async def overload(target, report, seconds, is_short):
     failed = [r for r in live + ready if r.status != 200]
     report.add(f"failed health checks of {len(live + ready)}", len(failed), 0, not failed)
     failed = [r for r in cheap if r.status != 200]
-    report.add(f"rejected cheap queries of {len(cheap)}", len(failed), 0, not failed or is_short)
+    report.add(f"rejected cheap queries of {len(cheap)}", len(failed), "reported" if is_short else 0, not failed or is_short)
     report_memory(target, report, "overload")
     if not is_short:
         ratio = goodput(responses, seconds) / capacity

@@ -21,9 +21,6 @@ use crate::{
 /// The version of the format of NDJSON.
 pub(super) const FORMAT: u32 = 1;
 
-/// Microseconds of the years 0 to 9999.
-const TIMES: std::ops::Range<i64> = -62_167_219_200_000_000..253_402_300_800_000_000;
-
 /// A record and its location in the source.
 #[derive(Clone, Debug)]
 pub struct SourceRecord {
@@ -384,7 +381,7 @@ impl Record {
     /// # Errors
     /// The reason to reject the record.
     pub fn checked(mut self) -> Result<Self, String> {
-        if !self.times().iter().all(|time| TIMES.contains(&time.0)) {
+        if !self.times().iter().all(|time| (Time::MIN..=Time::MAX).contains(time)) {
             return Err("a time must be in the years 0 to 9999".to_owned());
         }
         match &mut self {

@@ -52,7 +52,7 @@ struct Step {
 #[serde(deny_unknown_fields, default)]
 struct Expectation {
     status: Option<u16>,
-    /// What a header starts with.
+    /// The beginnings of headers, by name.
     headers: BTreeMap<String, String>,
     values: BTreeMap<String, Value>,
     absent: Vec<String>,

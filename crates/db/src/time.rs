@@ -1,4 +1,5 @@
 //! Timestamps in both databases.
+use gatherum_engine::cursor::TIMES;
 use jiff::{Timestamp, civil, fmt::temporal::DateTimeParser};
 use sqlx::{
     Decode, Encode, Postgres, Sqlite, Type,
@@ -15,14 +16,16 @@ pub struct Time(pub i64);
 /// 1970-01-01 00:00 UTC.
 const EPOCH: civil::DateTime = civil::DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
 
-/// The first and the last microsecond of the years 0 to 9999 in UTC, which RFC 3339 can express.
-const MIN: Time = Time(-62_167_219_200_000_000);
-const MAX: Time = Time(253_402_300_799_999_999);
-
 /// 2000-01-01 00:00 UTC, the epoch of PostgreSQL's `timestamptz`.
 const POSTGRES_EPOCH_US: i64 = 946_684_800_000_000;
 
 impl Time {
+    /// The first microsecond of the years 0 to 9999 in UTC, which RFC 3339 can express.
+    pub const MIN: Self = Self(*TIMES.start());
+
+    /// The last microsecond of the years 0 to 9999 in UTC.
+    pub const MAX: Self = Self(*TIMES.end());
+
     /// The current time.
     pub fn now() -> Self {
         Self(Timestamp::now().as_microsecond())
@@ -39,12 +42,12 @@ impl Time {
         let offset = pieces.to_numeric_offset()?;
         let nanoseconds = local.duration_since(EPOCH).as_nanos() - i128::from(offset.seconds()) * 1_000_000_000;
         let time = Self(i64::try_from(nanoseconds.div_euclid(1_000)).ok()?);
-        (MIN..=MAX).contains(&time).then_some(time)
+        (Self::MIN..=Self::MAX).contains(&time).then_some(time)
     }
 
     /// Formats as RFC 3339 in UTC, with milliseconds, or with microseconds if they are not zero.
     pub fn rfc3339(self) -> String {
-        let time = self.clamp(MIN, MAX);
+        let time = self.clamp(Self::MIN, Self::MAX);
         let is_whole = time.0 % 1_000 == 0;
         match (Timestamp::from_microsecond(time.0), is_whole) {
             (Ok(timestamp), true) => format!("{timestamp:.3}"),

@@ -1,4 +1,4 @@
-//! Cursors: where a list goes on, opaque to clients, valid for the one list and order they came from.
+//! Cursors: positions in lists, opaque to clients and valid only for the list and order that they come from.
 //!
 //! A cursor holds the sort keys of its edge and nothing else, so it survives inserts and deletes around it, and of the
 //! edge itself. Its first bytes bind it to the list and the order; a checksum tells typing errors from attempts.
@@ -12,11 +12,11 @@ use crate::{
     leaf::Leaf,
 };
 
-/// The longest cursor that is looked at, in characters: a name of 255 characters, four bytes each, and two ids.
+/// Maximum length of a cursor, in characters: a name of 255 characters, four bytes each, and two ids.
 const LENGTH_MAX: usize = 2_048;
 
-/// The microseconds of the years 0 to 9999, which databases and RFC 3339 have in common.
-const TIMES: std::ops::RangeInclusive<i64> = -62_167_219_200_000_000..=253_402_300_799_999_999;
+/// The microseconds since 1970-01-01 00:00 UTC of the years 0 to 9999, which databases and RFC 3339 have in common.
+pub const TIMES: std::ops::RangeInclusive<i64> = -62_167_219_200_000_000..=253_402_300_799_999_999;
 
 /// The type of a column that a list is sorted by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,13 +10,13 @@ use tracing::{info, warn};
 use super::beside;
 use crate::Db;
 
-/// Number of copies that are kept.
+/// Maximum number of copies; older ones are removed.
 const COPIES_MAX: usize = 2;
 
-/// Follows the name of the file in the name of a copy; the name of the first migration that the copy lacks comes after it.
+/// Separates the name of the file from that of the first migration that the copy lacks, in the name of the copy.
 const BEFORE: &str = ".before-";
 
-/// Follows the name of a copy that is not complete.
+/// Suffix of an incomplete copy.
 const PARTIAL: &str = ".partial";
 
 /// Copies the file to `FILE.before-MIGRATION`. The copy has its name only once it is complete and on
@@ -44,7 +44,7 @@ fn finish(partial: &Path, path: &Path) -> std::io::Result<()> {
     File::open(partial)?.sync_all()?;
     fs::rename(partial, path)?;
     #[cfg(unix)]
-    File::open(path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")))?.sync_all()?;
+    File::open(directory(path))?.sync_all()?;
     Ok(())
 }
 
@@ -64,12 +64,16 @@ pub(super) fn remove_old(database: &Path) {
 fn copies(database: &Path) -> Vec<PathBuf> {
     let prefix = beside(database, BEFORE);
     let Some(prefix) = prefix.file_name().and_then(|name| name.to_str()) else { return Vec::new() };
-    let directory = database.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    let entries = fs::read_dir(directory(database)).into_iter().flatten().flatten();
     let is_copy = |path: &PathBuf| {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         name.strip_prefix(prefix).is_some_and(|rest| rest.starts_with(|first: char| first.is_ascii_digit()))
             && !name.ends_with(PARTIAL)
     };
     entries.map(|entry| entry.path()).filter(is_copy).collect()
+}
+
+/// The directory of a file.
+fn directory(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
